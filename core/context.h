@@ -1,0 +1,22 @@
+/* The context that every object hangs on: allocator, log, size of the team, wisdom, and the mixers a caller added. */
+#pragma once
+#include "core/memory.h"
+
+typedef struct added_mixer {
+    const char *name;
+    rondo_mixer make;
+    void *user;
+} added_mixer;
+
+struct rondo {
+    rondo_allocator allocator;
+    arena arena; /* names, wisdom, added mixers */
+    int threads; /* at least 1 */
+    void (*log)(void *user, int level, const char *line);
+    void *log_user;
+    const char *wisdom;
+    struct team *team; /* core/team.h; started by the first program that runs */
+    added_mixer *mixers;
+    int mixer_count, mixer_capacity;
+};
+void context_log(const rondo *context, int level, const char *format, ...) RONDO_FORMAT(3, 4);

@@ -1,0 +1,196 @@
+/* The graph: two tables, nodes and values, with integer ids. A model, its gradient, its step form are all graphs; passes
+ * copy them. A graph owns one arena; nothing in it is freed by itself.
+ *
+ *   node   op · attributes · inputs (value ids, −1: absent) · outputs (consecutive value ids) · scope · source line
+ *   value  the node that makes it · which output (port) · dtype · dims
+ *
+ * Values are in topological order: an input's id is smaller than any output's of its node. Pure nodes are hash-consed.
+ * A dim is a monomial: a number times declared symbols, so [B,T,d] ↔ [B·T,d] needs no solver. Symbols are equal by name,
+ * never by the number they are bound to. Only the literal 1 broadcasts. */
+#pragma once
+#include "core/context.h"
+
+enum { MAX_RANK = 8, MAX_SYMBOLS = 12, MAX_ATTRIBUTES = 8, MAX_INPUTS = 12, MAX_OUTPUTS = 12 };
+
+typedef struct dim {
+    int64_t factor;
+    uint8_t power[MAX_SYMBOLS]; /* of each symbol of the graph */
+    uint8_t zero[4];            /* always 0, so that memcmp compares */
+} dim;
+
+typedef struct shape {
+    int rank;
+    dim dims[MAX_RANK];
+} shape;
+
+dim dim_number(int64_t number);
+dim dim_symbol(int symbol);
+bool dim_equal(dim a, dim b);
+bool dim_is_number(dim a, int64_t number);
+bool dim_is_literal(dim a);
+bool dim_has(dim a, int symbol);
+int dim_only_symbol(dim a); /* the symbol s if a is exactly s; else −1 */
+bool dim_multiply(dim a, dim b, dim *product);
+bool dim_divide(dim a, dim b, dim *quotient); /* exact, or false */
+dim dim_replace(dim a, int symbol, dim by);   /* symbol → by, with its power */
+/* The number under `bound` (one number a symbol); −1 on overflow. */
+int64_t dim_value(dim a, const int64_t *bound);
+bool shape_equal(const shape *a, const shape *b);
+bool shape_elements(const shape *a, dim *product);
+
+/* ---- ops as the graph sees them; the table itself is ops/ops.def ---- */
+typedef enum attribute_kind {
+    ATTRIBUTE_END,
+    ATTRIBUTE_INTEGER, /* axis=-1 */
+    ATTRIBUTE_REAL,    /* epsilon=1e-5 */
+    ATTRIBUTE_FLAG,    /* transpose_b */
+    ATTRIBUTE_DIMS,    /* dims=[B,T,64]: an index into graph.shapes */
+    ATTRIBUTE_NAME,    /* name="tokens": an index into graph.names */
+    ATTRIBUTE_ORDER,   /* order=[0,2,1,3]: packed, 4 bits an axis from the lowest, count in bits 60… */
+    ATTRIBUTE_TYPE     /* type=i32 */
+} attribute_kind;
+typedef struct attribute_field {
+    const char *name;
+    attribute_kind kind;
+    double initial; /* what an attribute that is not written has; NAN: it must be written */
+} attribute_field;
+typedef union attribute {
+    int64_t integer; /* INTEGER, FLAG, DIMS, NAME, ORDER, TYPE */
+    double real;     /* REAL */
+} attribute;
+
+typedef int32_t value_id; /* −1: none */
+typedef int32_t node_id;
+enum { NONE = -1 };
+
+typedef struct node {
+    int op;
+    int input_count, output_count;
+    value_id *inputs; /* −1 for an optional operand that is absent */
+    value_id first_output;
+    attribute attributes[MAX_ATTRIBUTES];
+    int scope;        /* index into names: "decoder.3.ffn"; "" at the top */
+    const char *file; /* DSL source; NULL: unknown */
+    int line;
+} node;
+
+typedef struct value {
+    node_id node;
+    int port;
+    rondo_type type;
+    shape shape;
+    int name; /* index into names, or 0: for reading only, no meaning */
+} value;
+
+/* Everything that persists between runs. `in` is a `state` node's value; `out` what it becomes (fixed: NONE). */
+typedef enum port_kind { PORT_FIXED, PORT_CARRY, PORT_APPEND } port_kind;
+typedef struct port {
+    int name; /* index into names */
+    value_id in, out;
+    port_kind kind;
+    int batch_axis; /* −1: shared by all sequences */
+    int append_axis;
+    double initial;
+} port;
+
+typedef struct output {
+    int name;
+    value_id value;
+} output;
+
+typedef struct parameter_initial {
+    rondo_initial kind; /* 0: by the rule in rondo.h */
+    double scale;
+} parameter_initial;
+
+struct rondo_graph {
+    rondo *context;
+    arena arena;
+    rondo_error error; /* the first mistake */
+    node *nodes;
+    int node_count, node_capacity;
+    value *values;
+    int value_count, value_capacity;
+    const char **names; /* interned; [0] is "" */
+    int name_count, name_capacity;
+    shape *shapes; /* interned DIMS attributes */
+    int shape_count, shape_capacity;
+    const char *symbols[MAX_SYMBOLS];
+    int symbol_count;
+    port *ports;
+    int port_count, port_capacity;
+    output *outputs;
+    int output_count, output_capacity;
+    struct { value_id value; parameter_initial initial; } *initials;
+    int initial_count, initial_capacity;
+    int scope;      /* current */
+    int scope_depth, scope_stack[32];
+    const char *file; /* current DSL line */
+    int line;
+    int site_count;          /* dropout sites handed out */
+    int32_t *buckets;        /* hash-consing: node ids, −1 free */
+    int bucket_count;
+};
+
+rondo_graph *graph_new(rondo *context, rondo_error *error);
+/* Same context, symbols, names, shapes; no nodes. What a pass writes into. */
+rondo_graph *graph_new_like(const rondo_graph *model, rondo_error *error);
+void graph_free(rondo_graph *g);
+
+int graph_name(rondo_graph *g, const char *name);   /* interned index; 0 on failure (error set) */
+int graph_shape(rondo_graph *g, const shape *s);    /* interned index; −1 on failure */
+int graph_symbol(rondo_graph *g, const char *name); /* declares if new; −1 when there are too many (error set) */
+int graph_find_symbol(const rondo_graph *g, const char *name); /* −1: not declared */
+
+/* The one builder. Attributes in the order of the op's fields. Infers types, folds nothing, hash-conses pure ops.
+ * Returns the first output, or −1 (error set in the graph, with scope and line). */
+value_id graph_add(rondo_graph *g, int op, const value_id *inputs, int input_count, const attribute *attributes);
+/* Builds at the scope and line of `from`, a node of `model` (graphs may differ). */
+void graph_at(rondo_graph *g, const rondo_graph *model, node_id from);
+/* Fails the graph with "FILE:LINE: SCOPE: message". Returns NONE, for `return graph_fail(...)`. */
+value_id graph_fail(rondo_graph *g, rondo_code code, const char *format, ...) RONDO_FORMAT(3, 4);
+/* The place of a node as text "model.c:42: decoder.3.ffn"; in the graph's arena. */
+const char *graph_place(rondo_graph *g, node_id n);
+
+/* Inline readers. */
+static inline const node *graph_node_of(const rondo_graph *g, value_id v) { return &g->nodes[g->values[v].node]; }
+static inline const shape *graph_shape_of(const rondo_graph *g, value_id v) { return &g->values[v].shape; }
+static inline int graph_op_of(const rondo_graph *g, value_id v) { return graph_node_of(g, v)->op; }
+
+int graph_add_port(rondo_graph *g, const char *name, value_id in, value_id out, port_kind kind, int batch_axis,
+                   int append_axis, double initial);
+bool graph_add_output(rondo_graph *g, const char *name, value_id v);
+value_id graph_find_output(const rondo_graph *g, const char *name); /* NONE: no such output */
+value_id graph_find_leaf(const rondo_graph *g, int op, const char *name); /* input, parameter or state by name */
+
+/* Copying with replacements. map: one value_id for each value of `from`, NONE where not copied yet. graph_copy_node copies
+ * node n with its inputs mapped (all must be), sets map for its outputs, keeps scope, line and value names. */
+value_id *graph_map_new(rondo_graph *to, const rondo_graph *from);
+bool graph_copy_node(rondo_graph *to, const rondo_graph *from, node_id n, value_id *map);
+/* Ports, outputs, initials through the map; what was not copied is dropped. */
+bool graph_copy_ends(rondo_graph *to, const rondo_graph *from, const value_id *map);
+/* A copy of what the outputs and the ports' outs reach; map may be NULL, else receives the id map (arena of `to`). */
+rondo_graph *graph_clean(const rondo_graph *from, value_id **map, rondo_error *error);
+
+/* Checks every invariant at the top of this file and that infer agrees with every stored type. core knows no op table, so
+ * the caller passes the checker; ops/ has graph_verify. */
+
+/* ---- text form: core/text_form.c. Grammar in docs/GRAPH.md ---- */
+bool shape_text(text *t, const rondo_graph *g, const shape *s); /* "[B,T,64]" */
+const char *type_name(rondo_type type);                         /* "f32" */
+bool graph_print(const rondo_graph *g, text *t);
+rondo_graph *graph_parse(rondo *context, const char *source, const char *file_name, rondo_error *error);
+/* Parses "f32[B,T,64]" (with_type) or "[B,T,64]"; declares symbols. */
+bool parse_type(rondo_graph *g, const char *source, bool with_type, rondo_type *type, shape *s);
+bool graph_same(const rondo_graph *a, const rondo_graph *b); /* structure, types, ports, outputs: not lines */
+
+/* ---- what core needs to know of ops: filled in by ops/op.c from ops.def ---- */
+typedef struct op_signature {
+    const char *name;
+    int min_inputs, max_inputs, output_count; /* output_count of the node may be lower: see ops/op.h */
+    const attribute_field *fields;
+    bool pure; /* hash-consed; everything but leaves with names and update ops */
+    bool (*infer)(rondo_graph *g, node *n, value *outputs); /* sets outputs[].type and .shape; false: graph_fail called */
+} op_signature;
+const op_signature *op_signature_of(int op); /* ops/op.c */
+int op_find(const char *name);               /* −1: no such op */

@@ -113,6 +113,7 @@ RONDO_API void rondo_leave(rondo_graph *graph);
  * releases the text with rondo_text_free. */
 RONDO_API char *rondo_graph_print(const rondo_graph *graph, rondo_error *error);
 RONDO_API rondo_graph *rondo_graph_parse(rondo *context, const char *text, const char *name, rondo_error *error);
+/* What becomes recurrent, why, and what it saves; time: the symbol that decoding advances over (NULL: T). */
 RONDO_API char *rondo_graph_explain(const rondo_graph *graph, const char *time, rondo_error *error);
 RONDO_API void rondo_text_free(rondo *context, char *text);
 
@@ -135,6 +136,12 @@ RONDO_API rondo_value rondo_initialize(rondo_value parameter, rondo_initial kind
 
 /* Marks a result: what `rondo inspect` shows and what an exported graph returns under this name. */
 RONDO_API void rondo_output(rondo_value value, const char *name);
+
+/* What a value is, for code that builds on values it did not make: its rank (−1: no value), an extent (−1: not a number) and
+ * a dim as text ("T", "64"; NULL: no such axis; lives as long as the graph). Negative axes count from the end. */
+RONDO_API int rondo_rank(rondo_value value);
+RONDO_API int64_t rondo_extent(rondo_value value, int axis);
+RONDO_API const char *rondo_dim(rondo_value value, int axis);
 
 /* Any row of the op table by name, its attributes as in the text form: rondo_apply(g, "cumsum", "axis=1", 1, x). */
 RONDO_API rondo_value rondo_apply_at(rondo_place, rondo_graph *, const char *op, const char *attributes, int count, ...);
@@ -345,7 +352,7 @@ RONDO_API bool rondo_trainer_save(const rondo_trainer *, const char *path, rondo
 RONDO_API bool rondo_trainer_load(rondo_trainer *, const char *path, rondo_error *); /* goes on bit for bit */
 RONDO_API void rondo_trainer_free(rondo_trainer *);
 
-/* ---- Decoding; from here to rondo_mixer is all that librondo-run contains ------------------------------------- */
+/* ---- Decoding; librondo-run has what is from here to rondo_mixer, but for rondo_program_new and _save --------- */
 
 typedef struct rondo_program rondo_program;
 typedef struct rondo_session rondo_session;

@@ -14,9 +14,12 @@ struct rondo {
     int threads; /* at least 1 */
     void (*log)(void *user, int level, const char *line);
     void *log_user;
-    const char *wisdom;
+    const char *wisdom;          /* path of a file of measured kernel choices; NULL: none */
+    const struct wisdom *known;  /* what it says (compiler/wisdom.h); NULL: not read yet */
     struct team *team; /* core/team.h; started by the first program that runs */
     added_mixer *mixers;
     int mixer_count, mixer_capacity;
 };
+/* The team, started by the first that asks; any thread may. NULL: refused. */
+struct team *context_team(rondo *context, rondo_error *error);
 void context_log(const rondo *context, int level, const char *format, ...) RONDO_FORMAT(3, 4);

@@ -130,6 +130,9 @@ struct rondo_graph {
     int site_count;          /* dropout sites handed out */
     int32_t *buckets;        /* hash-consing: node ids, −1 free */
     int bucket_count;
+    int32_t *name_buckets, *shape_buckets; /* interning: indices, −1 free */
+    int name_bucket_count, shape_bucket_count;
+    const char *source; /* the text that it was parsed from: where a node stands there is not printed. NULL: none */
 };
 
 rondo_graph *graph_new(rondo *context, rondo_error *error);
@@ -138,9 +141,11 @@ rondo_graph *graph_new_like(const rondo_graph *model, rondo_error *error);
 void graph_free(rondo_graph *g);
 
 int graph_name(rondo_graph *g, const char *name);   /* interned index; 0 on failure (error set) */
+const char *graph_intern(rondo_graph *g, const char *name); /* the graph's own copy; "" on failure (error set) */
 int graph_shape(rondo_graph *g, const shape *s);    /* interned index; −1 on failure */
 int graph_symbol(rondo_graph *g, const char *name); /* declares if new; −1 when there are too many (error set) */
 int graph_find_symbol(const rondo_graph *g, const char *name); /* −1: not declared */
+bool graph_grow_buckets(rondo_graph *g, int32_t **buckets, int *bucket_count); /* for the interning tables; all −1 after */
 
 /* The one builder. Attributes in the order of the op's fields. Infers types, folds nothing, hash-conses pure ops.
  * Returns the first output, or −1 (error set in the graph, with scope and line). */
@@ -157,6 +162,8 @@ static inline const node *graph_node_of(const rondo_graph *g, value_id v) { retu
 static inline const shape *graph_shape_of(const rondo_graph *g, value_id v) { return &g->values[v].shape; }
 static inline int graph_op_of(const rondo_graph *g, value_id v) { return graph_node_of(g, v)->op; }
 
+int graph_add_initial(rondo_graph *g, value_id v, rondo_initial kind, double scale); /* the last one for v wins */
+/* out may be NONE, to be set in g->ports when it is known. */
 int graph_add_port(rondo_graph *g, const char *name, value_id in, value_id out, port_kind kind, int batch_axis,
                    int append_axis, double initial);
 bool graph_add_output(rondo_graph *g, const char *name, value_id v);
@@ -179,14 +186,20 @@ rondo_graph *graph_clean(const rondo_graph *from, value_id **map, rondo_error *e
 bool shape_text(text *t, const rondo_graph *g, const shape *s); /* "[B,T,64]" */
 const char *type_name(rondo_type type);                         /* "f32" */
 bool graph_print(const rondo_graph *g, text *t);
+/* A copy for the caller of the library, who gives it to rondo_text_free. An arena that failed: NULL and the error. */
+char *text_hand_over(const text *t, const rondo *context, rondo_error *error);
 rondo_graph *graph_parse(rondo *context, const char *source, const char *file_name, rondo_error *error);
 /* Parses "f32[B,T,64]" (with_type) or "[B,T,64]"; declares symbols. */
 bool parse_type(rondo_graph *g, const char *source, bool with_type, rondo_type *type, shape *s);
+/* Parses "axis=1, keep" as between the parentheses of an op; `attributes` gets one entry a field. False: graph_fail called. */
+bool parse_attributes(rondo_graph *g, int op, const char *source, attribute *attributes);
 bool graph_same(const rondo_graph *a, const rondo_graph *b); /* structure, types, ports, outputs: not lines */
 
 /* ---- what core needs to know of ops: filled in by ops/op.c from ops.def ---- */
 typedef struct op_signature {
     const char *name;
+    /* Operands before min_inputs are there always, those from it on may be absent. Trailing absent ones are cut off, but
+     * node.inputs has room for max_inputs and holds NONE there. */
     int min_inputs, max_inputs, output_count; /* output_count of the node may be lower: see ops/op.h */
     const attribute_field *fields;
     bool pure; /* hash-consed; everything but leaves with names and update ops */

@@ -16,8 +16,11 @@ typedef struct tensor {
 } tensor;
 
 enum { MAX_PHASES = 4 };
+int64_t type_bytes(rondo_type type); /* of one element */
 typedef struct kernel_call {
     const struct kernel *kernel;
+    int op;              /* op_id: several ops may share a kernel */
+    const char *program; /* of `fused`: postfix text; NULL otherwise */
     const attribute *attributes;
     int input_count, output_count;
     tensor *inputs, *outputs;

@@ -1,0 +1,27 @@
+/* The passes that need no header of their own. Each copies the graph; `map`, when not NULL, receives old → new value ids in
+ * the new graph's arena (NONE: gone). Each returns NULL on failure, and NULL for NULL, so that a pipeline reads as a chain. */
+#pragma once
+#include "ops/build.h"
+
+/* mode: what evaluation leaves out: dropout becomes its operand, attention loses its rate. */
+rondo_graph *mode_evaluate(const rondo_graph *g, value_id **map, rondo_error *error);
+/* simplify: algebra that changes no bits that matter: x·1, x+0, x/1, double reshapes and transposes, broadcasts that an
+ * elementwise reader does by itself, folding of constants, and dead nodes. */
+rondo_graph *simplify(const rondo_graph *g, value_id **map, rondo_error *error);
+/* fuse: bias, residual and activation into matmul; chains of elementwise ops into `fused`. */
+rondo_graph *fuse(const rondo_graph *g, value_id **map, rondo_error *error);
+/* only what these values need, as outputs under these names; ports are dropped when keep_ports is false. */
+rondo_graph *extract(const rondo_graph *g, const value_id *values, const char *const *names, int count, bool keep_ports,
+                     value_id **map, rondo_error *error);
+
+/* How a pass walks: begins a copy, maps, ends it. */
+typedef struct rewriter {
+    const rondo_graph *from;
+    rondo_graph *to;
+    value_id *map;
+} rewriter;
+bool rewrite_begin(rewriter *r, const rondo_graph *from, rondo_error *error);
+/* Copies ports and outputs, drops dead nodes, hands the composed map on; frees r->to. */
+rondo_graph *rewrite_end(rewriter *r, value_id **map, rondo_error *error);
+int *count_readers(arena *a, const rondo_graph *g); /* by value: nodes, outputs and ports that read it; NULL: refused */
+bool is_number(const rondo_graph *g, value_id v, double number); /* a constant (or a broadcast or reshape of one) that is `number` */

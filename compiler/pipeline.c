@@ -1,0 +1,177 @@
+/* The pipelines. Read each from top to bottom; the drawing is in pipeline.h. */
+#include "compiler/pipeline.h"
+#include "autograd/differentiate.h"
+#include "compiler/contract.h"
+#include "compiler/linearize.h"
+#include "ops/op.h"
+#include <stdio.h>
+#include <string.h>
+
+const char *const pipeline_passes[] = {"verify", "mode", "linearize", "contract", "differentiate", "stream", "simplify", "fuse", NULL};
+
+/* A graph on its way through a pipeline. Each step frees what it replaces; after a failure or behind `after`, steps do nothing. */
+typedef struct passage {
+    rondo_graph *graph;
+    const pipeline_options *options;
+    rondo_error *error;
+    bool ended;
+} passage;
+
+static bool goes_on(const passage *p) { return p->graph && !p->ended; }
+
+static void step_to(passage *p, rondo_graph *next, const char *pass)
+{
+    graph_free(p->graph);
+    p->graph = next;
+    if (next && p->options && p->options->check && !p->options->check(next, p->error)) {
+        graph_free(next);
+        p->graph = NULL;
+    }
+    if (p->options && p->options->after && !strcmp(p->options->after, pass))
+        p->ended = true;
+}
+
+static void do_verify(passage *p)
+{
+    if (goes_on(p) && !graph_verify(p->graph, p->error))
+        step_to(p, NULL, "verify");
+    else if (goes_on(p) && p->options && p->options->after && !strcmp(p->options->after, "verify"))
+        p->ended = true;
+}
+
+static void do_mode(passage *p)
+{
+    if (goes_on(p))
+        step_to(p, mode_evaluate(p->graph, NULL, p->error), "mode");
+}
+
+static void do_linearize(passage *p)
+{
+    if (goes_on(p) && !(p->options && p->options->no_linearize))
+        step_to(p, linearize(p->graph, NULL, NULL, p->error), "linearize");
+}
+
+static void do_contract(passage *p)
+{
+    if (goes_on(p))
+        step_to(p, contract(p->graph, NULL, p->error), "contract");
+}
+
+static void do_differentiate(passage *p)
+{
+    if (goes_on(p))
+        step_to(p, differentiate_parameters(p->graph, graph_find_output(p->graph, "loss"), p->error), "differentiate");
+}
+
+static void do_stream(passage *p, const char *time)
+{
+    if (goes_on(p))
+        step_to(p, stream(p->graph, time, p->error), "stream");
+}
+
+static void do_simplify(passage *p)
+{
+    if (goes_on(p))
+        step_to(p, simplify(p->graph, NULL, p->error), "simplify");
+}
+
+static void do_fuse(passage *p)
+{
+    if (goes_on(p))
+        step_to(p, fuse(p->graph, NULL, p->error), "fuse");
+}
+
+/* The loss with its sums: what cross entropy counts, or a plain value that counts as one. */
+static rondo_graph *losses(rondo_value loss, rondo_error *error)
+{
+    rondo_graph *g = loss.graph;
+    static const char *const names[] = {"loss", "nll", "count"};
+    if (!g || !rondo_graph_check(g, error))
+        return NULL;
+    value_id values[3] = {loss.id, loss.id, loss.id};
+    bool counted = graph_op_of(g, loss.id) == OP_cross_entropy;
+    for (int o = 1; counted && o < 3; o++)
+        values[o] = build_output(g, loss.id, o);
+    if (!counted)
+        values[2] = build_number(g, 1);
+    return extract(g, values, names, 3, true, NULL, error);
+}
+
+rondo_graph *pipeline_train(rondo_value loss, const pipeline_options *options, rondo_error *error)
+{
+    passage p = {losses(loss, error), options, error, false};
+    do_verify(&p);
+    do_linearize(&p);
+    do_contract(&p);
+    do_differentiate(&p);
+    do_simplify(&p);
+    do_fuse(&p);
+    return p.graph;
+}
+
+rondo_graph *pipeline_evaluate(rondo_value loss, const pipeline_options *options, rondo_error *error)
+{
+    passage p = {losses(loss, error), options, error, false};
+    do_verify(&p);
+    do_mode(&p);
+    do_linearize(&p);
+    do_contract(&p);
+    do_simplify(&p);
+    do_fuse(&p);
+    return p.graph;
+}
+
+rondo_graph *pipeline_forward(rondo_value result, const char *name, const pipeline_options *options, rondo_error *error)
+{
+    if (!result.graph || !rondo_graph_check(result.graph, error))
+        return NULL;
+    passage p = {extract(result.graph, &result.id, &name, 1, true, NULL, error), options, error, false};
+    do_verify(&p);
+    do_mode(&p);
+    do_linearize(&p);
+    do_contract(&p);
+    do_simplify(&p);
+    do_fuse(&p);
+    return p.graph;
+}
+
+rondo_graph *pipeline_advance(rondo_value logits, const char *time, const pipeline_options *options, rondo_error *error)
+{
+    static const char *const name = "logits";
+    if (!logits.graph || !rondo_graph_check(logits.graph, error))
+        return NULL;
+    passage p = {extract(logits.graph, &logits.id, &name, 1, true, NULL, error), options, error, false};
+    do_verify(&p);
+    do_mode(&p);
+    do_linearize(&p);
+    do_contract(&p);
+    do_stream(&p, time);
+    do_simplify(&p);
+    return p.graph;
+}
+
+/* simplify and fuse one stage; the graph is replaced. */
+static bool finish_stage(rondo_graph **g, const pipeline_options *options, rondo_error *error)
+{
+    if (!*g)
+        return true;
+    passage p = {*g, options, error, false};
+    do_simplify(&p);
+    do_fuse(&p);
+    *g = p.graph;
+    return p.graph != NULL;
+}
+
+bool pipeline_decode(rondo_value logits, const char *time, const pipeline_options *options, staged *stages, rondo_error *error)
+{
+    *stages = (staged){0};
+    rondo_graph *advance = pipeline_advance(logits, time, options, error);
+    rondo_graph *last = advance ? last_only(advance, "logits", error) : NULL;
+    bool good = last && hoist(last, stages, error) && finish_stage(&stages->load, options, error) &&
+                finish_stage(&stages->source, options, error) && finish_stage(&stages->step, options, error);
+    graph_free(advance);
+    graph_free(last);
+    if (!good)
+        staged_free(stages);
+    return good;
+}

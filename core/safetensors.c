@@ -1,0 +1,275 @@
+/* Reading safetensors. Nothing of the header is believed: sizes are computed with overflow checks, and the
+ * tensors must cover the bytes behind the header exactly, without hole or overlap, as the format demands.
+ * Writing: safetensors_save.c. */
+#include "core/safetensors.h"
+#include "core/mutant.h"
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "safetensors holds little-endian numbers, which this code maps as they are"
+#endif
+
+enum { LENGTH_BYTES = 8, MOST_HEADER_BYTES = 100 << 20, MOST_AXES = 8 };
+
+typedef struct dtype {
+    const char *name;
+    rondo_type type; /* 0: Rondo has no use for it */
+    size_t bytes;
+} dtype;
+static const dtype dtypes[] = {
+    {"F32", RONDO_F32, 4}, {"F64", RONDO_F64, 8}, {"I32", RONDO_I32, 4}, {"F16", 0, 2},     {"BF16", 0, 2},
+    {"I64", 0, 8},         {"I16", 0, 2},         {"I8", 0, 1},          {"U64", 0, 8},     {"U32", 0, 4},
+    {"U16", 0, 2},         {"U8", 0, 1},          {"BOOL", 0, 1},        {"F8_E5M2", 0, 1}, {"F8_E4M3", 0, 1},
+    {"F8_E8M0", 0, 1},     {"C64", 0, 8}};
+
+/* What is being read, for messages. */
+typedef struct reader {
+    safetensors *s;
+    rondo_error *error;
+    char name[64]; /* of the tensor, with nothing in it that moves a terminal's cursor */
+} reader;
+
+static void show_name(reader *r, const char *name)
+{
+    size_t i = 0;
+    for (; name[i] && i < sizeof r->name - 1; i++)
+        r->name[i] = (unsigned char)name[i] < 0x20 || name[i] == 0x7f ? '?' : name[i];
+    while (i > 0 && ((unsigned char)name[i] & 0xc0) == 0x80) /* not in the middle of a character */
+        i--;
+    r->name[i] = 0;
+}
+static bool fail_tensor(const reader *r, const char *what)
+{
+    return fail(r->error, RONDO_FILE, "%s: tensor \"%s\" %s; the file is damaged", r->s->path, r->name, what);
+}
+static bool fail_header(const reader *r, const char *what)
+{
+    return fail(r->error, RONDO_FILE, "%s: %s; this is no safetensors file, or a damaged one", r->s->path,
+                what);
+}
+
+/* ---- one tensor ---- */
+
+static bool read_type(reader *r, const json_t *entry, stored_tensor *t, size_t *element_bytes)
+{
+    const char *word = json_string_value(json_object_get(entry, "dtype"));
+    if (!word || strlen(word) >= sizeof t->type_text)
+        return fail_tensor(r, "has no dtype");
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++)
+        if (!strcmp(word, dtypes[i].name)) {
+            t->type = dtypes[i].type;
+            *element_bytes = dtypes[i].bytes;
+            strcpy(t->type_text, word);
+            return true;
+        }
+    return fail_tensor(r, "has a dtype that the format does not know");
+}
+
+static bool read_shape(reader *r, const json_t *entry, stored_tensor *t, size_t *bytes)
+{
+    const json_t *shape = json_object_get(entry, "shape");
+    if (!json_is_array(shape))
+        return fail_tensor(r, "has no shape");
+    if (json_array_size(shape) > MOST_AXES)
+        return fail_tensor(r, "has more than 8 axes");
+    t->rank = (int)json_array_size(shape);
+    bool empty = false, overflow = false;
+    for (int i = 0; i < t->rank; i++) {
+        const json_t *extent = json_array_get(shape, (size_t)i);
+        if (!json_is_integer(extent) || json_integer_value(extent) < 0)
+            return fail_tensor(r, "has a shape that is not made of natural numbers");
+        t->dims[i] = json_integer_value(extent);
+        empty = empty || t->dims[i] == 0;
+        overflow = __builtin_mul_overflow(*bytes, (size_t)t->dims[i], bytes) || overflow;
+    }
+    if (overflow && !empty)
+        return fail_tensor(r, "is larger than memory can be");
+    if (empty)
+        *bytes = 0;
+    return true;
+}
+
+static bool read_offsets(reader *r, const json_t *entry, stored_tensor *t, size_t data_start)
+{
+    const json_t *offsets = json_object_get(entry, "data_offsets");
+    const json_t *first = json_array_get(offsets, 0), *last = json_array_get(offsets, 1);
+    if (json_array_size(offsets) != 2 || !json_is_integer(first) || !json_is_integer(last))
+        return fail_tensor(r, "has no data_offsets");
+    json_int_t begin = json_integer_value(first), end = json_integer_value(last);
+    if (begin < 0 || end < begin || (uint64_t)end > r->s->map.bytes - data_start)
+        return fail_tensor(r, "lies outside the file");
+    t->offset_bytes = data_start + (size_t)begin;
+    t->size_bytes = (size_t)(end - begin);
+    return true;
+}
+
+static bool read_tensor(reader *r, const char *name, const json_t *entry, size_t data_start, stored_tensor *t)
+{
+    size_t bytes = 0;
+    show_name(r, name);
+    *t = (stored_tensor){.name = arena_copy_text(&r->s->arena, name, strlen(name))};
+    if (!t->name)
+        return fail_memory(r->error, strlen(name), "the name of a tensor");
+    if (!json_is_object(entry) || json_object_size(entry) != 3)
+        return fail_tensor(r, "is not described by dtype, shape and data_offsets");
+    if (!read_type(r, entry, t, &bytes) || !read_shape(r, entry, t, &bytes) ||
+        !read_offsets(r, entry, t, data_start))
+        return false;
+    return bytes == t->size_bytes || fail_tensor(r, "has not the size that its shape and dtype give");
+}
+
+/* ---- all of them ---- */
+
+static bool read_metadata(reader *r, json_t *metadata)
+{
+    safetensors *s = r->s;
+    const char *key;
+    json_t *value;
+    if (!json_is_object(metadata))
+        return fail_header(r, "__metadata__ is not an object");
+    s->metadata = ARENA_NEW(&s->arena, const char *, 2 * json_object_size(metadata) + 1);
+    if (!s->metadata)
+        return fail_memory(r->error, 16 * json_object_size(metadata), "metadata");
+    json_object_foreach(metadata, key, value)
+    {
+        if (!json_is_string(value))
+            return fail_header(r, "__metadata__ holds something else than text");
+        const char **pair = &s->metadata[2 * s->metadata_count++];
+        pair[0] = arena_copy_text(&s->arena, key, strlen(key));
+        pair[1] = arena_copy_text(&s->arena, json_string_value(value), json_string_length(value));
+        if (!pair[0] || !pair[1])
+            return fail_memory(r->error, json_string_length(value), "metadata");
+    }
+    return true;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const stored_tensor *x = a, *y = b;
+    if (x->offset_bytes != y->offset_bytes)
+        return x->offset_bytes < y->offset_bytes ? -1 : 1;
+    return (x->size_bytes > y->size_bytes) - (x->size_bytes < y->size_bytes);
+}
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const stored_tensor *)a)->name, ((const stored_tensor *)b)->name);
+}
+
+static bool check_cover(reader *r, size_t data_start)
+{
+    safetensors *s = r->s;
+    size_t end = data_start;
+    if (s->count > 1)
+        qsort(s->tensors, (size_t)s->count, sizeof *s->tensors, by_place);
+    for (int i = 0; i < s->count; end += s->tensors[i++].size_bytes) {
+        show_name(r, s->tensors[i].name);
+        if (MUTANT(safetensors_takes_overlaps, false, s->tensors[i].offset_bytes < end))
+            return fail_tensor(r, "overlaps another");
+        if (s->tensors[i].offset_bytes > end)
+            return fail_tensor(r, "does not begin where the one before it ends");
+    }
+    return MUTANT(safetensors_takes_what_is_behind, true, end == s->map.bytes) ||
+           fail_header(r, "there are bytes behind the last tensor");
+}
+
+static bool read_entries(reader *r, json_t *header, size_t data_start)
+{
+    safetensors *s = r->s;
+    const char *name;
+    json_t *entry;
+    if (!json_is_object(header) || json_object_size(header) > INT32_MAX / 2)
+        return fail_header(r, "the header is not an object");
+    s->tensors = ARENA_NEW(&s->arena, stored_tensor, json_object_size(header) + 1);
+    if (!s->tensors)
+        return fail_memory(r->error, sizeof *s->tensors * json_object_size(header), "the list of tensors");
+    json_object_foreach(header, name, entry)
+    {
+        bool good = strcmp(name, "__metadata__")
+                        ? read_tensor(r, name, entry, data_start, &s->tensors[s->count++])
+                        : read_metadata(r, entry);
+        if (!good)
+            return false;
+    }
+    if (!check_cover(r, data_start))
+        return false;
+    if (s->count > 1)
+        qsort(s->tensors, (size_t)s->count, sizeof *s->tensors, by_name);
+    return true;
+}
+
+static bool read_header(reader *r)
+{
+    const safetensors *s = r->s;
+    const char *data = s->map.data;
+    uint64_t length;
+    if (s->map.bytes < LENGTH_BYTES)
+        return fail_header(r, "it has fewer than 8 bytes");
+    memcpy(&length, data, LENGTH_BYTES);
+    if (length > s->map.bytes - LENGTH_BYTES)
+        return fail_header(r, "its header is longer than the file");
+    if (length > MOST_HEADER_BYTES)
+        return fail_header(r, "its header is longer than 100 MB");
+    if (length == 0 || data[LENGTH_BYTES] != '{')
+        return fail_header(r, "its header does not begin with {");
+    json_error_t wrong;
+    json_t *header = json_loadb(data + LENGTH_BYTES, (size_t)length, JSON_REJECT_DUPLICATES, &wrong);
+    if (!header && json_error_code(&wrong) == json_error_out_of_memory)
+        return fail_memory(r->error, (size_t)length, "a safetensors header");
+    if (!header)
+        return fail(r->error, RONDO_FILE, "%s: its header is not JSON at byte %d: %s", s->path,
+                    wrong.position + LENGTH_BYTES, wrong.text);
+    bool good = read_entries(r, header, LENGTH_BYTES + (size_t)length);
+    json_decref(header);
+    return good;
+}
+
+bool safetensors_open(safetensors *s, const rondo_allocator *a, const char *path, rondo_error *error)
+{
+    *s = (safetensors){.map = {"", 0}, .path = ""};
+    arena_begin(&s->arena, a);
+    const char *copy = arena_copy_text(&s->arena, path, strlen(path));
+    if (!copy)
+        return fail_memory(error, strlen(path), "the name of a file");
+    s->path = copy;
+    if (!file_map_open(&s->map, path, error))
+        return false;
+    reader r = {.s = s, .error = error};
+    return read_header(&r);
+}
+
+void safetensors_close(safetensors *s)
+{
+    file_map_close(&s->map);
+    arena_end(&s->arena);
+    s->tensors = NULL;
+    s->metadata = NULL;
+    s->count = s->metadata_count = 0;
+}
+
+/* ---- looking ---- */
+
+static int name_against(const void *name, const void *tensor)
+{
+    return strcmp(name, ((const stored_tensor *)tensor)->name);
+}
+
+const stored_tensor *safetensors_find(const safetensors *s, const char *name)
+{
+    return s->count ? bsearch(name, s->tensors, (size_t)s->count, sizeof *s->tensors, name_against) : NULL;
+}
+
+const void *safetensors_data(const safetensors *s, const stored_tensor *t)
+{
+    return (const char *)s->map.data + t->offset_bytes;
+}
+
+const char *safetensors_metadata(const safetensors *s, const char *key)
+{
+    for (int i = 0; i < s->metadata_count; i++)
+        if (!strcmp(s->metadata[2 * i], key))
+            return s->metadata[2 * i + 1];
+    return NULL;
+}

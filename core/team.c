@@ -1,0 +1,303 @@
+/* A team of threads. One 64-bit word, the ticket, holds the number of the run and the next task: a worker
+ * that takes task i of run r by compare-and-swap knows that run r is not over, and so that the job it read
+ * belongs to it. Who finds nothing to do spins a little, then sleeps on a condition. */
+#include "core/team.h"
+#include "core/mutant.h"
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+#if defined __x86_64__ || defined __i386__
+#include <xmmintrin.h>
+#endif
+
+enum {
+    SPIN_NANOSECONDS = 20000,   /* for more work, while nobody has begun */
+    AWAKE_NANOSECONDS = 300000, /* between begin and end; past SPIN_NANOSECONDS others may run meanwhile */
+    PAUSES = 32,                /* between two looks at the clock */
+    MOST_TASKS = 1 << 30        /* of one run, as the ticket counts */
+};
+#define CLOSED UINT64_C(0xffffffff) /* the task number of a run that is over: larger than any */
+
+typedef struct worker {
+    team *team;
+    pthread_t thread;
+    int number;
+} worker;
+
+struct team {
+    const rondo_allocator *allocator;
+    int size, started;
+    worker *workers;             /* size − 1; the caller is number 0 */
+    pthread_mutex_t turn;        /* held from begin to end */
+    _Atomic(const char *) owner; /* who holds it: the address of something of that thread */
+    unsigned mode;               /* the owner's floating-point mode */
+
+    pthread_mutex_t lock; /* of the two conditions */
+    pthread_cond_t more, over;
+    atomic_int sleepers;
+    atomic_bool caller_sleeps, awake, stop;
+
+    _Alignas(64) atomic_uint_fast64_t ticket; /* run number · 2^32 + next task */
+    _Atomic(team_work *) work;
+    _Atomic(void *) argument;
+    atomic_uint_fast64_t tasks;
+    _Alignas(64) atomic_uint_fast64_t done;
+};
+
+/* ---- floating-point mode ---- */
+
+static unsigned flush_denormals(void)
+{
+#if defined __x86_64__ || defined __i386__
+    unsigned mode = _mm_getcsr();
+    _mm_setcsr(mode | 0x8040); /* FTZ, DAZ */
+    return mode;
+#else
+    return 0;
+#endif
+}
+static void restore_mode(unsigned mode)
+{
+#if defined __x86_64__ || defined __i386__
+    _mm_setcsr((mode & ~0x3fu) | (_mm_getcsr() & 0x3f)); /* exceptions raised meanwhile stay visible */
+#else
+    (void)mode;
+#endif
+}
+
+/* ---- working ---- */
+
+static void pause_a_little(void)
+{
+#if defined __x86_64__ || defined __i386__
+    for (int i = 0; i < PAUSES; i++)
+        _mm_pause();
+#else
+    sched_yield();
+#endif
+}
+
+static int64_t nanoseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Takes tasks of the current run until there are none. */
+static void take_tasks(team *t, int number)
+{
+    for (;;) {
+        uint_fast64_t ticket = atomic_load_explicit(&t->ticket, memory_order_acquire);
+        team_work *work = atomic_load_explicit(&t->work, memory_order_relaxed);
+        void *argument = atomic_load_explicit(&t->argument, memory_order_relaxed);
+        uint_fast64_t tasks = atomic_load_explicit(&t->tasks, memory_order_relaxed), task = ticket & CLOSED;
+        if (task >= tasks) {
+            if (atomic_load(&t->ticket) == ticket)
+                return;
+            continue;
+        }
+        if (!atomic_compare_exchange_weak(&t->ticket, &ticket, ticket + 1))
+            continue;
+        work(argument, MUTANT(team_repeats_a_task, task ? (int64_t)task - 1 : 0, (int64_t)task), number);
+        if (atomic_fetch_add(&t->done, 1) + 1 == tasks && atomic_load(&t->caller_sleeps)) {
+            pthread_mutex_lock(&t->lock);
+            pthread_cond_signal(&t->over);
+            pthread_mutex_unlock(&t->lock);
+        }
+    }
+}
+
+/* Until the run is another than `seen`, or the team stops. */
+static void wait_for_more(team *t, uint_fast64_t seen)
+{
+    int64_t start = nanoseconds();
+    for (;;) {
+        if (atomic_load(&t->ticket) >> 32 != seen || atomic_load(&t->stop))
+            return;
+        int64_t waited = nanoseconds() - start;
+        if (waited > (atomic_load(&t->awake) ? AWAKE_NANOSECONDS : SPIN_NANOSECONDS))
+            break;
+        if (waited > SPIN_NANOSECONDS)
+            sched_yield();
+        else
+            pause_a_little();
+    }
+    pthread_mutex_lock(&t->lock);
+    atomic_fetch_add(&t->sleepers, 1);
+    while (atomic_load(&t->ticket) >> 32 == seen && !atomic_load(&t->stop))
+        pthread_cond_wait(&t->more, &t->lock);
+    atomic_fetch_sub(&t->sleepers, 1);
+    pthread_mutex_unlock(&t->lock);
+}
+
+static void *worker_main(void *argument)
+{
+    worker *w = argument;
+    team *t = w->team;
+    flush_denormals();
+    uint_fast64_t seen = 0;
+    for (;;) {
+        wait_for_more(t, seen);
+        if (atomic_load(&t->stop))
+            return NULL;
+        seen = atomic_load(&t->ticket) >> 32;
+        take_tasks(t, w->number);
+    }
+}
+
+static void wait_for_the_last(team *t, uint_fast64_t tasks)
+{
+    for (int64_t start = nanoseconds(); nanoseconds() - start < SPIN_NANOSECONDS; pause_a_little())
+        if (atomic_load(&t->done) == tasks)
+            return;
+    pthread_mutex_lock(&t->lock);
+    atomic_store(&t->caller_sleeps, true);
+    while (atomic_load(&t->done) != tasks)
+        pthread_cond_wait(&t->over, &t->lock);
+    atomic_store(&t->caller_sleeps, false);
+    pthread_mutex_unlock(&t->lock);
+}
+
+/* At most MOST_TASKS. */
+static void run_some(team *t, int64_t tasks, team_work *work, void *argument)
+{
+    uint_fast64_t run = (atomic_load(&t->ticket) >> 32) + 1;
+    atomic_store(&t->ticket,
+                 (run - 1) << 32 | CLOSED); /* who comes late to the last run finds nothing in it */
+    atomic_store(&t->done, 0);
+    atomic_store(&t->work, work);
+    atomic_store(&t->argument, argument);
+    atomic_store(&t->tasks, (uint_fast64_t)tasks);
+    atomic_store(&t->ticket, run << 32);
+    if (atomic_load(&t->sleepers)) {
+        pthread_mutex_lock(&t->lock);
+        pthread_cond_broadcast(&t->more);
+        pthread_mutex_unlock(&t->lock);
+    }
+    take_tasks(t, 0);
+    wait_for_the_last(t, (uint_fast64_t)tasks);
+}
+
+/* ---- begin, run, end ---- */
+
+static const char *myself(void)
+{
+    static _Thread_local char here;
+    return &here;
+}
+
+void team_begin(team *t)
+{
+    pthread_mutex_lock(&t->turn);
+    atomic_store(&t->owner, myself());
+    t->mode = flush_denormals();
+    atomic_store(&t->awake, true);
+}
+
+void team_end(team *t)
+{
+    atomic_store(&t->awake, false);
+    restore_mode(t->mode);
+    atomic_store(&t->owner, NULL);
+    pthread_mutex_unlock(&t->turn);
+}
+
+typedef struct shifted_work {
+    team_work *work;
+    void *argument;
+    int64_t first;
+} shifted_work;
+static void work_shifted(void *argument, int64_t task, int number)
+{
+    const shifted_work *s = argument;
+    s->work(s->argument, s->first + task, number);
+}
+
+void team_run(team *t, int64_t tasks, team_work *work, void *argument)
+{
+    bool begun = atomic_load(&t->owner) == myself();
+    if (!begun)
+        team_begin(t);
+    if (t->size == 1 || tasks <= 1) {
+        for (int64_t i = 0; i < tasks; i++)
+            work(argument, i, 0);
+    } else {
+        for (shifted_work s = {work, argument, 0}; s.first < tasks; s.first += MOST_TASKS) {
+            int64_t count = tasks - s.first < MOST_TASKS ? tasks - s.first : MOST_TASKS;
+            run_some(t, count, s.first ? work_shifted : work, s.first ? &s : argument);
+        }
+    }
+    if (!begun)
+        team_end(t);
+}
+
+/* ---- making and ending ---- */
+
+static bool start_workers(team *t)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are the host's threads' business */
+    for (t->started = 0; t->started < t->size - 1; t->started++) {
+        worker *w = &t->workers[t->started];
+        *w = (worker){.team = t, .number = t->started + 1};
+        if (pthread_create(&w->thread, NULL, worker_main, w))
+            break;
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return t->started == t->size - 1;
+}
+
+team *team_new(const rondo_allocator *allocator, int threads, rondo_error *error)
+{
+    if (threads < 1 || threads > 4096) {
+        fail(error, RONDO_ARGUMENT, "a team has 1 to 4096 threads, not %d", threads);
+        return NULL;
+    }
+    size_t bytes = sizeof(worker) * (size_t)threads;
+    team *t = memory_new(allocator, sizeof *t);
+    worker *workers = t ? memory_new(allocator, bytes) : NULL;
+    if (!workers) {
+        memory_free(allocator, t, sizeof *t);
+        fail_memory(error, sizeof *t + bytes, "a team of threads");
+        return NULL;
+    }
+    t->allocator = allocator;
+    t->size = threads;
+    t->workers = workers;
+    pthread_mutex_init(&t->turn, NULL);
+    pthread_mutex_init(&t->lock, NULL);
+    pthread_cond_init(&t->more, NULL);
+    pthread_cond_init(&t->over, NULL);
+    if (!start_workers(t)) {
+        fail(error, RONDO_IO, "the system gives %d threads, not %d: ask for fewer", t->started + 1, threads);
+        team_free(t);
+        return NULL;
+    }
+    return t;
+}
+
+void team_free(team *t)
+{
+    if (!t)
+        return;
+    atomic_store(&t->stop, true);
+    pthread_mutex_lock(&t->lock);
+    pthread_cond_broadcast(&t->more);
+    pthread_mutex_unlock(&t->lock);
+    for (int i = 0; i < t->started; i++)
+        pthread_join(t->workers[i].thread, NULL);
+    pthread_cond_destroy(&t->over);
+    pthread_cond_destroy(&t->more);
+    pthread_mutex_destroy(&t->lock);
+    pthread_mutex_destroy(&t->turn);
+    const rondo_allocator *allocator = t->allocator;
+    memory_free(allocator, t->workers, sizeof(worker) * (size_t)t->size);
+    memory_free(allocator, t, sizeof *t);
+}
+
+int team_size(const team *t) { return t->size; }

@@ -1,0 +1,228 @@
+/* weights: layout, initial numbers, reading and writing. */
+#include "models/weights.h"
+#include "core/random.h"
+#include <math.h>
+#include <string.h>
+
+static rondo_weights *weights_begin(rondo *context, rondo_error *error)
+{
+    rondo_weights *w = memory_new(&context->allocator, sizeof *w);
+    if (!w) {
+        fail_memory(error, sizeof *w, "weights");
+        return NULL;
+    }
+    w->context = context;
+    arena_begin(&w->arena, &context->allocator);
+    return w;
+}
+
+static bool add_weight(rondo_weights *w, const rondo_graph *g, const node *n, int *capacity, rondo_error *error)
+{
+    const value *v = &g->values[n->first_output];
+    const char *name = g->names[n->attributes[parameter_name].integer];
+    if (!ARENA_PUSH(&w->arena, w->items, w->item_count, *capacity))
+        return fail_memory(error, sizeof(weight), "weights");
+    weight *item = &w->items[w->item_count++];
+    *item = (weight){.name = arena_copy_text(&w->arena, name, strlen(name)), .rank = v->shape.rank, .offset = w->size, .count = 1};
+    if (!item->name)
+        return fail_memory(error, strlen(name), "weights");
+    if (v->type != RONDO_F32)
+        return fail(error, RONDO_SHAPE, "parameter %s: only f32 parameters can be trained", name);
+    for (int a = 0; a < v->shape.rank; a++) {
+        if (!dim_is_literal(v->shape.dims[a]))
+            return fail(error, RONDO_SHAPE, "parameter %s: its extents must be numbers, not symbols", name);
+        item->dims[a] = v->shape.dims[a].factor;
+        if (item->dims[a] && item->count > INT64_MAX / 64 / item->dims[a])
+            return fail(error, RONDO_SHAPE, "parameter %s is too large", name);
+        item->count *= item->dims[a];
+    }
+    w->size += (item->count + 15) / 16 * 16;
+    return true;
+}
+
+rondo_weights *weights_layout(const rondo_graph *g, rondo_error *error)
+{
+    rondo_weights *w = g ? weights_begin(g->context, error) : NULL;
+    int capacity = 0;
+    for (node_id id = 0; w && id < g->node_count; id++)
+        if (g->nodes[id].op == OP_parameter && !add_weight(w, g, &g->nodes[id], &capacity, error)) {
+            rondo_weights_free(w);
+            return NULL;
+        }
+    if (w)
+        w->size = (w->size + WEIGHTS_BLOCK - 1) / WEIGHTS_BLOCK * WEIGHTS_BLOCK;
+    return w;
+}
+
+bool weights_allocate(rondo_weights *w, rondo_error *error)
+{
+    w->block = memory_new(&w->context->allocator, sizeof(float) * (size_t)w->size);
+    return w->block || fail_memory(error, sizeof(float) * (size_t)w->size, "weights");
+}
+
+void rondo_weights_free(rondo_weights *w)
+{
+    if (!w)
+        return;
+    const rondo_allocator allocator = w->context->allocator;
+    if (w->block)
+        memory_free(&allocator, w->block, sizeof(float) * (size_t)w->size);
+    arena_end(&w->arena);
+    memory_free(&allocator, w, sizeof *w);
+}
+
+static const parameter_initial *initial_of(const rondo_graph *g, value_id v)
+{
+    for (int i = g->initial_count - 1; i >= 0; i--)
+        if (g->initials[i].value == v)
+            return &g->initials[i].initial;
+    return NULL;
+}
+
+static bool ends_with(const char *name, const char *end)
+{
+    size_t n = strlen(name), e = strlen(end);
+    return n >= e && !strcmp(name + n - e, end);
+}
+
+/* What a parameter starts as when nothing was said: matrices Xavier, a norm's gain one, any other vector zero. */
+static parameter_initial usual_initial(const weight *item)
+{
+    if (item->rank >= 2)
+        return (parameter_initial){RONDO_XAVIER, 1};
+    return (parameter_initial){RONDO_FILL, ends_with(item->name, "weight") ? 1 : 0};
+}
+
+static void fill(const weight *item, float *out, parameter_initial initial, uint64_t seed)
+{
+    uint64_t key = random_key(item->name);
+    int64_t out_features = item->rank ? item->dims[item->rank >= 2 ? item->rank - 2 : 0] : 1;
+    int64_t in_features = item->rank ? item->dims[item->rank - 1] : 1;
+    double bound = initial.scale * sqrt(6.0 / (double)(in_features + out_features));
+    switch (initial.kind) {
+    case RONDO_NORMAL:
+        random_fill_normal(out, item->count, initial.scale, seed, key);
+        break;
+    case RONDO_FILL:
+        for (int64_t i = 0; i < item->count; i++)
+            out[i] = (float)initial.scale;
+        break;
+    case RONDO_IDENTITY:
+        for (int64_t i = 0; i < item->count; i++)
+            out[i] = i / in_features % out_features == i % in_features ? (float)initial.scale : 0;
+        break;
+    case RONDO_XAVIER:
+    default:
+        random_fill_uniform(out, item->count, -bound, bound, seed, key);
+    }
+}
+
+rondo_weights *rondo_weights_new(const rondo_graph *g, uint64_t seed, rondo_error *error)
+{
+    if (!g || !rondo_graph_check(g, error))
+        return NULL;
+    rondo_weights *w = weights_layout(g, error);
+    if (!w || !weights_allocate(w, error)) {
+        rondo_weights_free(w);
+        return NULL;
+    }
+    for (int i = 0; i < w->item_count; i++) {
+        value_id v = graph_find_leaf(g, OP_parameter, w->items[i].name);
+        const parameter_initial *said = initial_of(g, v);
+        fill(&w->items[i], w->block + w->items[i].offset, said ? *said : usual_initial(&w->items[i]), seed);
+    }
+    return w;
+}
+
+static bool read_one(const weight *item, const char *stored_name, const safetensors *file, float *block, rondo_error *error)
+{
+    const stored_tensor *t = safetensors_find(file, stored_name);
+    if (!t)
+        return fail(error, RONDO_MISMATCH, "%s has no tensor %s; it belongs to another model", file->path, stored_name);
+    if (t->type != RONDO_F32)
+        return fail(error, RONDO_MISMATCH, "%s: %s is %s, the model wants F32", file->path, stored_name, t->type_text);
+    bool same = t->rank == item->rank;
+    for (int a = 0; same && a < item->rank; a++)
+        same = t->dims[a] == item->dims[a];
+    if (!same)
+        return fail(error, RONDO_MISMATCH, "%s: %s has another shape than the model's; was it trained with other sizes?",
+                    file->path, stored_name);
+    if (block)
+        memcpy(block + item->offset, safetensors_data(file, t), sizeof(float) * (size_t)item->count);
+    return true;
+}
+
+bool weights_read(rondo_weights *w, const safetensors *file, const char *prefix, float *block, rondo_error *error)
+{
+    for (int i = 0; i < w->item_count; i++) {
+        const char *name = *prefix ? arena_text(&w->arena, "%s%s", prefix, w->items[i].name) : w->items[i].name;
+        if (!name)
+            return fail_memory(error, strlen(w->items[i].name), "weights");
+        if (!read_one(&w->items[i], name, file, block, error))
+            return false;
+    }
+    return true;
+}
+
+rondo_weights *rondo_weights_load(const rondo_graph *g, const char *path, rondo_error *error)
+{
+    if (!g || !rondo_graph_check(g, error))
+        return NULL;
+    safetensors file;
+    rondo_weights *w = weights_layout(g, error);
+    bool good = w && safetensors_open(&file, &g->context->allocator, path, error);
+    if (good) {
+        good = weights_allocate(w, error) && weights_read(w, &file, "", w->block, error);
+        safetensors_close(&file);
+    }
+    if (good)
+        return w;
+    rondo_weights_free(w);
+    return NULL;
+}
+
+rondo_tensor *weights_tensors(const rondo_weights *w, arena *a, const char *prefix, float *block)
+{
+    rondo_tensor *tensors = ARENA_NEW(a, rondo_tensor, w->item_count + 1);
+    for (int i = 0; tensors && i < w->item_count; i++) {
+        const weight *item = &w->items[i];
+        tensors[i] = (rondo_tensor){.name = *prefix ? arena_text(a, "%s%s", prefix, item->name) : item->name,
+                                    .type = RONDO_F32, .rank = item->rank, .data = block + item->offset};
+        memcpy(tensors[i].dims, item->dims, sizeof tensors[i].dims);
+        if (!tensors[i].name)
+            return NULL;
+    }
+    return tensors;
+}
+
+bool rondo_weights_save(const rondo_weights *w, const char *path, rondo_error *error)
+{
+    if (!w)
+        return false;
+    static const char *const metadata[] = {"format", "pt"};
+    arena a;
+    arena_begin(&a, &w->context->allocator);
+    rondo_tensor *tensors = weights_tensors(w, &a, "", w->block);
+    bool good = tensors ? safetensors_save(&w->context->allocator, path, tensors, w->item_count, metadata, 1, error)
+                        : fail_memory(error, sizeof *tensors * (size_t)w->item_count, "weights");
+    arena_end(&a);
+    return good;
+}
+
+bool rondo_weights_get(rondo_weights *w, const char *name, rondo_tensor *view)
+{
+    const weight *item = w && name ? weights_find(w, name) : NULL;
+    if (!item)
+        return false;
+    *view = (rondo_tensor){.name = item->name, .type = RONDO_F32, .rank = item->rank, .data = w->block + item->offset};
+    memcpy(view->dims, item->dims, sizeof view->dims);
+    return true;
+}
+
+int64_t rondo_weights_count(const rondo_weights *w)
+{
+    int64_t count = 0;
+    for (int i = 0; w && i < w->item_count; i++)
+        count += w->items[i].count;
+    return count;
+}

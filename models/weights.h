@@ -1,0 +1,39 @@
+/* The trained numbers: one contiguous block, one tensor a parameter, in graph order, each on a 64-byte boundary. Gradients
+ * and moments have the same layout, so that optimiser, clipping and checkpoints are linear sweeps. */
+#pragma once
+#include "core/safetensors.h"
+#include "ops/op.h"
+#include <string.h>
+
+typedef struct weight {
+    const char *name;
+    int rank;
+    int64_t dims[MAX_RANK];
+    int64_t offset, count; /* elements */
+} weight;
+
+struct rondo_weights {
+    rondo *context;
+    arena arena;
+    weight *items; /* in graph order */
+    int item_count;
+    int64_t size; /* of a block in elements, gaps included; a multiple of WEIGHTS_BLOCK */
+    float *block;
+};
+enum { WEIGHTS_BLOCK = 4096 };
+
+/* The layout alone, block NULL; parameters must have literal dims. */
+rondo_weights *weights_layout(const rondo_graph *g, rondo_error *error);
+bool weights_allocate(rondo_weights *w, rondo_error *error);
+/* NULL: no such parameter. */
+static inline const weight *weights_find(const rondo_weights *w, const char *name)
+{
+    for (int i = 0; w && i < w->item_count; i++)
+        if (!strcmp(w->items[i].name, name))
+            return &w->items[i];
+    return NULL;
+}
+/* Reads every weight of w from an open file; names what is missing or does not fit. block NULL: only looks whether all fit. */
+bool weights_read(rondo_weights *w, const safetensors *file, const char *prefix, float *block, rondo_error *error);
+/* The tensors of `block`, named prefix + name; for safetensors_save. */
+rondo_tensor *weights_tensors(const rondo_weights *w, arena *a, const char *prefix, float *block);

@@ -1,0 +1,66 @@
+/* ops/infer.h. */
+#include "ops/infer.h"
+#include <string.h>
+
+const char *shape_words(rondo_graph *g, const shape *s)
+{
+    text t = {.arena = &g->arena};
+    return shape_text(&t, g, s) && t.data ? t.data : "[…]";
+}
+
+const char *dim_words(rondo_graph *g, dim d)
+{
+    text t = {.arena = &g->arena};
+    if (!shape_text(&t, g, &(shape){.rank = 1, .dims = {d}}) || t.length < 2)
+        return "…";
+    t.data[t.length - 1] = 0;
+    return t.data + 1;
+}
+
+static bool infer_has_type(rondo_graph *g, const node *n, int i, rondo_type type)
+{
+    const value *x = &g->values[n->inputs[i]];
+    if (!type || x->type == type)
+        return true;
+    return infer_fail(g, "%s: operand %d is %s%s, it must be %s", op_words(n), i, type_name(x->type),
+                      shape_words(g, &x->shape), type_name(type));
+}
+
+const value *infer_operand(rondo_graph *g, const node *n, int i, rondo_type type)
+{
+    if (i >= n->input_count || n->inputs[i] == NONE) {
+        graph_fail(g, RONDO_ARGUMENT, "%s: operand %d is missing", op_words(n), i);
+        return NULL;
+    }
+    return infer_has_type(g, n, i, type) ? &g->values[n->inputs[i]] : NULL;
+}
+
+bool infer_optional(rondo_graph *g, const node *n, int i, rondo_type type, const value **operand)
+{
+    *operand = NULL;
+    if (i >= n->input_count || n->inputs[i] == NONE)
+        return true;
+    *operand = infer_operand(g, n, i, type);
+    return *operand != NULL;
+}
+
+int infer_axis(rondo_graph *g, const node *n, int64_t axis, int rank)
+{
+    int normal = normal_axis(axis, rank);
+    if (normal < 0)
+        graph_fail(g, RONDO_SHAPE, "%s: axis %lld of a tensor with %d axes", op_words(n), (long long)axis,
+                   rank);
+    return normal;
+}
+
+bool infer_per_sentence(rondo_graph *g, const node *n, int i, const value *x)
+{
+    const value *length = infer_operand(g, n, i, RONDO_I32);
+    if (!length)
+        return false;
+    if (length->shape.rank != 1 || !dim_equal(length->shape.dims[0], x->shape.dims[0]))
+        return infer_fail(g, "%s %s: operand %d is %s, it must have one number for each of the %s of axis 0",
+                          op_words(n), shape_words(g, &x->shape), i, shape_words(g, &length->shape),
+                          dim_words(g, x->shape.dims[0]));
+    return true;
+}

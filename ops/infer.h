@@ -1,0 +1,28 @@
+/* What the infer rules share: operands checked for presence and type, and shapes in words for the error. */
+#pragma once
+#include "ops/build.h"
+
+/* graph_fail, as the false of an infer rule. */
+#define infer_fail(g, ...) (graph_fail(g, RONDO_SHAPE, __VA_ARGS__), false)
+
+const char *shape_words(rondo_graph *g, const shape *s); /* "[B,T,64]", in the graph's arena */
+const char *dim_words(rondo_graph *g, dim d);            /* "2·T" as the text form writes it */
+static inline const char *op_words(const node *n)
+{
+    return op_signature_of(n->op)->name;
+}
+
+/* Operand i, which must be there; of `type` unless that is 0. NULL: the graph failed. */
+const value *infer_operand(rondo_graph *g, const node *n, int i, rondo_type type);
+/* The same for an optional one: *operand is NULL when it is absent. */
+bool infer_optional(rondo_graph *g, const node *n, int i, rondo_type type, const value **operand);
+/* The axis attribute `axis` for operands of this rank; −1: the graph failed. */
+int infer_axis(rondo_graph *g, const node *n, int64_t axis, int rank);
+/* Operand i is i32[extent of x at axis 0]: lengths, offsets. */
+bool infer_per_sentence(rondo_graph *g, const node *n, int i, const value *x);
+static inline bool infer_result(value *result, rondo_type type, const shape *s)
+{
+    result->type = type;
+    result->shape = *s;
+    return true;
+}

@@ -1,0 +1,121 @@
+/* The op table made from ops.def, and the verifier that every pass is checked with. */
+#include "ops/op.h"
+#include "ops/rules.h"
+#include <math.h>
+#include <string.h>
+
+#define F(op, kind, field, initial) {#field, ATTRIBUTE_##kind, initial},
+#define OP(name, fields, ...) static const attribute_field name##_fields[] = {fields{NULL, ATTRIBUTE_END, 0}};
+#include "ops/ops.def"
+#undef OP
+#undef F
+
+#define F(...)
+#define NO_KERNELS
+#define ADDRESSES(_1, _2, _3, n, ...) n
+#define KERNELS(...) ADDRESSES(__VA_ARGS__, ADDRESSES_3, ADDRESSES_2, ADDRESSES_1, )(__VA_ARGS__)
+#define ADDRESSES_1(a) &a,
+#define ADDRESSES_2(a, b) &a, &b,
+#define ADDRESSES_3(a, b, c) &a, &b, &c,
+#define OP(name, fields, inputs, outputs, version, flags, infer, vjp, form, step, kernels, ...) \
+    static const kernel *const name##_kernels[] = {kernels NULL};
+#include "ops/ops.def"
+#undef OP
+#undef KERNELS
+#undef NO_KERNELS
+
+/* librondo-run loads graphs and runs them: no gradients, no passes, no samples. */
+#ifdef RONDO_RUN_ONLY
+#define WHOLE(rule) NULL
+#else
+#define WHOLE(rule) rule
+#endif
+#define LEAST(a, b) a
+#define MOST(a, b)  b
+#define KERNELS(...)
+#define NO_KERNELS
+#define OP(name, fields, inputs, outputs, version, flags, infer, vjp, form, step, kernels, reference, samples, meaning)  \
+    [OP_##name] = {{#name, LEAST inputs, MOST inputs, outputs, name##_fields, !((flags)&OP_NAMED), infer}, version, WHOLE(vjp), WHOLE(form),  \
+                   WHOLE(step), flags, name##_kernels, WHOLE(reference), WHOLE(samples), meaning},
+const op_row op_table[OP_COUNT] = {
+#include "ops/ops.def"
+};
+#undef OP
+#undef F
+
+const op_signature *op_signature_of(int op)
+{
+    return op >= 0 && op < OP_COUNT ? &op_table[op].signature : NULL;
+}
+
+int op_find(const char *name)
+{
+    for (int op = 0; op < OP_COUNT; op++)
+        if (!strcmp(op_table[op].signature.name, name))
+            return op;
+    return -1;
+}
+
+static bool verify_ids(const rondo_graph *g, node_id id, rondo_error *error)
+{
+    const node *n = &g->nodes[id];
+    const op_signature *s = op_signature_of(n->op);
+    if (!s)
+        return fail(error, RONDO_ARGUMENT, "node %d: op %d is not in the table", id, n->op);
+    if (n->input_count < s->min_inputs || n->input_count > s->max_inputs)
+        return fail(error, RONDO_ARGUMENT, "node %d: %s has %d operands, it takes %d to %d", id, s->name, n->input_count,
+                    s->min_inputs, s->max_inputs);
+    for (int i = 0; i < n->input_count; i++)
+        if (n->inputs[i] < NONE || n->inputs[i] >= n->first_output)
+            return fail(error, RONDO_ARGUMENT, "node %d: operand %d of %s is value %d, made after it", id, i, s->name,
+                        n->inputs[i]);
+    for (int p = 0; p < n->output_count; p++) {
+        value_id v = n->first_output + p;
+        if (v < 0 || v >= g->value_count || g->values[v].node != id || g->values[v].port != p)
+            return fail(error, RONDO_ARGUMENT, "node %d: output %d of %s is not value %d", id, p, s->name, v);
+    }
+    return true;
+}
+
+/* infer may add names and shapes and may fail the graph, so it runs on a scratch copy of the header. */
+static bool verify_types(const rondo_graph *g, node_id id, rondo_error *error)
+{
+    node n = g->nodes[id];
+    value outputs[MAX_OUTPUTS];
+    memset(outputs, 0, sizeof outputs);
+    rondo_graph probe = *g;
+    arena_begin(&probe.arena, g->arena.allocator);
+    bool good = op_table[n.op].signature.infer(&probe, &n, outputs);
+    if (!good)
+        fail(error, probe.error.code, "%s", probe.error.message);
+    arena_end(&probe.arena);
+    for (int p = 0; good && p < n.output_count; p++) {
+        const value *v = &g->values[g->nodes[id].first_output + p];
+        if (v->type != outputs[p].type || !shape_equal(&v->shape, &outputs[p].shape))
+            return fail(error, RONDO_SHAPE, "node %d: output %d of %s has another type than its operands give it", id, p,
+                        op_table[n.op].signature.name);
+    }
+    return good;
+}
+
+bool graph_verify(const rondo_graph *g, rondo_error *error)
+{
+    if (g->error.code)
+        return fail(error, g->error.code, "%s", g->error.message);
+    for (node_id id = 0; id < g->node_count; id++)
+        if (!verify_ids(g, id, error) || !verify_types(g, id, error))
+            return false;
+    for (int p = 0; p < g->port_count; p++) {
+        const port *port = &g->ports[p];
+        if (port->in < 0 || port->in >= g->value_count || graph_op_of(g, port->in) != OP_state)
+            return fail(error, RONDO_ARGUMENT, "port %s: its `in` is not a state node", g->names[port->name]);
+        if (port->kind != PORT_FIXED && (port->out < 0 || port->out >= g->value_count))
+            return fail(error, RONDO_ARGUMENT, "port %s: nothing is its `out`", g->names[port->name]);
+        if (port->out >= 0 && !shape_equal(&g->values[port->in].shape, &g->values[port->out].shape))
+            return fail(error, RONDO_SHAPE, "port %s: `in` and `out` differ in shape", g->names[port->name]);
+    }
+    for (int o = 0; o < g->output_count; o++)
+        if (g->outputs[o].value < 0 || g->outputs[o].value >= g->value_count)
+            return fail(error, RONDO_ARGUMENT, "output %s is no value", g->names[g->outputs[o].name]);
+    return true;
+}

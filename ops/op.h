@@ -1,0 +1,166 @@
+/* The op table's columns, as types. ops/ops.def has one row an op; this file makes the enum, the attribute indices and the
+ * table from it, so a row without a column does not compile.
+ *
+ * In an op family's file the order is always the same: infer, vjp, form, step, reference, samples; kernels stand in
+ * ops/kernels_*.c. */
+#pragma once
+#include "core/graph.h"
+#include "ops/kernel.h"
+
+/* ---- vjp: the gradient, as graph ---- */
+/* Adds nodes to g. n is a copy of a node of g. out_gradients[port] is NONE where zero. Sets in_gradients[i] where
+ * needs[i]; NONE means zero (ids, lengths, seeds never need one). False: graph_fail was called. */
+typedef bool vjp_rule(rondo_graph *g, const node *n, const value_id *out_gradients, const bool *needs,
+                      value_id *in_gradients);
+
+/* ---- form: how a separable product over (t, s) passes through ---- */
+/* v[…, t, s] = mask(t, s) · row[t] · column[s] · Σ_f query[t, f] · key[s, f]. Factors are values of the new graph in the layout
+ * [batch…, T, F], where batch… are the value's axes without t and s, in order; an extent may be the literal 1. */
+typedef enum form_kind {
+    FORM_NONE,      /* does not carry the time axis twice */
+    FORM_PAIR,      /* separable, as above */
+    FORM_ENDED,     /* carried two time axes, no longer separable: reason, at */
+    FORM_NORMALISER,/* Σ_s of a pair: what = denominator of the scan over `pair` */
+    FORM_CONTRACTED /* Σ_s pair · operand: the scan's (or reassociated) numerator */
+} form_kind;
+typedef struct pair_form {
+    form_kind kind;
+    const char *reason; /* ENDED: why, for the report; static or in the old graph's arena */
+    node_id at;         /* ENDED: the old node that ended it */
+    node_id origin;     /* the old node where the pair began */
+    int t_axis, s_axis; /* of the value; for a causal pair s ≤ t keeps */
+    int rank;           /* of the value */
+    value_id query, key;      /* [batch…, T, F], [batch…, S, F] */
+    value_id row, column;     /* [batch…, T, 1], [batch…, S, 1]; NONE: 1 */
+    value_id log_decay;       /* [batch…, T, 1 or F] per step; NONE: none */
+    bool causal, exclusive;   /* exclusive: s < t */
+    /* CONTRACTED: [batch…, S, Dv] in the new graph; the result's layout is [batch…, T, Dv], or [batch…, Dv, T] if
+     * transposed. NORMALISER: the result [batch…, T, 1]; keep tells whether the s axis stays as extent 1. */
+    value_id operand;
+    bool transposed, keep;
+    bool mean; /* NORMALISER: the mean over s, not the sum; never causal */
+} pair_form;
+typedef struct form_context {
+    const rondo_graph *from;
+    rondo_graph *to;
+    const value_id *map;        /* old → new, for values that are not pairs */
+    const pair_form *forms;     /* by old value id */
+} form_context;
+/* Decides what each output of old node n is. Reached only if some input is a PAIR or ENDED, or the op can begin a pair
+ * (matmul, mul, broadcast, constant). May add nodes to c->to. False: graph_fail was called on c->to. */
+typedef bool form_rule(form_context *c, const node *n, pair_form *outputs);
+bool form_ends(form_context *c, const node *n, pair_form *outputs); /* the default: any pair ends here, "OP is not linear in it" */
+
+/* ---- step: from the parallel graph to one that advances P tokens ---- */
+typedef enum time_kind {
+    TIME_STILL, /* does not depend on the time symbol */
+    TIME_NOW,   /* has the time axis once, at `axis`: row t depends on tokens ≤ t only */
+    TIME_PAIR   /* has it twice: `axis` is t (P rows), `key_axis` is s (the cache's capacity) */
+} time_kind;
+typedef struct time_fact {
+    time_kind kind;
+    int axis, key_axis;
+    bool causal; /* PAIR: entries with s > t are masked (by fill) */
+    double fill;
+} time_fact;
+typedef struct step_context {
+    const rondo_graph *from;
+    rondo_graph *to;
+    value_id *map;           /* old → new; the rule sets it for n's outputs */
+    const time_fact *facts;  /* by old value id */
+    int time, step, capacity; /* symbols: T in `from`; P and the cache capacity in `to` */
+    value_id position;       /* i32[B] in `to`: tokens before this advance */
+    value_id count;          /* i32[B] in `to`: how many of the P new tokens of each sequence count */
+    value_id filled;         /* i32[B] in `to`: position + count */
+    int batch;               /* symbol B */
+    int port_count;          /* for fresh names: step_port_name */
+} step_context;
+/* Builds node n's step form in c->to and sets c->map and facts[] of its outputs. False: graph_fail was called on c->to with
+ * RONDO_NOT_CAUSAL and a reason that names the node. */
+typedef bool step_rule(step_context *c, const node *n, time_fact *facts);
+bool step_pointwise(step_context *c, const node *n, time_fact *facts); /* axes in place, T → P; PAIR with aligned operands */
+bool step_leaf(step_context *c, const node *n, time_fact *facts);
+bool step_refuse(step_context *c, const node *n, time_fact *facts); /* fine while every input is still */
+/* Helpers for rules (ops/step.c). */
+value_id step_append(step_context *c, value_id rows, int axis); /* cache with the new rows written: extent `capacity` at axis */
+value_id step_carry(step_context *c, const shape *s, rondo_type type, int batch_axis, double initial, int *port); /* state in; set out with step_carry_out */
+void step_carry_out(step_context *c, int port, value_id out);
+bool step_fail(step_context *c, const node *n, const char *format, ...) RONDO_FORMAT(3, 4);
+bool step_same(step_context *c, const node *n); /* copies n with mapped inputs and T → P in DIMS attributes */
+shape step_shape(const step_context *c, const shape *s); /* T → P */
+
+/* ---- reference and samples ---- */
+/* Dense row-major doubles; ids and lengths too (exact). data NULL: absent. Outputs come allocated and zeroed. */
+typedef struct reference_tensor {
+    double *data;
+    int rank;
+    int64_t dims[MAX_RANK];
+    int64_t count;
+} reference_tensor;
+typedef struct reference_call {
+    const rondo_graph *graph; /* for DIMS and NAME attributes */
+    const attribute *attributes;
+    int input_count, output_count;
+    const reference_tensor *inputs;
+    reference_tensor *outputs;
+    arena *scratch;
+} reference_call;
+typedef bool reference_rule(const reference_call *call); /* false: scratch refused */
+
+/* Random graphs of one op. `index` counts 0, 1, 2, …; the rule makes inputs with sample_input & co., applies the op and
+ * returns its first output, NONE past the last sample. Dims are awkward on purpose: 1, primes, empty. */
+typedef struct sampler {
+    uint64_t state;
+    int input_count;
+    struct { double low, high; bool integer; } inputs[MAX_INPUTS]; /* by order of creation: "x0", "x1", … */
+} sampler;
+int64_t sample_between(sampler *s, int64_t low, int64_t high);
+value_id sample_input(rondo_graph *g, sampler *s, double low, double high, int rank, const int64_t *dims); /* f32 */
+value_id sample_ids(rondo_graph *g, sampler *s, int64_t limit, int rank, const int64_t *dims); /* i32 in [0, limit] */
+typedef value_id sample_rule(rondo_graph *g, sampler *s, int index);
+
+/* ---- flags ---- */
+enum {
+    OP_LEAF = 1,          /* no inputs; not evaluated: bound (input, parameter, state) */
+    OP_ELEMENTWISE = 2,   /* may join a fused chain */
+    OP_COMMUTATIVE = 4,
+    OP_IN_PLACE = 8,      /* output 0 may take the memory of input 0 when nobody reads that later */
+    OP_VIEW = 16,         /* the result is a strided view of input 0 when strides allow */
+    OP_RANDOM = 32,       /* dropped or made plain by `mode` in evaluation */
+    OP_NAMED = 64,        /* not hash-consed */
+    OP_TRAINING = 128,    /* not in librondo-run */
+    OP_SELECTS = 256      /* a mask */
+};
+
+/* ---- the table ---- */
+#define OP(name, ...) OP_##name,
+#define F(...)
+typedef enum op_id {
+#include "ops/ops.def"
+    OP_COUNT
+} op_id;
+#undef OP
+#undef F
+/* attribute indices: matmul_transpose_a, sum_axis, … */
+#define F(op, kind, field, initial) op##_##field,
+#define OP(name, fields, ...) enum { fields name##_attribute_count };
+#include "ops/ops.def"
+#undef OP
+#undef F
+
+typedef struct op_row {
+    op_signature signature;
+    int version;
+    vjp_rule *vjp; /* NULL: no gradient */
+    form_rule *form;
+    step_rule *step;
+    unsigned flags;
+    const kernel *const *kernels; /* candidates, NULL at the end; NULL: leaves and views have none */
+    reference_rule *reference;
+    sample_rule *samples;
+    const char *meaning; /* one line for the reference page */
+} op_row;
+extern const op_row op_table[OP_COUNT];
+
+/* The verifier: every invariant of core/graph.h, and infer again for every node. */
+bool graph_verify(const rondo_graph *g, rondo_error *error);

@@ -1,0 +1,55 @@
+/* What the scan needs beside tile products: the lower triangle of a tile, and the single step of decoding. */
+#include "ops/vector/tile.h"
+#include "ops/vector/vector.h"
+
+/* Keeps a[t, s] where s ≤ t (strict: s < t) and writes zeros, whatever stood there, up to column `reach(t)`:
+ * the end of the TILE_LANES wide block of the diagonal. `first` is the tile row of the first row given, so
+ * blocks of rows can be masked. */
+void ISA(tile_keep_lower)(int64_t first, int64_t rows, float *a, int64_t a_row, bool strict)
+{
+    for (int64_t t = first; t < first + rows; t++, a += a_row) {
+        int64_t start = t / TILE_LANES * TILE_LANES;
+        vi last = v_splat_integer((int32_t)(t - start - strict)), lane = v_iota();
+        for (int64_t s = start; s < start + TILE_LANES; s += LANES, lane += LANES)
+            v_store(a + s, v_select(lane <= last, v_load(a + s), (vf){0}));
+    }
+}
+
+/* One column block of a step: state' = state + k vᵀ, out = state'ᵀ q (exclusive: stateᵀ q). `lanes` < LANES:
+ * the last part. */
+static inline __attribute__((always_inline)) void step_block(int wide, int64_t lanes, const scan_step *s,
+                                                             int64_t column)
+{
+    vf v[4], sum[4];
+    for (int j = 0; j < wide; j++) {
+        v[j] = v_load_part(s->v + column + j * LANES, lanes, 0);
+        sum[j] = (vf){0};
+    }
+    for (int64_t f = 0; f < s->key; f++) {
+        vf k = v_splat(s->k[f * s->k_step]), q = v_splat(s->q[f * s->q_step]);
+        for (int j = 0; j < wide; j++) {
+            const float *from = s->state ? s->state + f * s->state_row + column + j * LANES : 0;
+            vf old = !from ? (vf){0} : lanes == LANES ? v_load(from) : v_load_part(from, lanes, 0);
+            vf next = old + k * v[j];
+            sum[j] += q * (s->exclusive ? old : next);
+            if (!s->state_out)
+                continue;
+            float *to = s->state_out + f * s->state_out_row + column + j * LANES;
+            if (lanes == LANES)
+                v_store(to, next);
+            else
+                v_store_part(to, lanes, next);
+        }
+    }
+    for (int j = 0; j < wide; j++)
+        v_store_part(s->out + column + j * LANES, lanes, sum[j]);
+}
+
+void ISA(scan_step_state)(const scan_step *s)
+{
+    int64_t column = 0;
+    for (; column + 4 * LANES <= s->width; column += 4 * LANES)
+        step_block(4, LANES, s, column);
+    for (; column < s->width; column += LANES)
+        step_block(1, s->width - column < LANES ? s->width - column : LANES, s, column);
+}

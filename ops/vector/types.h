@@ -1,0 +1,72 @@
+/* Plain structs that vector functions take; what ops/vector/table.def needs to be read. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+/* ==== elementwise: ops/kernels_elementwise.c writes these, ops/vector/elementwise.c works them off ==== */
+/* Where an operand of a tile lies. step 1: one element after another, padded to whole vectors; step 0: one vector of
+ * equal lanes for all. */
+typedef struct elementwise_slot {
+    float *data;
+    int64_t step;
+} elementwise_slot;
+typedef enum elementwise_code {
+    CODE_copy, CODE_neg, CODE_exp, CODE_log, CODE_tanh, CODE_sigmoid, CODE_relu, CODE_gelu, CODE_silu, CODE_elu, CODE_sqrt,
+    CODE_rsqrt, CODE_abs, CODE_softplus, CODE_erf, CODE_add, CODE_sub, CODE_mul, CODE_div, CODE_power, CODE_minimum,
+    CODE_maximum, CODE_less, CODE_less_equal, CODE_equal, CODE_select,
+    CODE_multiply_add,      /* a · b + c */
+    CODE_multiply_subtract, /* a · b − c */
+    CODE_subtract_product,  /* c − a · b */
+    CODE_COUNT
+} elementwise_code;
+typedef struct elementwise_step {
+    uint8_t code, a, b, c, result; /* slots; unused ones 0 */
+} elementwise_step;
+
+/* ==== the optimiser: p = keep · p − step · m / (√v · root_scale + epsilon) ==== */
+typedef struct adam_numbers {
+    float beta1, beta2, less_beta1, less_beta2; /* less: 1 − β, rounded once */
+    float gradient_scale, step, keep, root_scale, epsilon;
+} adam_numbers;
+
+/* ==== matrix products: small_gemm.c ==== */
+enum { GEMM_BLOCK = 256 }; /* terms of k in one chain of multiply-adds: docs/GEMM.md, "A product's bits" */
+/* c[m, n] = (add ? c : 0) + a · op(b). a[i, k] is at a[i · a_row + k · a_column]; b is [k, n], transposed [n, k]. */
+typedef struct small_product {
+    int64_t m, n, k;
+    const float *a;
+    int64_t a_row, a_column;
+    const float *b;
+    int64_t ldb;
+    bool transpose_b, add;
+    float *c;
+    int64_t ldc;
+} small_product;
+
+/* ==== scan: one token of one head ==== */
+typedef struct scan_step {
+    int64_t key, width; /* state [key, width] */
+    const float *q, *k; /* key numbers each, q_step and k_step apart */
+    int64_t q_step, k_step;
+    const float *v, *state; /* width numbers; state NULL: zeros */
+    int64_t state_row, state_out_row;
+    float *state_out, *out; /* state_out NULL: not wanted; it may be `state`. out: width numbers */
+    bool exclusive;
+} scan_step;
+
+/* ==== attention: dropout of one row of weights; weight s has channel s · heads + head (ops/dropout_hash.h) ==== */
+typedef struct attention_dropout {
+    uint32_t counter, step; /* (channel · DROPOUT_CHANNEL + first) at s = 0; heads · DROPOUT_CHANNEL */
+    uint32_t second, threshold;
+    float kept; /* what a kept weight is multiplied by */
+} attention_dropout;
+
+/* ==== loss: one row of logits ==== */
+typedef struct loss_row_work {
+    float *x;           /* [count]; the bias is added here */
+    const float *bias;  /* or NULL: x is only read */
+    float *gradient;    /* (p − q) scale; NULL: not wanted; it may be x */
+    float *column_sums; /* the gradient is added here too; or NULL */
+    int64_t count, target;
+    double smoothing, scale;
+} loss_row_work;

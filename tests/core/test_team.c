@@ -1,0 +1,183 @@
+/* A team does every task once, whatever its size, and leaves the caller's floating-point mode as it was. */
+#include "core/team.h"
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+#if defined __x86_64__
+#include <xmmintrin.h>
+#endif
+
+static team *make(int threads)
+{
+    rondo_error error = {0};
+    team *t = team_new(&memory_malloc, threads, &error);
+    cr_assert(t, "%s", error.message);
+    cr_assert_eq(team_size(t), threads);
+    return t;
+}
+
+enum { MOST = 5000 };
+typedef struct tally {
+    atomic_int count[MOST];
+    atomic_int wrong_worker, not_flushing;
+    int size;
+} tally;
+static void count_task(void *argument, int64_t task, int worker)
+{
+    tally *c = argument;
+    atomic_fetch_add(&c->count[task], 1);
+    if (worker < 0 || worker >= c->size)
+        atomic_fetch_add(&c->wrong_worker, 1);
+#if defined __x86_64__
+    if ((_mm_getcsr() & 0x8040) != 0x8040)
+        atomic_fetch_add(&c->not_flushing, 1);
+#endif
+}
+
+static void run_and_check(team *t, int64_t tasks)
+{
+    tally *c = calloc(1, sizeof *c);
+    c->size = team_size(t);
+    team_run(t, tasks, count_task, c);
+    for (int64_t i = 0; i < MOST; i++)
+        cr_assert_eq(atomic_load(&c->count[i]), i < tasks, "task %d of %d", (int)i, (int)tasks);
+    cr_expect_eq(atomic_load(&c->wrong_worker), 0);
+    cr_expect_eq(atomic_load(&c->not_flushing), 0);
+    free(c);
+}
+
+Test(team, every_task_is_done_once)
+{
+    static const int sizes[] = {1, 2, 3, 7};
+    for (int s = 0; s < 4; s++) {
+        team *t = make(sizes[s]);
+        for (int64_t tasks = 0; tasks < 20; tasks++)
+            run_and_check(t, tasks);
+        run_and_check(t, MOST);
+        team_free(t);
+    }
+}
+
+typedef struct sum {
+    atomic_llong total;
+    long long before;
+} sum;
+static void add_number(void *argument, int64_t task, int worker)
+{
+    (void)worker;
+    atomic_fetch_add(&((sum *)argument)->total, task + 1);
+}
+
+Test(team, many_short_runs_follow_each_other)
+{
+    team *t = make(4);
+    team_begin(t);
+    for (int run = 0; run < 20000; run++) {
+        int tasks = run % 9;
+        sum s = {0};
+        team_run(t, tasks, add_number, &s);
+        cr_assert_eq(atomic_load(&s.total), tasks * (tasks + 1) / 2);
+    }
+    team_end(t);
+    team_free(t);
+}
+
+Test(team, workers_that_went_to_sleep_come_back)
+{
+    team *t = make(3);
+    for (int run = 0; run < 20; run++) {
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+        sum s = {0};
+        team_run(t, 100, add_number, &s);
+        cr_assert_eq(atomic_load(&s.total), 5050);
+    }
+    team_free(t);
+}
+
+static void *run_from_elsewhere(void *argument)
+{
+    for (int run = 0; run < 300; run++) {
+        sum s = {0};
+        team_begin(argument);
+        team_run(argument, 50, add_number, &s);
+        team_run(argument, 50, add_number, &s);
+        team_end(argument);
+        if (atomic_load(&s.total) != 2550)
+            return argument;
+    }
+    return NULL;
+}
+
+Test(team, callers_take_turns)
+{
+    team *t = make(3);
+    pthread_t others[3];
+    for (int i = 0; i < 3; i++)
+        pthread_create(&others[i], NULL, run_from_elsewhere, t);
+    for (int i = 0; i < 3; i++) {
+        void *wrong;
+        pthread_join(others[i], &wrong);
+        cr_expect_null(wrong);
+    }
+    team_free(t);
+}
+
+#if defined __x86_64__
+Test(team, the_callers_floating_point_mode_comes_back)
+{
+    team *t = make(2);
+    unsigned mode = (_mm_getcsr() & ~0x8040u) | 0x2000; /* denormals kept, rounding down */
+    _mm_setcsr(mode);
+    sum s = {0};
+    team_run(t, 10, add_number, &s);
+    cr_expect_eq(_mm_getcsr() & ~0x3fu, mode & ~0x3fu);
+    team_begin(t);
+    cr_expect_eq(_mm_getcsr() & 0x8040, 0x8040);
+    team_run(t, 10, add_number, &s);
+    cr_expect_eq(_mm_getcsr() & 0x8040, 0x8040);
+    team_end(t);
+    cr_expect_eq(_mm_getcsr() & ~0x3fu, mode & ~0x3fu);
+    team_free(t);
+}
+#endif
+
+Test(team, a_senseless_size_is_refused)
+{
+    rondo_error error = {0};
+    cr_expect_null(team_new(&memory_malloc, 0, &error));
+    cr_expect_eq(error.code, RONDO_ARGUMENT);
+    team_free(NULL);
+}
+
+static int allocations_left, blocks_alive;
+static void *scarce_allocate(void *user, size_t bytes, size_t alignment)
+{
+    (void)user;
+    if (allocations_left-- <= 0)
+        return NULL;
+    blocks_alive++;
+    return aligned_alloc(alignment, bytes);
+}
+static void scarce_release(void *user, void *memory, size_t bytes)
+{
+    (void)user;
+    (void)bytes;
+    blocks_alive--;
+    free(memory);
+}
+
+Test(team, each_allocation_may_fail)
+{
+    const rondo_allocator scarce = {NULL, scarce_allocate, scarce_release};
+    team *t = NULL;
+    for (int most = 0; !t; most++) {
+        rondo_error error = {0};
+        allocations_left = most;
+        t = team_new(&scarce, 2, &error);
+        cr_expect(t || (error.code == RONDO_MEMORY && blocks_alive == 0));
+    }
+    team_free(t);
+    cr_expect_eq(blocks_alive, 0);
+}

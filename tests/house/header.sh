@@ -1,0 +1,34 @@
+#!/bin/sh
+# rondo.h, a file that uses every macro of it, and the examples are silent in C11, C17 and C++20 under
+# -Wall -Wextra -pedantic. $1: the root of the source; $2, $3: a C and a C++ compiler, which may be absent (77).
+cd "$1" || exit 1
+cc=$2 cxx=$3
+command -v "$cc" >/dev/null && command -v "$cxx" >/dev/null || { echo "no $cc or no $cxx here"; exit 77; }
+folder=$(mktemp -d) || exit 1
+trap 'rm -rf "$folder"' EXIT
+wrong=0
+
+# silent COMPILER ARGUMENTS...
+silent() {
+    "$@" -Wall -Wextra -pedantic -fsyntax-only >"$folder/said" 2>&1 && [ ! -s "$folder/said" ] && return
+    echo "not silent: $* -Wall -Wextra -pedantic"
+    head -n 20 "$folder/said"
+    wrong=1
+}
+
+# The header twice and alone, as the first line of a file: it brings what it needs and guards itself.
+printf '#include <rondo.h>\n#include <rondo.h>\n' >"$folder/alone.c"
+for standard in c11 c17; do
+    silent "$cc" -std=$standard -I. -x c "$folder/alone.c"
+    silent "$cc" -std=$standard -I. -x c tests/house/macros.c
+    for example in docs/examples/*.c; do
+        silent "$cc" -std=$standard -I. -x c "$example"
+    done
+done
+for standard in c++20; do
+    silent "$cxx" -std=$standard -I. -x c++ "$folder/alone.c"
+    silent "$cxx" -std=$standard -I. -x c++ tests/house/macros.c
+done
+# Prototypes too: an empty () would be one in C++ only.
+silent "$cc" -std=c11 -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wshadow -I. -x c "$folder/alone.c"
+exit $wrong

@@ -1,0 +1,52 @@
+#!/bin/sh
+# What `meson install` puts down is enough: programs outside the tree build and run with the installed header and pkg-config
+# alone, against the shared library, the static one and librondo-run; and the installed command finds its library.
+# $1: the root of the source; $2: the build folder; $3, $4: a C and a C++ compiler; $5: meson.
+root=$1 build=$2 cc=$3 cxx=$4 meson=$5
+stage=$(mktemp -d) || exit 1
+trap 'rm -rf "$stage"' EXIT
+stop() { echo "$*"; exit 1; }
+
+DESTDIR=$stage $meson install -C "$build" --no-rebuild --quiet >"$stage/log" 2>&1 || { cat "$stage/log"; stop "meson install failed"; }
+pc=$(find "$stage" -name rondo.pc)
+[ -n "$pc" ] || stop "rondo.pc was not installed"
+prefix=$stage$(sed -n 's/^prefix=//p' "$pc")
+# The folder was installed for its final place; say where it stands now, as a packager would.
+sed -i "s|^prefix=.*|prefix=$prefix|" "${pc%/*}"/rondo*.pc
+libraries=$prefix/$(sed -n 's/^libdir=${prefix}\///p' "$pc")
+PKG_CONFIG_PATH=${pc%/*}
+export PKG_CONFIG_PATH
+for file in "$prefix/include/rondo.h" "$prefix/bin/rondo" "$libraries/librondo.so" "$libraries/librondo.so.0" "$libraries/librondo.a" \
+    "$libraries/librondo-run.so" "$libraries/librondo-run.so.0"; do
+    [ -e "$file" ] || stop "${file#"$stage"} was not installed"
+done
+find "$prefix" -name '*.a' ! -name librondo.a | grep . && stop "only librondo.a is for others"
+find "$prefix" -name '*.h' ! -name rondo.h | grep . && stop "only rondo.h is for others"
+"$prefix/bin/rondo" --help >"$stage/help" || stop "the installed command does not run"
+
+# make COMPILER PROGRAM SOURCE PACKAGE [--static]: builds with what pkg-config says, away from the tree.
+make() {
+    flags=$(pkg-config $5 --cflags --libs "$4") || stop "pkg-config --cflags --libs $5 $4 failed"
+    (cd "$stage" && $1 "$3" -Wall -Wextra -Werror $flags -o "$2") || stop "cannot build $3 with: $flags"
+}
+cp "$root"/tests/house/outside*.c "$root"/docs/examples/*.c "$stage"
+LD_LIBRARY_PATH=$libraries
+export LD_LIBRARY_PATH
+make "$cc" outside outside.c rondo
+make "$cc" outside_run outside_run.c rondo-run
+make "$cc" copy copy.c rondo
+make "$cc" own_mixer own_mixer.c rondo
+
+(cd "$stage" && ./outside model.rondo >shared.txt) || stop "the program outside the tree failed"
+(cd "$stage" && ./outside_run model.rondo >run.txt) || stop "the program with librondo-run failed"
+cmp "$stage/shared.txt" "$stage/run.txt" || stop "librondo-run goes on with other tokens than librondo"
+ldd "$stage/outside_run" | grep -q 'librondo\.so' && stop "librondo-run brings librondo along"
+(cd "$stage" && ./copy) >"$stage/copy.txt" || { tail -n 3 "$stage/copy.txt"; stop "docs/examples/copy.c did not learn to copy"; }
+(cd "$stage" && ./own_mixer --help) >"$stage/help" || stop "docs/examples/own_mixer.c does not become the command"
+
+# The static library, where there is no other.
+rm "$libraries"/librondo*.so*
+make "$cc" static outside.c rondo --static
+(cd "$stage" && ./static static.rondo >static.txt) || stop "the statically linked program failed"
+cmp "$stage/shared.txt" "$stage/static.txt" || stop "static and shared library do not agree"
+exit 0

@@ -1,0 +1,22 @@
+#!/bin/sh
+# What is promised to be short is short, and every file says what it is for. $1: the root of the source.
+cd "${1:-.}" || exit 1
+wrong=0
+at_most() {
+    lines=$(wc -l <"$2") || exit 1
+    [ "$lines" -le "$1" ] && return
+    echo "$2 has $lines lines; at most $1"
+    wrong=1
+}
+at_most 150 docs/examples/copy.c
+at_most 60 docs/examples/own_mixer.c
+at_most 40 CONVENTIONS.md # one screen
+
+# The first comment says what a file is for.
+for file in $(find core ops autograd compiler models tools tests docs/examples -name '*.c' -o -name '*.h' -o -name '*.cc' -o -name '*.def' | sort); do
+    case $(head -n 1 "$file") in
+    '/* '* | '// '*) ;;
+    *) echo "$file does not open with a comment" && wrong=1 ;;
+    esac
+done
+exit $wrong

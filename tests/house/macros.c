@@ -1,0 +1,68 @@
+/* Uses every macro of rondo.h once, so that header.sh can look whether a compiler has anything to say about what they become,
+ * in C and in C++. It is compiled and never run. */
+#include "rondo.h"
+
+rondo_value every_unary(rondo_value x);
+rondo_value every_binary(rondo_value a, rondo_value b);
+rondo_value every_shape(rondo_value x, rondo_value length);
+rondo_value every_layer(rondo_graph *g, rondo_value x);
+bool every_object(rondo_value loss, rondo_weights *weights, rondo_session *session, const rondo_program *program);
+
+rondo_value every_unary(rondo_value x)
+{
+    x = rondo_neg(rondo_exp(rondo_log(rondo_tanh(rondo_sigmoid(x)))));
+    x = rondo_relu(rondo_gelu(rondo_silu(rondo_elu(rondo_sqrt(x)))));
+    x = rondo_rsqrt(rondo_abs(rondo_softplus(x)));
+    return rondo_mul_scalar(rondo_add_scalar(x, 1), 0.5);
+}
+
+rondo_value every_binary(rondo_value a, rondo_value b)
+{
+    a = rondo_add(rondo_sub(a, b), rondo_mul(rondo_div(a, b), rondo_power(a, b)));
+    a = rondo_minimum(rondo_maximum(a, b), rondo_less(a, b));
+    a = rondo_less_equal(a, rondo_equal(a, b));
+    a = rondo_matmul(rondo_matmul(a, b), b, .transpose_a = true, .transpose_b = true);
+    return rondo_concat(rondo_select(a, a, b), b, -1);
+}
+
+rondo_value every_shape(rondo_value x, rondo_value length)
+{
+    x = rondo_sum(rondo_mean(x, 0), -1, .keep = true);
+    x = rondo_logsumexp(rondo_max(x, 1), 1, .keep = true);
+    x = rondo_slice(rondo_cumsum(x, 1), 1, 0, 4);
+    x = rondo_broadcast(rondo_reshape(x, "[B,T,%d]", 8), "[B,T,%d]", 8);
+    x = rondo_transpose(rondo_merge_heads(rondo_split_heads(x, 2)), "0,2,1");
+    x = rondo_causal_mask_fill(rondo_causal_mask(x), -1e30);
+    return rondo_row_mask(rondo_key_mask(x, length, 0), length);
+}
+
+rondo_value every_layer(rondo_graph *g, rondo_value x)
+{
+    rondo_value ids = rondo_input(g, "ids", "i32[B,T]"), plain = rondo_input(g, "x", "f32[B,T,%d]", 8);
+    rondo_value table = rondo_parameter(g, "table", "f32[%d,%d]", 16, 8);
+    x = rondo_add(x, rondo_apply(g, "add", NULL, 2, x, rondo_constant(g, 1.0, "f32[T,T]")));
+    x = rondo_linear(rondo_linear(x, 8), 8, .name = "second", .no_bias = true, .gain = 2);
+    x = rondo_rms_norm(rondo_layer_norm(x, "norm"), "norm", .epsilon = 1e-6f);
+    x = rondo_add(rondo_softmax(x), rondo_embed(table, ids));
+    x = rondo_add(rondo_dropout(x, 0.1f), rondo_sinusoid(rondo_positions(ids), 8));
+    x = rondo_add(x, plain);
+    return rondo_cross_entropy(rondo_matmul(x, table, .transpose_b = true), ids, .smoothing = 0.1f, .ignore = 0);
+}
+
+bool every_object(rondo_value loss, rondo_weights *weights, rondo_session *session, const rondo_program *program)
+{
+    rondo_error error;
+    rondo *one = rondo_new(1), *two = rondo_new(2, .wisdom = "wisdom");
+    rondo_trainer *trainer = rondo_trainer_new(loss, &error, weights, .beta1 = 0.9f, .clip_norm = 1);
+    int32_t tokens[8];
+    int64_t length;
+    double score;
+    const char *line = "a line";
+    bool good = rondo_generate(session, tokens, &length, &score, &error, 8, .top_k = 4);
+    rondo_lines *lines = rondo_translate(program, &line, 1, &error, 100, .temperature = 0.5f);
+    rondo_lines_free(lines);
+    rondo_trainer_free(trainer);
+    rondo_free(two);
+    rondo_free(one);
+    return good && rondo_version() == RONDO_VERSION;
+}

@@ -1,0 +1,172 @@
+/* The baseline that looks up the most similar sentence, --expect, and the corpus made of Debian's
+ * descriptions. */
+#include "tools/debian_corpus.h"
+#include "tools/expect.h"
+#include "tools/translation_memory.h"
+#include <criterion/criterion.h>
+#include <criterion/redirect.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static char folder[64];
+
+static void make_folder(void)
+{
+    strcpy(folder, "/tmp/rondo-evaluation-XXXXXX");
+    cr_assert(mkdtemp(folder));
+}
+
+static void remove_folder(void)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -r '%s'", folder);
+    cr_assert(system(command) == 0);
+}
+TestSuite(translation_memory, .init = make_folder, .fini = remove_folder);
+TestSuite(debian, .init = make_folder, .fini = remove_folder);
+
+static const char *path_of(const char *name)
+{
+    static char paths[4][160];
+    static int next;
+    char *path = paths[next++ % 4];
+    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    return path;
+}
+
+static void write_file(const char *name, const char *content)
+{
+    FILE *file = fopen(path_of(name), "w");
+    fputs(content, file);
+    fclose(file);
+}
+
+static lines read_file(const char *name)
+{
+    lines l;
+    rondo_error error = {0};
+    cr_assert(lines_read(&l, NULL, path_of(name), &error), "%s", error.message);
+    return l;
+}
+
+Test(translation_memory, finds_the_line_that_shares_most)
+{
+    write_file("source", "the red house\na small red car\nthe house by the sea\n\nThe Red House!\n");
+    lines source = read_file("source");
+    rondo_error error = {0};
+    translation_memory *m = translation_memory_new(NULL, &source, &error);
+    cr_assert(m, "%s", error.message);
+    static const struct {
+        const char *line;
+        int64_t found;
+    } cases[] = {{"the red house", 0},
+                 {"THE RED HOUSE", 0},
+                 {"the red house !", 4},
+                 {"a red car", 1},
+                 {"a house by the sea", 2},
+                 {"nothing of all this", 0},
+                 {"", 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int64_t found;
+        double similarity;
+        cr_assert(translation_memory_find(m, cases[i].line, &found, &similarity, &error));
+        cr_expect(found == cases[i].found, "'%s' gives line %d", cases[i].line, (int)found);
+        cr_expect(similarity >= 0 && similarity <= 1 && (similarity == 1) == (i < 3));
+    }
+    translation_memory_free(m);
+    lines_free(&source);
+}
+
+static int expectation(const char *wish)
+{
+    const measured numbers[] = {{"bleu", 16.5}, {"copy", 10.7}, {"tokens_per_second", 1e4}};
+    const char *items[] = {wish};
+    const option_list wishes = {items, 1, 1};
+    return expect_check("test", &wishes, numbers, 3);
+}
+
+Test(expect, compares_with_numbers_and_with_each_other, .init = cr_redirect_stderr)
+{
+    cr_expect(expectation("bleu>=16.5") == EXIT_DONE && expectation("bleu>16.5") == EXIT_EXPECTED);
+    cr_expect(expectation("bleu <= 16.5") == EXIT_DONE && expectation("bleu<16") == EXIT_EXPECTED);
+    cr_expect(expectation("bleu>copy") == EXIT_DONE && expectation("copy>=bleu") == EXIT_EXPECTED);
+    cr_expect(expectation("tokens_per_second>=1e4") == EXIT_DONE);
+    for (size_t i = 0; i < 7; i++) {
+        static const char *const wrong[] = {"bleu",   "bleu=16", "blue>3", "bleu>",
+                                            "bleu>x", "bleu>3x", "bleu=>3"};
+        cr_expect(expectation(wrong[i]) == EXIT_USE, "%s", wrong[i]);
+    }
+}
+
+/* ---- Debian ---- */
+
+/* 400 packages of 400 sources, the even ones translated. */
+static void write_lists(void)
+{
+    FILE *packages = fopen(path_of("x_main_binary-amd64_Packages"), "w");
+    FILE *english = fopen(path_of("x_main_i18n_Translation-en"), "w");
+    FILE *german = fopen(path_of("x_main_i18n_Translation-de"), "w");
+    for (int i = 0; i < 400; i++) {
+        char name[3] = {(char)('a' + i / 20), (char)('a' + i % 20), 0};
+        fprintf(packages, "Package: p%s\nSource: s%s (1.0)\nDescription: x\n\n", name, name);
+        fprintf(english, "Package: p%s\nDescription-md5: %032d\nDescription-en: tool %s for tests\n", name, i,
+                name);
+        fprintf(english, " The first %s\n paragraph.\n .\n  * an item %s\n    of two lines\n  * same %s\n\n",
+                name, name, name);
+        if (i % 2)
+            continue;
+        fprintf(german, "Package: p%s\nDescription-md5: %032d\nDescription-de: Werkzeug %s für Tests\n", name,
+                i, name);
+        fprintf(german, " Der erste %s\n Absatz.\n .\n", name);
+        if (i % 4)
+            fprintf(german, "  * ein %s\n    Punkt\n  * same %s\n", name, name);
+        fprintf(german, "\n");
+    }
+    fclose(packages);
+    fclose(english);
+    fclose(german);
+}
+
+static void check_part(const char *part, int64_t expected, int *items)
+{
+    char name[2][16];
+    snprintf(name[0], 16, "%s.en", part);
+    snprintf(name[1], 16, "%s.de", part);
+    lines en = read_file(name[0]), de = read_file(name[1]);
+    cr_expect(en.count == expected && de.count == expected);
+    for (int64_t i = 0; i < en.count; i++) {
+        const char *e = lines_get(&en, i), *d = lines_get(&de, i);
+        bool synopsis = strncmp(e, "tool ", 5) == 0 && strncmp(d, "Werkzeug ", 9) == 0;
+        bool paragraph = strncmp(e, "The first ", 10) == 0 && strncmp(d, "Der erste ", 10) == 0;
+        bool item = strncmp(e, "* an item ", 10) == 0 && strncmp(d, "* ein ", 6) == 0;
+        cr_expect(synopsis || paragraph || item, "%s | %s", e, d);
+        cr_expect(!item || (strstr(e, " of two lines") && strstr(d, " Punkt")), "%s | %s", e, d);
+        *items += item;
+    }
+    lines_free(&en);
+    lines_free(&de);
+}
+
+Test(debian, parts_that_correspond_become_pairs)
+{
+    write_lists();
+    debian_counts counts;
+    rondo_error error = {0};
+    cr_assert(debian_corpus_make(NULL, folder, folder, "de", 12, &counts, &error), "%s", error.message);
+    cr_expect(counts.descriptions == 200 && counts.segments == 100 * 4 + 100 && counts.same == 100);
+    int items = 0;
+    check_part("train", counts.kept[0], &items);
+    check_part("valid", counts.kept[1], &items);
+    check_part("test", counts.kept[2], &items);
+    cr_expect(items > 80 && counts.kept[0] > 300 && counts.kept[1] > 0 && counts.kept[2] > 0);
+    cr_expect(counts.kept[0] + counts.kept[1] + counts.kept[2] + counts.repeated == 400);
+}
+
+Test(debian, a_folder_without_lists_is_refused_in_words)
+{
+    debian_counts counts;
+    rondo_error error = {0};
+    cr_expect(!debian_corpus_make(NULL, folder, folder, "de", 12, &counts, &error));
+    cr_expect(error.code == RONDO_FILE && strstr(error.message, "_Packages"), "%s", error.message);
+}

@@ -1,0 +1,100 @@
+/* rondo check: the whole contract of a mixer as a table. One mixer, or all there are. */
+#include "tools/check/contract.h"
+#include "tools/command.h"
+#include "tools/report.h"
+#include <string.h>
+
+enum { WHAT_WIDTH = 62 };
+
+static void print_row(const char *name, const contract_row *row)
+{
+    char what[128];
+    snprintf(what, sizeof what, "%s: %s", row->place, row->what);
+    printf("%-8s %-*s %9.2g %9.2g  %s%s%s\n", name, WHAT_WIDTH, what, row->value, row->bound, row->good ? "ok" : "FAILED",
+           row->remark ? "  " : "", row->remark ? row->remark : "");
+}
+
+static bool report_row(command *c, arena *a, const char *name, const contract_row *row)
+{
+    report r = {.arena = a, .json = true};
+    report_begin(&r, "%s %s: %s", name, row->place, row->what);
+    report_text(&r, "mixer", name);
+    report_number(&r, "measured", row->value, UNIT_NUMBER);
+    report_number(&r, "bound", row->bound, UNIT_NUMBER);
+    report_text(&r, "result", row->good ? "ok" : "FAILED");
+    if (row->remark)
+        report_text(&r, "remark", row->remark);
+    return report_end(&r, &c->error);
+}
+
+/* The number of rows that fail; −1: c->error. */
+static int check_mixer(command *c, const mixer *m, void *user)
+{
+    arena a;
+    arena_begin(&a, &c->context->allocator);
+    contract k = {.context = c->context, .mixer = m, .user = user, .seed = (uint64_t)c->options->seed, .arena = &a, .error = &c->error};
+    bool good = contract_check(&k);
+    int failed = 0;
+    for (int i = 0; i < k.count; i++) { /* what was found before an error is shown too */
+        failed += !k.rows[i].good;
+        if (!c->options->json)
+            print_row(m->name, &k.rows[i]);
+        else
+            good = report_row(c, &a, m->name, &k.rows[i]) && good;
+    }
+    fflush(stdout);
+    arena_end(&a);
+    return good ? failed : -1;
+}
+
+static int finish(const command *c, int failed, int mixers_checked)
+{
+    int code = message_finish_output(c->name);
+    if (code != EXIT_DONE)
+        return code;
+    return failed ? message_fail(c->name, EXIT_EXPECTED, "%d of the contract's lines FAILED", failed)
+                  : (message(c->name, mixers_checked == 1 ? "the contract holds" : "all contracts hold"), EXIT_DONE);
+}
+
+/* Every mixer of the program's caller, then those of Rondo. */
+static int check_all(command *c)
+{
+    mixer own;
+    void *user;
+    int failed = 0, count = 0;
+    for (int i = 0; i < c->context->mixer_count + 1; i++) {
+        bool added = i < c->context->mixer_count;
+        const mixer *m = added ? mixer_find(c->context, c->context->mixers[i].name, &own, &user) : mixers;
+        for (; m->name; m++) {
+            int now = check_mixer(c, m, added ? user : NULL);
+            if (now < 0)
+                return command_failed(c, EXIT_EXPECTED);
+            failed += now;
+            count++;
+            if (added)
+                break;
+        }
+    }
+    return finish(c, failed, count);
+}
+
+int command_check(command *c)
+{
+    mixer own;
+    void *user;
+    const char *name = c->options->mixer;
+    if (!c->options->json)
+        printf("%-8s %-*s %9s %9s\n", "mixer", WHAT_WIDTH, "what", "measured", "bound");
+    if (!name)
+        return check_all(c);
+    const mixer *m = mixer_find(c->context, name, &own, &user);
+    if (!m) {
+        arena a;
+        arena_begin(&a, &c->context->allocator);
+        int code = message_fail(c->name, EXIT_USE, "--mixer %s: there is no such mixer; there are %s", name, mixer_names(c->context, &a));
+        arena_end(&a);
+        return code;
+    }
+    int failed = check_mixer(c, m, user);
+    return failed < 0 ? command_failed(c, EXIT_EXPECTED) : finish(c, failed, 1);
+}

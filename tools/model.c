@@ -1,0 +1,104 @@
+/* The model that a command works on: a run's folder or an exported file, opened the same way. */
+#include "tools/command.h"
+#include "core/file.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+bool is_folder(const char *path)
+{
+    struct stat s;
+    return !stat(path, &s) && S_ISDIR(s.st_mode);
+}
+
+const char *path_in(arena *a, const char *folder, const char *name) { return arena_text(a, "%s/%s", folder, name); }
+
+/* What the caller misspelled is no failure of the machine. */
+static bool is_there(const char *path, rondo_error *error)
+{
+    struct stat s;
+    return !stat(path, &s) || errno != ENOENT || fail(error, RONDO_FILE, "there is no %s", path);
+}
+
+char *read_whole(arena *a, const char *path, size_t *bytes, rondo_error *error)
+{
+    file_map map;
+    if (!path || !is_there(path, error) || !file_map_open(&map, path, error))
+        return NULL;
+    char *data = arena_copy_text(a, map.data ? map.data : "", map.bytes);
+    *bytes = map.bytes;
+    file_map_close(&map);
+    if (!data)
+        fail_memory(error, *bytes, path);
+    return data;
+}
+
+transformer transformer_of_options(const options *o, int64_t vocabulary)
+{
+    return (transformer){.language_model = !strcmp(o->type, "language"), .vocabulary = vocabulary, .dim = o->dim, .ffn = o->ffn,
+                         .heads = o->heads, .encoder_layers = (int)o->encoder_layers, .decoder_layers = (int)o->decoder_layers,
+                         .post_norm = o->post_norm, .untied = o->no_tied_embeddings, .encoder_self = o->encoder_self,
+                         .decoder_self = o->decoder_self, .cross = o->cross, .dropout = (float)o->dropout,
+                         .smoothing = (float)o->smoothing};
+}
+
+static bool exists(const char *path)
+{
+    struct stat s;
+    return path && !stat(path, &s);
+}
+
+static bool open_run(model *m, command *c, arena *a, const char *folder)
+{
+    size_t bytes;
+    const char *settings = path_in(a, folder, "settings.yaml"), *best = path_in(a, folder, "best.safetensors");
+    const char *weights = exists(best) ? best : path_in(a, folder, "checkpoint.safetensors");
+    if (!exists(settings))
+        return fail(&c->error, RONDO_MISMATCH, "%s is no run of `rondo train`: it has no settings.yaml", folder);
+    if (!options_begin(&m->options, a, COMMAND_TRAIN, &c->error) || !options_read_settings(&m->options, settings, &c->error) ||
+        !options_finish(&m->options, &c->error))
+        return false;
+    char *subwords = read_whole(a, path_in(a, folder, "tokenizer.model"), &bytes, &c->error);
+    rondo_error reason = {0};
+    if (!subwords)
+        return false;
+    if (!(m->tokenizer = tokenizer_load(subwords, bytes, &reason)))
+        return fail(&c->error, reason.code, "%s/tokenizer.model: %s", folder, reason.message);
+    m->owns_tokenizer = true;
+    transformer shape = transformer_of_options(&m->options, tokenizer_size(m->tokenizer));
+    if (!transformer_build(c->context, &shape, &m->graph, &c->error))
+        return false;
+    if (!exists(weights))
+        return fail(&c->error, RONDO_MISMATCH, "%s has no checkpoint yet; train it first", folder);
+    m->weights = rondo_weights_load(m->graph.graph, weights, &c->error);
+    m->program = m->weights ? rondo_program_new(m->graph.logits, TRANSFORMER_TIME, &c->error) : NULL;
+    if (m->program) /* so that rondo_translate finds it; the program does not free it twice: model_close takes it back */
+        m->program->tokenizer = m->tokenizer;
+    return m->program != NULL;
+}
+
+bool model_open(model *m, command *c, arena *a, const char *path)
+{
+    *m = (model){0};
+    if (!is_there(path, &c->error))
+        return false;
+    if (is_folder(path) ? open_run(m, c, a, path) : options_begin(&m->options, a, COMMAND_TRAIN, &c->error) &&
+                                                        (m->program = rondo_program_load(c->context, path, &c->error))) {
+        m->tokenizer = m->program->tokenizer;
+        return true;
+    }
+    model_close(m);
+    return false;
+}
+
+void model_close(model *m)
+{
+    if (m->owns_tokenizer && m->program)
+        m->program->tokenizer = NULL;
+    rondo_program_free(m->program);
+    if (m->owns_tokenizer)
+        tokenizer_free(m->tokenizer);
+    rondo_weights_free(m->weights);
+    rondo_graph_free(m->graph.graph);
+    *m = (model){0};
+}

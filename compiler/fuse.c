@@ -140,10 +140,10 @@ static int operand_index(chain *c, value_id v)
 
 static void add_word(text *t, const char *format, int number) { text_add(t, format, t->length ? " " : "", number); }
 
-static bool add_operand(rondo_graph *g, chain *c, value_id v)
+static bool add_operand(rondo_graph *g, chain *c, value_id v, bool embed)
 {
     const node *n = graph_node_of(g, v);
-    if (n->op == OP_constant && isfinite(n->attributes[constant_number].real)) {
+    if (embed && n->op == OP_constant && isfinite(n->attributes[constant_number].real)) {
         text_add(&c->program, "%s#", c->program.length ? " " : "");
         return text_number(&c->program, n->attributes[constant_number].real);
     }
@@ -197,8 +197,20 @@ static value_id settle(chaining *k, value_id old)
 
 enum { MOST_OPS = 24 };
 
-/* Builds n's chain from its operands'; those that do not fit are stored first. */
-static bool build_chain(chaining *k, const node *n, chain *c)
+/* Whether the operands alone, without the constants that became numbers, still give the node's shape. */
+static bool keeps_shape(const rondo_graph *g, const chain *c, const shape *result)
+{
+    shape joined = {0}, next;
+    for (int i = 0; i < c->operand_count; i++) {
+        if (!shape_broadcast(&joined, graph_shape_of(g, c->operands[i]), &next))
+            return false;
+        joined = next;
+    }
+    return shape_equal(&joined, result);
+}
+
+/* Builds n's chain from its operands'; those that do not fit are stored first. embed: constants become numbers in the program. */
+static bool build_chain(chaining *k, const node *n, chain *c, bool embed)
 {
     rondo_graph *g = k->r.to;
     *c = (chain){.program = {.arena = &g->arena}};
@@ -215,7 +227,7 @@ static bool build_chain(chaining *k, const node *n, chain *c)
         if (c->program.data)
             c->program.data[length] = 0;
         value_id v = settle(k, n->inputs[i]);
-        if (v == NONE || !add_operand(g, c, v))
+        if (v == NONE || !add_operand(g, c, v, embed))
             return false;
     }
     text_add(&c->program, " %s", op_table[n->op].signature.name);
@@ -233,7 +245,8 @@ static bool chain_node(chaining *k, node_id id)
     graph_at(k->r.to, k->r.from, id);
     if (deferred || (host && takes)) {
         chain c;
-        if (!build_chain(k, n, &c))
+        const shape *result = graph_shape_of(k->r.from, n->first_output);
+        if (!build_chain(k, n, &c, true) || (!keeps_shape(k->r.to, &c, result) && !build_chain(k, n, &c, false)))
             return false;
         if (c.operand_count) {
             k->chains[n->first_output] = c;

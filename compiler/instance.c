@@ -109,6 +109,47 @@ static void do_task(void *argument, int64_t task, int worker)
     w->call->kernel->run(w->call, w->phase, task, w->workers + w->worker_bytes * (size_t)worker);
 }
 
+/* ---- poison, for tests: what reads a buffer before it is written, after it died, or past its end shows ---- */
+
+enum { GUARD = 0xa5 };
+
+static void fill_poison(char *memory, int64_t bytes)
+{
+    static const uint32_t signalling = 0x7fa00000; /* a NaN as f32, out of any range as i32 */
+    for (int64_t at = 0; at < bytes; at += (int64_t)sizeof signalling)
+        memcpy(memory + at, &signalling, bytes - at < (int64_t)sizeof signalling ? (size_t)(bytes - at) : sizeof signalling);
+}
+
+static void poison_before(const instance *i, int call, int workers)
+{
+    const specialisation *s = i->now;
+    fill_poison(i->workers, (int64_t)s->worker_bytes * workers);
+    for (int r = 0; r < s->lifetime_count; r++) {
+        const lifetime *l = &s->lifetimes[r];
+        if (l->first != call)
+            continue;
+        fill_poison(i->memory + l->offset, l->used);
+        memset(i->memory + l->offset + l->used, GUARD, (size_t)(l->bytes - l->used));
+    }
+}
+
+static bool poison_after(const instance *i, int call, rondo_error *error)
+{
+    const specialisation *s = i->now;
+    for (int r = 0; r < s->lifetime_count; r++) {
+        const lifetime *l = &s->lifetimes[r];
+        if (call < l->first || call > l->last)
+            continue;
+        for (int64_t at = l->used; at < l->bytes; at++)
+            if ((unsigned char)i->memory[l->offset + at] != GUARD)
+                return fail(error, RONDO_MISMATCH, "%s wrote past the end of a buffer",
+                            graph_place(i->program->graph, s->nodes[call]));
+        if (l->last == call)
+            fill_poison(i->memory + l->offset, l->used);
+    }
+    return true;
+}
+
 static double now_seconds(void)
 {
     struct timespec t;
@@ -116,17 +157,21 @@ static double now_seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static bool run_calls(instance *i, team *t)
+static bool run_calls(instance *i, team *t, rondo_error *error)
 {
     const specialisation *s = i->now;
     double before = i->seconds ? now_seconds() : 0;
     for (int c = 0; c < s->call_count; c++) {
         const kernel_call *call = &i->calls[c];
+        if (i->program->options.poison)
+            poison_before(i, c, team_size(t));
         for (int phase = 0; phase < call->phases; phase++) {
             work w = {call, phase, i->workers, s->worker_bytes};
             team_run(t, call->tasks[phase], do_task, &w);
         }
         if (i->cancel && *i->cancel)
+            return fail(error, RONDO_CANCELLED, "cancelled");
+        if (i->program->options.poison && !poison_after(i, c, error))
             return false;
         if (i->seconds) {
             double after = now_seconds();
@@ -144,10 +189,10 @@ bool instance_run(instance *i, team *t, const int64_t *bound, rondo_error *error
         return false;
     blas_begin();
     team_begin(t);
-    bool whole = run_calls(i, t);
+    bool whole = run_calls(i, t, error);
     team_end(t);
     blas_end();
-    return whole || fail(error, RONDO_CANCELLED, "cancelled");
+    return whole;
 }
 
 tensor instance_tensor(const instance *i, value_id v)

@@ -4,6 +4,7 @@
  *
  *   needs: placements and an order     gives: calls, relocations, offsets, the memory report     breaks: nothing */
 #include "compiler/program.h"
+#include "compiler/wisdom.h"
 #include "core/mutant.h"
 #include <string.h>
 
@@ -74,7 +75,15 @@ static bool pick_kernel(kernel_call *call, const program *p, const node *n)
 {
     const kernel *const *candidates = op_table[n->op].kernels;
     int skip = p->options.kernel_choice > 0 ? p->options.kernel_choice : 0;
-    const kernel *fallback = NULL;
+    const kernel *fallback = NULL, *measured = skip ? NULL : wisdom_choice(p->context, call);
+    if (measured) {
+        kernel_call probe = *call;
+        probe.kernel = measured;
+        if (measured->plan(&probe)) {
+            *call = probe;
+            return true;
+        }
+    }
     for (int k = 0; candidates[k]; k++) {
         kernel_call probe = *call;
         probe.kernel = candidates[k];
@@ -197,6 +206,14 @@ static void find_last_reads(const specialisation *s, const rondo_graph *g, int *
     }
 }
 
+enum { GUARD_BYTES = 64 };
+
+static int new_record(buffers *b, const program *p, int64_t bytes, int first, int last)
+{
+    b->records[b->count] = (lifetime){bytes + (p->options.poison ? GUARD_BYTES : 0), first, last, 0, bytes};
+    return b->count++;
+}
+
 static bool plan_memory(specialisation *s, const program *p, rondo_error *error)
 {
     const rondo_graph *g = p->graph;
@@ -224,16 +241,15 @@ static bool plan_memory(specialisation *s, const program *p, rondo_error *error)
                 b.records[b.of_root[v]].last = c;
                 continue;
             }
-            b.of_root[v] = b.count;
-            b.records[b.count++] = (lifetime){root_bytes(s, g, v), c, p->kept[v] ? s->call_count : c, 0};
+            b.of_root[v] = new_record(&b, p, root_bytes(s, g, v), c, p->kept[v] ? s->call_count : c);
         }
         for (int i = 0; i < n->input_count; i++)
             touch(s, &b, n->inputs[i], c);
-        b.of_shared[c] = s->calls[c].shared_bytes ? b.count : -1;
-        if (s->calls[c].shared_bytes)
-            b.records[b.count++] = (lifetime){(int64_t)s->calls[c].shared_bytes, c, c, 0};
+        b.of_shared[c] = s->calls[c].shared_bytes ? new_record(&b, p, (int64_t)s->calls[c].shared_bytes, c, c) : -1;
     }
     s->memory = plan(b.records, b.count, 64, b.scratch);
+    s->lifetimes = b.records;
+    s->lifetime_count = b.count;
     s->arena_bytes = (size_t)s->memory.peak_bytes;
     for (value_id v = 0; v < g->value_count; v++)
         s->offsets[v] = b.of_root[v] >= 0 ? b.records[b.of_root[v]].offset : -1;

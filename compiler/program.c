@@ -1,5 +1,6 @@
 /* program: a verified graph and the specialisations of it that were asked for. */
 #include "compiler/program.h"
+#include "compiler/wisdom.h"
 #include <pthread.h>
 #include <string.h>
 
@@ -41,6 +42,8 @@ program *program_new(rondo_graph *g, const program_options *options, rondo_error
     p->lock = memory_new(&g->context->allocator, sizeof(pthread_mutex_t));
     if (g->error.code)
         fail(error, g->error.code, "%s", g->error.message);
+    else if (!wisdom_load(p->context, error))
+        ; /* said in words: a wisdom file that was asked for must be readable */
     else if (!p->lock || !mark_kept(p))
         fail_memory(error, sizeof *p, "a program");
     else {

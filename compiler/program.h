@@ -32,6 +32,14 @@ typedef struct memory_report {
     int64_t naive_bytes;       /* every buffer its own */
 } memory_report;
 
+/* A buffer of the arena. */
+typedef struct lifetime {
+    int64_t bytes;   /* with what stands behind it, a multiple of the alignment after plan */
+    int first, last; /* first call that writes it, last that reads it */
+    int64_t offset;  /* result */
+    int64_t used;    /* bytes of the tensors in it */
+} lifetime;
+
 typedef struct specialisation {
     int64_t bound[MAX_SYMBOLS];
     arena arena;
@@ -44,6 +52,8 @@ typedef struct specialisation {
     int64_t *offsets; /* by value id: bytes into the arena of roots that live there; −1: elsewhere */
     placement *placements; /* by value id */
     int64_t (*dims)[MAX_RANK]; /* by value id, bound */
+    lifetime *lifetimes;
+    int lifetime_count;
     size_t arena_bytes, worker_bytes;
     double flops; /* matmul-like work of one run */
     memory_report memory;
@@ -52,7 +62,7 @@ typedef struct specialisation {
 
 typedef struct program_options {
     int schedule_seed; /* 0: the scheduler's order; else a random topological order, for tests */
-    bool poison;       /* fill buffers with signalling NaN at birth and death and check guards between them, for tests */
+    bool poison;       /* fill buffers with signalling NaN at birth and death and check guards behind them, for tests */
     bool no_in_place;
     int kernel_choice; /* −1: cost table; k ≥ 0: the k-th applicable candidate where there is one */
 } program_options;
@@ -124,9 +134,4 @@ int64_t schedule_peak(const schedule_problem *problem, const node_id *order); /*
 bool schedule_ports(const rondo_graph *g, bool *in_place, arena *scratch);
 
 /* plan: lifetimes to offsets. */
-typedef struct lifetime {
-    int64_t bytes;
-    int first, last; /* first call that writes it, last that reads it */
-    int64_t offset;  /* result */
-} lifetime;
 memory_report plan(lifetime *records, int count, int64_t alignment, int *order_scratch);

@@ -38,13 +38,19 @@ static value_id double_negation(rondo_graph *g, const node *n, const value_id *i
     return NONE;
 }
 
+/* What x is a reshape of. */
+static value_id reshaped(const rondo_graph *g, value_id x)
+{
+    while (graph_op_of(g, x) == OP_reshape)
+        x = graph_node_of(g, x)->inputs[0];
+    return x;
+}
+
 static value_id reshape_chain(rondo_graph *g, const node *n, const value_id *in, const shape *result)
 {
     if (n->op != OP_reshape)
         return NONE;
-    value_id x = in[0];
-    while (graph_op_of(g, x) == OP_reshape)
-        x = graph_node_of(g, x)->inputs[0];
+    value_id x = reshaped(g, in[0]);
     if (graph_op_of(g, x) == OP_constant)
         return build_constant(g, graph_node_of(g, x)->attributes[constant_number].real, g->values[x].type, result);
     return same_shape(g, x, result) || x != in[0] ? build_reshape(g, x, result) : NONE;
@@ -135,7 +141,7 @@ static value_id sum_of_one(rondo_graph *g, const node *n, const value_id *in, co
         return NONE;
     const shape *s = graph_shape_of(g, in[0]);
     int axis = normal_axis(n->attributes[sum_axis].integer, s->rank);
-    return axis >= 0 && dim_is_number(s->dims[axis], 1) ? build_reshape(g, in[0], result) : NONE;
+    return axis >= 0 && dim_is_number(s->dims[axis], 1) ? build_reshape(g, reshaped(g, in[0]), result) : NONE;
 }
 
 static value_id whole_slice(rondo_graph *g, const node *n, const value_id *in, const shape *result)

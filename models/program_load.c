@@ -118,7 +118,7 @@ static bool check_parameters(const rondo_program *p, const rondo_graph *g, rondo
         for (int a = 0; same && a < s->rank; a++)
             same = dim_is_number(s->dims[a], t->dims[a]);
         if (!same)
-            return fail(error, RONDO_FILE, "%s: its graph reads parameter %s, which the file %s", p->file.path, name,
+            return fail(error, RONDO_FILE, "its graph reads parameter %s, which the file %s", name,
                         t ? "holds with another shape or dtype" : "does not hold");
     }
     return true;
@@ -129,14 +129,16 @@ static program *read_stage(rondo_program *p, const char *key, bool *good, rondo_
     const char *source = safetensors_metadata(&p->file, key);
     if (!source || !*good)
         return NULL;
-    rondo_graph *g = graph_parse(p->context, source, key, error);
-    *good = g && graph_verify(g, error) && check_parameters(p, g, error);
-    if (!*good) {
+    rondo_error reason = {0}; /* whatever is wrong, it is wrong with this file */
+    rondo_graph *g = graph_parse(p->context, source, key, &reason);
+    program *stage = NULL;
+    if (!g || !graph_verify(g, &reason) || !check_parameters(p, g, &reason))
         graph_free(g);
-        return NULL;
-    }
-    program *stage = program_new(g, NULL, error);
+    else
+        stage = program_new(g, NULL, &reason);
     *good = stage != NULL;
+    if (!*good)
+        fail(error, reason.code == RONDO_MEMORY ? RONDO_MEMORY : RONDO_FILE, "%s: %s", p->file.path, reason.message);
     return stage;
 }
 

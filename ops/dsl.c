@@ -11,7 +11,7 @@ rondo_graph *dsl_graph(rondo_place place, rondo_graph *g)
 {
     if (!g || g->error.code)
         return NULL;
-    g->file = place.file ? g->names[graph_name(g, place.file)] : NULL; /* a copy: the caller's text may go */
+    g->file = place.file ? graph_intern(g, place.file) : NULL; /* a copy: the caller's text may go */
     g->line = place.line;
     return g->error.code ? NULL : g;
 }

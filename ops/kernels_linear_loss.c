@@ -42,9 +42,9 @@ static loss_shape shape_of(const kernel_call *call)
     loss_shape s = {.rows = extents_product(h->dims, h->rank - 1),
                     .width = w->dims[1],
                     .vocabulary = w->dims[0],
-                    .dh = call->outputs[DH].data,
-                    .dweight = call->outputs[DWEIGHT].data,
-                    .dbias = call->outputs[DBIAS].data};
+                    .dh = call->choice[DH],
+                    .dweight = call->choice[DWEIGHT],
+                    .dbias = call->choice[DBIAS]};
     s.chunk = s.rows < CHUNK ? s.rows : CHUNK;
     s.pitch = (s.vocabulary + 15) / 16 * 16 + (s.vocabulary % 1024 == 0 ? 16 : 0);
     s.bias = call->input_count > BIAS && call->inputs[BIAS].data;
@@ -71,6 +71,8 @@ static loss_shape shape_of(const kernel_call *call)
 static bool plan(kernel_call *call)
 {
     call->shared = NULL;
+    for (int i = DH; i <= DBIAS; i++)
+        call->choice[i] = call->outputs[i].data != NULL; /* which gradients are wanted */
     loss_shape s = shape_of(call);
     int64_t part = rows_per_task(s.width);
     call->phases = 3;

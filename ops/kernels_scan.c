@@ -53,10 +53,9 @@ bool scan_shape_of(const kernel_call *call, scan_shape *s)
 
 /* ---- cutting ---- */
 
-enum {
-    CHOICE_COLUMNS,
-    CHOICE_STEP
-}; /* columns of v of one task; whether time is 1 and the state can be met in place */
+/* Columns of v of one task; whether time is 1 and the state can be met in place; rows of a chunk. What run
+ * needs of results that may be unread is kept here, so that both see the same. */
+enum { CHOICE_COLUMNS, CHOICE_STEP, CHOICE_CHUNK };
 
 static bool rows_are_plain(const tensor *t)
 {
@@ -76,6 +75,7 @@ static bool plan(kernel_call *call)
         columns = tile_pitch(divide_up(columns, 2));
     call->choice[CHOICE_COLUMNS] = columns;
     call->choice[CHOICE_STEP] = step;
+    call->choice[CHOICE_CHUNK] = s.chunk;
     call->phases = 1;
     call->tasks[0] = divide_up(pairs, s.group) * divide_up(s.width, columns);
     int64_t wide = tile_pitch(columns), chunk = s.chunk;
@@ -219,6 +219,7 @@ static void run(const kernel_call *call, int phase, int64_t task, void *scratch)
     (void)phase;
     scan_shape s;
     scan_shape_of(call, &s);
+    s.chunk = call->choice[CHOICE_CHUNK];
     int64_t columns = call->choice[CHOICE_COLUMNS], parts = divide_up(s.width, columns),
             pairs = s.batch * s.heads;
     int64_t first = task % parts * columns, from = task / parts * s.group;

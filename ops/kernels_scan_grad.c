@@ -11,6 +11,8 @@
 #include "ops/scan_shape.h"
 #include <string.h>
 
+enum { CHOICE_CHUNK }; /* rows of a chunk, as planned */
+
 static bool plan(kernel_call *call)
 {
     scan_shape s;
@@ -18,6 +20,7 @@ static bool plan(kernel_call *call)
         return false;
     int64_t pairs = s.batch * s.heads, pitch = tile_pitch(s.chunk), wide = tile_pitch(s.width),
             high = tile_pitch(s.key);
+    call->choice[CHOICE_CHUNK] = s.chunk;
     call->phases = 1;
     call->tasks[0] = pairs > 0 ? 2 * divide_up(pairs, s.group) : 1;
     call->scratch_bytes =
@@ -200,6 +203,7 @@ static void run(const kernel_call *call, int phase, int64_t task, void *scratch)
     (void)phase;
     scan_shape s;
     scan_shape_of(call, &s);
+    s.chunk = call->choice[CHOICE_CHUNK];
     grad_head h = {
         .s = &s, .pitch = tile_pitch(s.chunk), .wide = tile_pitch(s.width), .high = tile_pitch(s.key)};
     int64_t pairs = s.batch * s.heads, from = task / 2 * s.group;

@@ -3,7 +3,8 @@
  *   U_t = D_t ∘ S_{t−1}      S_t = U_t + k_t v_tᵀ      num_t = S_tᵀ q_t (exclusive: U_tᵀ q_t)
  *
  * Backward keeps the state at the beginning of every block of SPAN steps and makes the states inside a block again when it comes
- * to it, so that memory is T / SPAN + SPAN states of one head. A task is one head of one sentence. */
+ * to it, so that memory is T / SPAN + SPAN states of one head. A task is one head of one sentence. States are in double here: a
+ * running sum in f32 errs like √T. */
 #include "ops/scan_shape.h"
 #include <math.h>
 #include <string.h>
@@ -58,12 +59,12 @@ static float value_of(const plain *p, int64_t t, int64_t c)
 }
 
 /* One step of `state`; decayed, when not NULL, receives U_t. */
-static void advance(const plain *p, int64_t t, float *state, float *decayed)
+static void advance(const plain *p, int64_t t, double *state, double *decayed)
 {
     for (int64_t f = 0; f < p->key; f++) {
         float decay = decay_of(p, t, f), k = *at(operand_of(p->call, SCAN_K), p->b, p->h, t, f);
         for (int64_t c = 0; c < p->width; c++) {
-            float before = state[f * p->width + c] * decay;
+            double before = state[f * p->width + c] * decay;
             if (decayed)
                 decayed[f * p->width + c] = before;
             state[f * p->width + c] = before + k * value_of(p, t, c);
@@ -71,16 +72,16 @@ static void advance(const plain *p, int64_t t, float *state, float *decayed)
     }
 }
 
-static void load_state(const plain *p, const tensor *from, float *state)
+static void load_state(const plain *p, const tensor *from, double *state)
 {
     for (int64_t i = 0; i < p->elements; i++)
         state[i] = from->data ? *at(from, p->b, p->h, i / p->width, i % p->width) : 0;
 }
 
-static void store_state(const plain *p, const tensor *to, const float *state)
+static void store_state(const plain *p, const tensor *to, const double *state)
 {
     for (int64_t i = 0; to->data && i < p->elements; i++)
-        *at(to, p->b, p->h, i / p->width, i % p->width) = state[i];
+        *at(to, p->b, p->h, i / p->width, i % p->width) = (float)state[i];
 }
 
 static void clear_tail(const plain *p, const tensor *t, int64_t from)
@@ -100,7 +101,7 @@ static bool plan_forward(kernel_call *call)
     int64_t width = v->dims[3] + call->attributes[scan_denominator].integer;
     call->phases = 1;
     call->tasks[0] = q->dims[0] * q->dims[1];
-    call->scratch_bytes = sizeof(float) * (size_t)(2 * q->dims[3] * width + width + 16);
+    call->scratch_bytes = sizeof(double) * (size_t)(2 * q->dims[3] * width + width + 16);
     call->flops = 4.0 * (double)(q->dims[0] * q->dims[1] * q->dims[2]) * (double)(q->dims[3] * width);
     return true;
 }
@@ -109,8 +110,8 @@ static void run_forward(const kernel_call *call, int phase, int64_t task, void *
 {
     (void)phase;
     const plain p = plain_of(call, task);
-    float *state = scratch, *decayed = state + p.elements, *row = decayed + p.elements;
-    const float *read = p.exclusive ? decayed : state;
+    double *state = scratch, *decayed = state + p.elements, *row = decayed + p.elements;
+    const double *read = p.exclusive ? decayed : state;
     load_state(&p, operand_of(call, SCAN_STATE), state);
     for (int64_t t = 0; t < p.length; t++) {
         advance(&p, t, state, decayed);
@@ -121,9 +122,9 @@ static void run_forward(const kernel_call *call, int phase, int64_t task, void *
                 row[c] += q * read[f * p.width + c];
         }
         for (int64_t c = 0; call->outputs[0].data && c < p.value; c++)
-            *at(&call->outputs[0], p.b, p.h, t, c) = row[c];
+            *at(&call->outputs[0], p.b, p.h, t, c) = (float)row[c];
         if (call->outputs[1].data)
-            *at(&call->outputs[1], p.b, p.h, t, 0) = p.denominator ? row[p.value] : 0;
+            *at(&call->outputs[1], p.b, p.h, t, 0) = p.denominator ? (float)row[p.value] : 0;
     }
     clear_tail(&p, &call->outputs[0], p.length);
     clear_tail(&p, &call->outputs[1], p.length);
@@ -150,13 +151,13 @@ static bool plan_backward(kernel_call *call)
     call->phases = 2; /* heads; then the decay's gradient over what it broadcasts */
     call->tasks[0] = heads;
     call->tasks[1] = call->outputs[3].data ? 1 : 0;
-    call->scratch_bytes = sizeof(float) * (size_t)((blocks + 2 * SPAN + 2) * elements + 2 * width + 16);
+    call->scratch_bytes = sizeof(double) * (size_t)((blocks + 2 * SPAN + 2) * elements + 2 * width + 16);
     call->shared_bytes = decay->data ? sizeof(double) * (size_t)(heads * decay->dims[2] * decay->dims[3]) + 64 : 64;
     call->flops = 10.0 * (double)(heads * q->dims[2]) * (double)elements;
     return true;
 }
 
-static void gradient_of_read(const plain *p, int64_t t, float *dread)
+static void gradient_of_read(const plain *p, int64_t t, double *dread)
 {
     const tensor *dnumerator = operand_of(p->call, SCAN_DNUMERATOR), *ddenominator = operand_of(p->call, SCAN_DDENOMINATOR);
     for (int64_t c = 0; c < p->width; c++) {
@@ -166,44 +167,44 @@ static void gradient_of_read(const plain *p, int64_t t, float *dread)
 }
 
 /* The reverse of step t. d: the gradient of S_t from later steps; afterwards that of S_{t−1}. */
-static void step_back(const plain *p, int64_t t, const float *decayed, const float *after, float *d, float *dread, float *dv)
+static void step_back(const plain *p, int64_t t, const double *decayed, const double *after, double *d, double *dread, double *dv)
 {
     const kernel_call *call = p->call;
-    const float *read = p->exclusive ? decayed : after;
+    const double *read = p->exclusive ? decayed : after;
     double *partial = operand_of(call, SCAN_DECAY)->data ? decay_partial(p) : NULL;
     gradient_of_read(p, t, dread);
     memset(dv, 0, sizeof *dv * (size_t)p->width);
     for (int64_t f = 0; f < p->key; f++) {
         float decay = decay_of(p, t, f), q = *at(operand_of(call, SCAN_Q), p->b, p->h, t, f);
-        float k = *at(operand_of(call, SCAN_K), p->b, p->h, t, f), dq = 0, dk = 0;
-        double ddecay = 0;
+        float k = *at(operand_of(call, SCAN_K), p->b, p->h, t, f);
+        double dq = 0, dk = 0, ddecay = 0;
         for (int64_t c = 0; c < p->width; c++) {
             int64_t i = f * p->width + c;
-            float dbefore = d[i] + q * dread[c], dafter = p->exclusive ? d[i] : dbefore;
+            double dbefore = d[i] + q * dread[c], dafter = p->exclusive ? d[i] : dbefore;
             dq += dread[c] * read[i];
             dk += dafter * value_of(p, t, c);
             dv[c] += dafter * k;
-            ddecay += (double)dbefore * decayed[i];
+            ddecay += dbefore * decayed[i];
             d[i] = dbefore * decay;
         }
         if (call->outputs[0].data)
-            *at(&call->outputs[0], p->b, p->h, t, f) = dq;
+            *at(&call->outputs[0], p->b, p->h, t, f) = (float)dq;
         if (call->outputs[1].data)
-            *at(&call->outputs[1], p->b, p->h, t, f) = dk;
+            *at(&call->outputs[1], p->b, p->h, t, f) = (float)dk;
         if (partial)
             partial[(p->decay_time == 1 ? 0 : t) * p->decay_key + (p->decay_key == 1 ? 0 : f)] += ddecay;
     }
     for (int64_t c = 0; call->outputs[2].data && c < p->value; c++)
-        *at(&call->outputs[2], p->b, p->h, t, c) = dv[c];
+        *at(&call->outputs[2], p->b, p->h, t, c) = (float)dv[c];
 }
 
-static void run_head(const kernel_call *call, int64_t task, float *scratch)
+static void run_head(const kernel_call *call, int64_t task, double *scratch)
 {
     const plain p = plain_of(call, task);
-    size_t bytes = sizeof(float) * (size_t)p.elements;
+    size_t bytes = sizeof(double) * (size_t)p.elements;
     int64_t blocks = p.time / SPAN + 1;
-    float *starts = scratch, *inside = starts + blocks * p.elements; /* inside: U_t and S_t of one block */
-    float *state = inside + 2 * SPAN * p.elements, *d = state + p.elements, *dread = d + p.elements, *dv = dread + p.width;
+    double *starts = scratch, *inside = starts + blocks * p.elements; /* inside: U_t and S_t of one block */
+    double *state = inside + 2 * SPAN * p.elements, *d = state + p.elements, *dread = d + p.elements, *dv = dread + p.width;
     if (operand_of(call, SCAN_DECAY)->data)
         memset(decay_partial(&p), 0, sizeof(double) * (size_t)(p.decay_time * p.decay_key));
     load_state(&p, operand_of(call, SCAN_STATE), state);

@@ -40,6 +40,9 @@ bool is_folder(const char *path);
 const char *path_in(arena *a, const char *folder, const char *name);
 /* A whole file as bytes (NUL added) in the arena. */
 char *read_whole(arena *a, const char *path, size_t *bytes, rondo_error *error);
+/* FILE.graph: the text form, by its name; NULL: the error says the line, or that the file cannot be read. */
+bool is_graph_file(const char *path);
+rondo_graph *read_graph(command *c, arena *a, const char *path);
 
 /* The number of the signal that asked to stop; 0: none. signals_begin catches SIGINT and SIGTERM from now on. */
 int signals_caught(void);

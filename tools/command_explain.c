@@ -1,24 +1,11 @@
 /* rondo explain: for every attention, rewritten or not, why, and what it saves. A text file is enough to try a formula. */
 #include "tools/command.h"
 #include "compiler/explain.h"
-#include <string.h>
-
-static bool is_graph_file(const char *path)
-{
-    size_t n = strlen(path);
-    return n > 6 && !strcmp(path + n - 6, ".graph");
-}
 
 static int explain_file(command *c, arena *a, const char *path)
 {
-    size_t bytes;
     text report = {.arena = a};
-    char *source = read_whole(a, path, &bytes, &c->error);
-    if (source && strlen(source) != bytes) {
-        fail(&c->error, RONDO_FILE, "%s holds a NUL byte; it is no text", path);
-        source = NULL;
-    }
-    rondo_graph *g = source ? rondo_graph_parse(c->context, source, path, &c->error) : NULL;
+    rondo_graph *g = read_graph(c, a, path);
     bool good = g && explain_graph(g, NULL, &report, &c->error);
     if (good)
         fputs(report.data, stdout);

@@ -8,11 +8,12 @@ int command_export(command *c)
     model m;
     size_t bytes;
     struct stat s;
+    count_text parameters;
     const char *run = c->options->operands.items[0], *path = c->options->operands.items[1];
     arena_begin(&a, &c->context->allocator);
     int code;
     if (!is_folder(run))
-        code = message_fail(c->name, EXIT_MODEL, "%s is no folder of a run", run);
+        code = message_fail(c->name, EXIT_MODEL, "there is no folder %s; RUN is what `rondo train --output-folder` made", run);
     else if (!model_open(&m, c, &a, run))
         code = command_failed(c, EXIT_MODEL);
     else {
@@ -20,8 +21,8 @@ int command_export(command *c)
         bool good = rondo_program_save(m.program, m.weights, subwords, bytes, path, &c->error);
         code = good ? EXIT_DONE : command_failed(c, EXIT_MACHINE);
         if (good && !stat(path, &s))
-            message(c->name, "%s: %lld parameters, decoder and tokenizer, %.1f MB", path,
-                    (long long)rondo_weights_count(m.weights), (double)s.st_size / 1e6);
+            message(c->name, "%s: %s parameters, decoder and tokenizer, %.1f MB", path,
+                    count_format(parameters, rondo_weights_count(m.weights)), (double)s.st_size / 1e6);
         model_close(&m);
     }
     arena_end(&a);

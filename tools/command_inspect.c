@@ -86,12 +86,8 @@ static void need_parameters(inspection *s, rondo_graph *g)
 
 static bool inspect_file(inspection *s, const char *path)
 {
-    size_t bytes;
     rondo_error *error = &s->c->error;
-    char *source = read_whole(&s->arena, path, &bytes, error);
-    if (source && strlen(source) != bytes)
-        return fail(error, RONDO_FILE, "%s holds a NUL byte; it is no text", path);
-    rondo_graph *g = source ? rondo_graph_parse(s->c->context, source, path, error) : NULL;
+    rondo_graph *g = read_graph(s->c, &s->arena, path);
     bool good = g && graph_verify(g, error), spelled;
     if (good && !s->o->after)
         good = show(s, g, path);
@@ -137,12 +133,6 @@ static bool inspect_model(inspection *s, const char *path)
         good = show_after(s, passed(s, m.graph.loss, true, m.graph.logits));
     model_close(&m);
     return good;
-}
-
-static bool is_graph_file(const char *path)
-{
-    size_t n = strlen(path);
-    return n > 6 && !strcmp(path + n - 6, ".graph");
 }
 
 int command_inspect(command *c)

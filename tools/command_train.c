@@ -313,13 +313,14 @@ static int failed(run *r)
 {
     const char *folder = r->folder.path, *name = r->command->name;
     count_text update;
+    double lower = fmin(r->options->rate / 4, 2.5e-3);
     int code = command_failed(r->command, r->otherwise);
     if (code == EXIT_DIVERGED && r->saved >= 0)
         message(name, "%s keeps the checkpoint of update %s; go on from it with: rondo train --output-folder %s --rate %.3g", folder,
-                count_format(update, r->saved), folder, r->options->rate / 4);
+                count_format(update, r->saved), folder, lower);
     else if (code == EXIT_DIVERGED)
         message(name, "no checkpoint was saved yet; begin again with: rondo train --output-folder %s --rate %.3g", folder,
-                r->options->rate / 4);
+                lower);
     else if (code == EXIT_MACHINE && r->saved >= 0)
         message(name, "%s keeps the checkpoint of update %s; when the cause is gone, the same command goes on from it", folder,
                 count_format(update, r->saved));
@@ -346,7 +347,7 @@ static int finish(run *r)
     else if (r->updates == r->first)
         message(r->command->name, "there was nothing left to do; a larger --minutes, --epochs or --updates goes on");
     else
-        message(r->command->name, "now: rondo %s %s", strcmp(r->options->type, "language") ? "translate" : "generate", folder);
+        message(r->command->name, "try it: rondo %s %s", strcmp(r->options->type, "language") ? "translate" : "generate", folder);
     return r->stopped ? EXIT_SIGNAL + signals_caught() : EXIT_DONE;
 }
 

@@ -1,6 +1,7 @@
 /* rondo_main: finds the command, reads its options, gives its exit code. */
 #include "tools/command.h"
 #include "ops/blas.h"
+#include <locale.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,14 +64,9 @@ static bool is_word(const char *word, const char *a, const char *b, const char *
     return !strcmp(word, a) || !strcmp(word, b) || !strcmp(word, c);
 }
 
-int rondo_main(rondo *context, int argc, char **argv)
+static int run_words(rondo *context, int argc, char **argv)
 {
     const char *near = NULL, *word = argc > 1 ? argv[1] : "help";
-    blas_stop_threads();      /* the command owns its process: no idle threads beside the team's */
-    signal(SIGPIPE, SIG_IGN); /* a broken pipe is an error of printf, with a message */
-    signal(SIGXFSZ, SIG_IGN); /* and so is a file that grows beyond `ulimit -f` */
-    if (!context)
-        return message_fail(NULL, EXIT_MACHINE, "out of memory at the start");
     if (is_word(word, "help", "--help", "-h")) {
         int id = argc > 2 ? command_find(argv[2], &near) : -1;
         if (id >= 0)
@@ -95,4 +91,19 @@ int rondo_main(rondo *context, int argc, char **argv)
         return message_fail(NULL, EXIT_USE, near ? "there is no command %s; did you mean %s?" : "there is no command %s; `rondo help` lists them%s",
                             word, near ? near : "");
     return run_command(context, (command_id)id, argc - 2, (const char *const *)argv + 2);
+}
+
+int rondo_main(rondo *context, int argc, char **argv)
+{
+    blas_stop_threads();      /* the command owns its process: no idle threads beside the team's */
+    signal(SIGPIPE, SIG_IGN); /* a broken pipe is an error of printf, with a message */
+    signal(SIGXFSZ, SIG_IGN); /* and so is a file that grows beyond `ulimit -f` */
+    locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    if (!context || !plain)
+        return message_fail(NULL, EXIT_MACHINE, "out of memory at the start");
+    locale_t before = uselocale(plain); /* a host may have taken its user's: numbers have a point here */
+    int code = run_words(context, argc, argv);
+    uselocale(before);
+    freelocale(plain);
+    return code;
 }

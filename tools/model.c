@@ -33,6 +33,28 @@ char *read_whole(arena *a, const char *path, size_t *bytes, rondo_error *error)
     return data;
 }
 
+bool is_graph_file(const char *path)
+{
+    size_t n = strlen(path);
+    return n > 6 && !strcmp(path + n - 6, ".graph");
+}
+
+rondo_graph *read_graph(command *c, arena *a, const char *path)
+{
+    size_t bytes;
+    char *source = read_whole(a, path, &bytes, &c->error);
+    if (!source)
+        return NULL;
+    if (strlen(source) != bytes) {
+        fail(&c->error, RONDO_FILE, "%s holds a NUL byte; it is no text", path);
+        return NULL;
+    }
+    rondo_graph *g = rondo_graph_parse(c->context, source, path, &c->error);
+    if (!g && c->error.code == RONDO_ARGUMENT) /* what the file says is no wrong use of the command */
+        c->error.code = RONDO_FILE;
+    return g;
+}
+
 transformer transformer_of_options(const options *o, int64_t vocabulary)
 {
     return (transformer){.language_model = !strcmp(o->type, "language"), .vocabulary = vocabulary, .dim = o->dim, .ffn = o->ffn,

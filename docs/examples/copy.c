@@ -1,7 +1,7 @@
 /* A whole life of a model in C: a two-layer language model with linear attention learns the copy task, then continues a
  * prompt token by token from a state of constant size.
  *
- *   cc copy.c $(pkg-config --cflags --libs rondo) -o copy && ./copy
+ *   cc copy.c $(pkg-config --cflags --libs rondo) -lm -o copy && ./copy
  */
 #include <math.h>
 #include <rondo.h>

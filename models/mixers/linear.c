@@ -12,8 +12,10 @@ DECLARE_MIXER(linear)
     rondo_value k = phi(rondo_split_heads(rondo_linear(y, d, .name = "k_proj"), heads)); /* [B, H, S, D] */
     rondo_value v = rondo_split_heads(rondo_linear(y, d, .name = "v_proj"), heads);
     rondo_value a = rondo_matmul(q, k, .transpose_b = true); /* [B, H, T, S] */
-    if (length.graph)
+    if (length.graph) { /* what is padded is no key, and no value whatever it holds */
         a = rondo_key_mask(a, length, 0);
+        v = rondo_row_mask(v, length);
+    }
     if (causal)
         a = rondo_causal_mask(a);
     rondo_value n = rondo_add_scalar(rondo_sum(a, -1, .keep = true), 1e-6);

@@ -7,9 +7,7 @@ forbidden="$forbidden|printf|vprintf|puts|putchar|putc|__printf_chk|__vprintf_ch
 forbidden="$forbidden|getenv|secure_getenv|setenv|putenv|setlocale|srand|rand|random|drand48|_ZSt4cout|_ZSt4cerr|_ZSt4clog"
 objects=$(find "$folder" -name '*.o' ! -name 'tools_*' | sort)
 [ "$(echo "$objects" | wc -l)" -gt 50 ] || { echo "found no objects in $folder"; exit 1; }
-for object in $objects; do
-    nm -u "$object" | awk -v object="${object##*/}" '{ print object ": " $2 }'
-done | grep -E ": ($forbidden)(@.*)?$" && exit 1
+nm -A -u $objects | sed 's|^.*/\([^/:]*\): *[Uuwv] |\1: |' | grep -E ": ($forbidden)(@.*)?$" && exit 1
 # The same look finds them where they may be.
 nm -u "$folder"/tools_*.o | grep -qE " ($forbidden)$" || { echo "tools/ prints nothing: this test looks for the wrong names"; exit 1; }
 exit 0

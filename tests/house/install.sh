@@ -24,10 +24,10 @@ find "$prefix" -name '*.a' ! -name librondo.a | grep . && stop "only librondo.a 
 find "$prefix" -name '*.h' ! -name rondo.h | grep . && stop "only rondo.h is for others"
 "$prefix/bin/rondo" --help >"$stage/help" || stop "the installed command does not run"
 
-# make COMPILER PROGRAM SOURCE PACKAGE [--static]: builds with what pkg-config says, away from the tree.
+# make COMPILER PROGRAM SOURCE PACKAGE [--static]: builds with what pkg-config says, away from the tree. The examples use -lm.
 make() {
     flags=$(pkg-config $5 --cflags --libs "$4") || stop "pkg-config --cflags --libs $5 $4 failed"
-    (cd "$stage" && $1 "$3" -Wall -Wextra -Werror $flags -o "$2") || stop "cannot build $3 with: $flags"
+    (cd "$stage" && $1 "$3" -Wall -Wextra -Werror $flags -lm -o "$2") || stop "cannot build $3 with: $flags"
 }
 cp "$root"/tests/house/outside*.c "$root"/docs/examples/*.c "$stage"
 LD_LIBRARY_PATH=$libraries
@@ -37,10 +37,13 @@ make "$cc" outside_run outside_run.c rondo-run
 make "$cc" copy copy.c rondo
 make "$cc" own_mixer own_mixer.c rondo
 
+make "$cxx -std=c++20 -x c++" outside_cxx outside.c rondo
 (cd "$stage" && ./outside model.rondo >shared.txt) || stop "the program outside the tree failed"
 (cd "$stage" && ./outside_run model.rondo >run.txt) || stop "the program with librondo-run failed"
 cmp "$stage/shared.txt" "$stage/run.txt" || stop "librondo-run goes on with other tokens than librondo"
 ldd "$stage/outside_run" | grep -q 'librondo\.so' && stop "librondo-run brings librondo along"
+(cd "$stage" && ./outside_cxx cxx.rondo >cxx.txt) || stop "the program outside the tree failed as C++"
+cmp "$stage/shared.txt" "$stage/cxx.txt" || stop "as C++ the program does something else"
 (cd "$stage" && ./copy) >"$stage/copy.txt" || { tail -n 3 "$stage/copy.txt"; stop "docs/examples/copy.c did not learn to copy"; }
 (cd "$stage" && ./own_mixer --help) >"$stage/help" || stop "docs/examples/own_mixer.c does not become the command"
 

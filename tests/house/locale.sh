@@ -24,6 +24,11 @@ for graph in "$root"/docs/examples/*.graph; do
         [ -s "$folder/plain" ] || { echo "rondo $words ${graph##*/} says nothing"; wrong=1; }
     done
 done
+printf 'one two three four five\n' >"$folder/text"
+printf 'one two three four six\n' >"$folder/other"
+LC_ALL=C "$command" evaluate --hypothesis "$folder/text" --reference "$folder/other" >"$folder/plain" 2>&1
+in_german "$command" evaluate --hypothesis "$folder/text" --reference "$folder/other" >"$folder/german" 2>&1
+cmp "$folder/plain" "$folder/german" && grep -q '[0-9]\.[0-9]' "$folder/plain" || { cat "$folder/plain" "$folder/german"; wrong=1; }
 for program; do
     in_german "$program" --jobs 2 >"$folder/log" 2>&1 || { echo "${program##*/} fails in German:"; grep -v '^\[....\] \?$' "$folder/log" | tail -n 20; wrong=1; }
 done

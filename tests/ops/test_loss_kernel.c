@@ -209,6 +209,7 @@ Test(loss_kernel, shares_many_rows_among_lanes)
     check_linear((loss_case){7, 300, 300, 32, 0.1, 0.9});
     check_linear((loss_case){1, 241, 67, 16, 0, 1, .bias = true});
     check_linear((loss_case){1, 2500, 40, 8, 0.1, 0.05});
+    check_linear((loss_case){1, 2500, 40, 8, 0.1, 1}); /* more than one chunk a lane */
     check_linear((loss_case){9, 250, 50, 8, 0.1, 1, .evaluation = true});
 }
 

@@ -11,6 +11,7 @@ typedef struct attention_bench {
     bench *b;
     const char *mixer;
     bool quadratic;
+    const char *form; /* what the training program has of it */
     int64_t batch;
     layer layer;
     double peak;
@@ -87,12 +88,21 @@ static bool run_program(attention_bench *x, program *p, const extent *extents, m
     return good;
 }
 
+static const char *form_of(const rondo_graph *g)
+{
+    for (node_id id = 0; id < g->node_count; id++)
+        if (g->nodes[id].op == OP_scan)
+            return "scan";
+    return "quadratic";
+}
+
 static bool measure(attention_bench *x, int64_t length, measurement *m)
 {
     const extent extents[] = {{"B", x->batch}, {"T", length}};
     const pipeline_options form = {.no_linearize = x->quadratic};
     *m = (measurement){0};
     program *p = program_new(pipeline_train(x->layer.loss, &form, x->b->error), NULL, x->b->error);
+    x->form = p ? form_of(p->graph) : "";
     bool good = p && run_program(x, p, extents, m) &&
                 (m->too_large || forward_flops(x->layer.loss, extents, 2, x->quadratic, &m->flops, x->b->error));
     program_free(p);
@@ -103,7 +113,7 @@ static bool report_length(attention_bench *x, int64_t length, const measurement 
 {
     bench *b = x->b;
     report *r = &b->report;
-    report_begin(r, "attention %s, %s, T %lld", x->mixer, x->quadratic ? "quadratic" : "scan", (long long)length);
+    report_begin(r, "attention %s, %s, T %lld", x->mixer, x->form, (long long)length);
     report_number(r, "length", (double)length, UNIT_COUNT);
     report_number(r, "planned_bytes", m->planned_bytes, UNIT_BYTES);
     if (m->too_large)
@@ -155,7 +165,7 @@ static bool range(attention_bench *x)
             return false;
     if (x->count < 2)
         return true;
-    report_begin(&x->b->report, "attention %s, %s, exponent of T", x->mixer, x->quadratic ? "quadratic" : "scan");
+    report_begin(&x->b->report, "attention %s, %s, exponent of T", x->mixer, x->form);
     report_number(&x->b->report, "exponent", exponent(x), UNIT_NUMBER);
     report_number(&x->b->report, "to_length", x->lengths[x->count - 1], UNIT_COUNT);
     return report_end(&x->b->report, x->b->error);

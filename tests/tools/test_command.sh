@@ -1,0 +1,515 @@
+#!/bin/sh
+# The command as its users meet it: right use, wrong use, wrong data, damaged files, signals, full disks. $1: the executable.
+# Prints TAP. Everything that is said goes to standard error in one shape, exit codes are those of `rondo help`, nothing but
+# data is on standard output, and what was saved before is never lost.
+rondo=$1
+case $rondo in
+/*) ;;
+*/*) rondo=$(pwd)/$rondo ;;
+*) echo "Bail out! usage: test_command.sh PATH/rondo"; exit 1 ;;
+esac
+tests=${0%/*}
+tests=$(cd "$tests" && pwd) || exit 1
+folder=$(mktemp -d) || exit 1
+disk=
+leave() {
+    [ -z "$disk" ] || umount "$disk" 2>/dev/null
+    chmod -R u+rwx "$folder" 2>/dev/null
+    rm -rf "$folder"
+}
+trap leave EXIT
+trap 'exit 1' INT TERM HUP
+cd "$folder" || exit 1
+unset NO_COLOR
+RONDO_THREADS=2
+export RONDO_THREADS
+
+number=0
+wrong=0
+# ok NAME: reports the exit code of the command before it.
+ok() {
+    if [ $? = 0 ]; then passed=ok; else passed='not ok' wrong=1; fi
+    number=$((number + 1))
+    echo "$passed $number - $*"
+    [ "$passed" = ok ] || {
+        echo "# exit code $code; standard error:"
+        head -n 12 err | sed 's/^/# /'
+        echo "# standard output:"
+        head -n 3 out | cut -c 1-200 | sed 's/^/# /'
+    }
+}
+skip() { number=$((number + 1)); echo "ok $number - $1 # SKIP $2"; }
+
+# run WORDS...: rondo with the file `input` on standard input and `with` added to its environment; leaves code, out and err.
+with=
+# shellcheck disable=SC2086
+run() { env $with "$rondo" "$@" <input >out 2>err; code=$?; }
+: >nothing
+ln -s nothing input
+from() { rm input; ln -s "$1" input; }
+
+# gives CODE: that exit code, and every message in the one shape. With an error nothing is on standard output.
+gives() { [ "$code" = "$1" ] && { [ "$code" = 0 ] || ! grep -qv '^rondo[ :]' err; } && ! grep -q "$(printf '[\r\033]')" err; }
+says() { grep -q -e "$1" err; }
+
+# refuses CODE PATTERN WORDS...: nothing on standard output, that exit code, one message with the pattern in it.
+refuses() {
+    wanted=$1 pattern=$2
+    shift 2
+    run "$@"
+    gives "$wanted" && says "$pattern" && [ ! -s out ]
+    ok "refused with $wanted and \"$pattern\": $(printf '%.90s' "$*")"
+}
+
+# ---- a corpus of its own: sentences of a small grammar, the target word by word with another order ----
+corpus() { # LINES SEED NAME
+    awk -v lines="$1" -v seed="$2" -v name="$3" 'BEGIN {
+        split("dog cat man woman child bird horse teacher", noun); split("Hund Kater Mann Bär Räuber Vögel Gaul Prüfer", nomen)
+        split("red old small loud green quick", which); split("rote alte kleine laute grüne schnelle", welche)
+        split("sees likes hears follows paints", verb); split("sieht mag hört verfolgt malt", wort)
+        for (i = 0; i < lines; i++) {
+            for (k = 1; k <= 5; k++) { seed = (seed * 16807 + 11) % 2147483647; r[k] = seed }
+            a = r[1] % 8 + 1; b = r[2] % 6 + 1; c = r[3] % 5 + 1; d = r[4] % 8 + 1; e = r[5] % 6 + 1
+            printf "The %s %s %s the %s %s.\n", which[b], noun[a], verb[c], which[e], noun[d] >(name ".en")
+            printf "Der %s %s %s den %s %s.\n", welche[b], nomen[a], wort[c], welche[e], nomen[d] >(name ".de")
+        } }'
+}
+corpus 300 1 train
+corpus 20 77 valid
+small="--dim 32 --ffn 64 --heads 2 --encoder-layers 1 --decoder-layers 1 --vocabulary 120 --batch-tokens 400 --warmup 10"
+texts="--train train.en train.de"
+# shellcheck disable=SC2086
+train() { run train --output-folder "$@" $texts $small; }
+refuses_train() { # CODE PATTERN FOLDER WORDS...
+    a=$1 b=$2
+    shift 2
+    # shellcheck disable=SC2086
+    refuses "$a" "$b" train $small --output-folder "$@"
+}
+
+# The numbers of a safetensors file without its header, which also holds how long training took.
+numbers() {
+    length=$(od -A n -t u8 -N 8 "$1" | tr -d ' ')
+    tail -c +$((length + 9)) "$1"
+}
+same_numbers() { numbers "$1" >one && numbers "$2" >two && [ -s one ] && cmp -s one two; }
+waits_for() { # PATTERN FILE: at most 20 s
+    tries=0
+    until grep -q -e "$1" "$2" 2>/dev/null; do
+        tries=$((tries + 1))
+        [ $tries -lt 400 ] || return 1
+        sleep 0.05
+    done
+}
+
+# ---- wrong use: code 2 ----
+refuses 2 'there is no command trian; did you mean train?' trian
+refuses 2 'there is no option --otput-folder; did you mean --output-folder?' train --otput-folder x
+refuses 2 'Rondo calls --dim-emb --dim' train --dim-emb 64
+refuses 2 'wants a whole number' train --dim abc
+refuses 2 'out of range: it lies between 0 and 1000' train --rate 1e9
+refuses 2 'needs a value' train --dim
+refuses 2 'is one of bpe|unigram' train --subwords words
+refuses 2 'say where the run shall live' train
+refuses 2 'something is missing: rondo translate MODEL' translate
+refuses 2 "does not know what to do with 'b'" translate a b
+refuses 2 'there is no such pass; there are' inspect train.en --after fuss
+refuses_train 2 'takes two files' new --train train.en
+refuses_train 2 'heads 3 do not divide --dim' new --train train.en train.de --heads 3
+refuses_train 2 'there is no such mixer; there are' new --train train.en train.de --cross none
+refuses_train 2 'name it with --valid' new --train train.en train.de --samples 2
+refuses_train 2 'a language model makes none' new --type language --train train.de --samples 2
+[ ! -e new ]
+ok 'a run that did not begin leaves no folder behind'
+with=RONDO_THREADS=many
+run help
+with=
+gives 2 && says 'is no number of threads'
+ok 'RONDO_THREADS is checked'
+run
+[ $code = 2 ] && grep -q 'rondo COMMAND --help' out
+ok 'no command: how to use it, and code 2'
+for command in train translate generate export evaluate explain inspect check bench tune corpus; do
+    run $command --help
+    gives 0 && grep -q "^Usage: rondo $command" out && [ ! -s err ] && [ "$(wc -L <out)" -le 110 ]
+    ok "rondo $command --help"
+done
+
+# ---- wrong data: code 3, and where it is wrong ----
+: >empty
+head -n 299 train.de >shorter
+awk '{ print } NR == 41 { exit }' train.de >bytes && printf 'Der F\344rber\n' >>bytes && tail -n 258 train.de >>bytes
+gzip -c bytes >bytes.gz
+{ head -n 11 train.de; printf 'a\0b\n'; tail -n 288 train.de; } >nul
+gzip -c train.de | head -c 500 >cut.gz
+iconv -f utf-8 -t utf-16 train.de >wide
+refuses_train 3 'cannot open missing.de: No such file' new --train train.en missing.de
+refuses_train 3 'there is no text' new --train empty empty
+refuses_train 3 'train.en has 300 lines and shorter has 299' new --train train.en shorter
+refuses_train 3 'bytes line 42: not UTF-8 (byte 0xE4 at column 6); convert it' new --train train.en bytes
+refuses_train 3 'bytes.gz line 42: not UTF-8' new --train train.en bytes.gz
+refuses_train 3 'nul line 12: a NUL byte at column 2' new --train train.en nul
+refuses_train 3 'cut.gz ends in the middle of its compressed data' new --train train.en cut.gz
+refuses_train 3 'wide line 1: ' new --train train.en wide
+refuses_train 3 'there is no missing.model' new --train train.en train.de --tokenizer missing.model
+refuses_train 3 'train.de: ' new --train train.en train.de --tokenizer train.de
+refuses_train 3 'leaves nothing to learn from' new --train train.en train.de --max-words 1
+[ ! -e new ]
+ok 'wrong data leaves no folder behind'
+
+# ---- odd data that is fine ----
+long=$(awk 'BEGIN { for (i = 0; i < 10000; i++) printf "dog " }')
+{ printf '\357\273\277'; sed 's/$/\r/' train.en; printf '\r\n'; echo "$long"; } | gzip -c >odd.en.gz
+{ cat train.de; printf 'nichts\n'; echo "$long"; } >odd.de
+# shellcheck disable=SC2086
+run train --output-folder odd --train odd.en.gz odd.de $small --updates 2
+gives 0 && says '302 lines, 1 empty and 1 of more than 256 tokens skipped'
+ok 'a BOM, CRLF, gzip, an empty line and one of 10,000 words'
+
+# ---- folders ----
+echo text >file
+refuses_train 1 'file: cannot make a folder: Not a directory' file --train train.en train.de
+[ "$(cat file)" = text ]
+ok 'a file in the place of the folder stays as it was'
+mkdir closed
+chmod 555 closed
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null && chmod 755 "$folder" && setpriv --reuid=65534 --regid=65534 --clear-groups "$rondo" help >out 2>err; then
+    # shellcheck disable=SC2086
+    setpriv --reuid=65534 --regid=65534 --clear-groups "$rondo" train --output-folder closed $texts $small >out 2>err
+    code=$?
+    gives 1 && says 'closed/lock: cannot open: Permission denied'
+    ok 'a folder that one may not write'
+elif [ "$(id -u)" != 0 ]; then
+    refuses_train 1 'closed/lock: cannot open: Permission denied' closed --train train.en train.de
+else
+    skip 'a folder that one may not write' 'root may write all'
+fi
+
+# ---- training, and going on ----
+train straight --updates 40 --valid valid.en valid.de --samples 2 --report-every 10
+gives 0
+ok 'trains'
+[ ! -s out ] && ! grep -q "$(printf '[\r\033]')" err
+ok 'training prints on standard error alone, without colour and carriage returns'
+[ "$(grep -c '^    source  The ' err)" = 4 ] && [ "$(grep -c '^    before  ' err)" = 2 ] && [ "$(grep -c '^    after   ' err)" = 2 ] &&
+    [ "$(grep '^    source' err | sort | uniq -c | awk '$1 == 2' | wc -l)" = 2 ]
+ok 'the same samples before and after'
+[ "$(grep '^    ' err | LC_ALL=C.UTF-8 wc -L)" -le 100 ]
+ok 'samples are not wider than a page'
+says 'update 40: validation nll .*, the best so far' && says 'straight: 40 updates, .* epochs, .* tokens/s, best validation nll .* at update 40' &&
+    says 'update 10, epoch 1, .* left: loss .*, nll .* (perplexity .*), .* + .* tokens/s, gradient .*, rate'
+ok 'progress and a summary'
+cp -r straight kept
+train straight --updates 40
+gives 0 && says 'nothing left to do' && same_numbers straight/checkpoint.safetensors kept/checkpoint.safetensors
+ok 'a run that is done is left as it is'
+
+with=RONDO_THREADS=1
+train one_thread --updates 40
+with=RONDO_THREADS=3
+train three_threads --updates 40
+with=
+same_numbers one_thread/checkpoint.safetensors three_threads/checkpoint.safetensors &&
+    same_numbers one_thread/checkpoint.safetensors straight/checkpoint.safetensors
+ok 'the same bits with 1, 2 and 3 threads, with and without validation'
+
+# shellcheck disable=SC2086
+interrupt() { # SIGNAL CODE
+    "$rondo" train --output-folder "stop$2" $texts $small --report-every 1 >out 2>err &
+    trainer=$!
+    waits_for 'update 5,' err
+    kill "-$1" $trainer
+    wait $trainer
+    code=$?
+    gives_signal "$2" && says 'stopped and saved; the same command goes on' && [ -e "stop$2/checkpoint.safetensors" ]
+    ok "signal $1: saved, code $2"
+}
+gives_signal() { [ "$code" = "$1" ]; }
+interrupt INT 130
+interrupt TERM 143
+mkdir elsewhere
+(cd elsewhere && "$rondo" train --output-folder ../stop130 --updates 40 <../nothing) >out 2>err
+code=$?
+gives 0 && says 'going on after update' && says '40 updates'
+ok 'goes on with the folder alone, from any folder'
+same_numbers stop130/checkpoint.safetensors straight/checkpoint.safetensors
+ok 'stopped and gone on with: the same bits as straight on'
+
+# shellcheck disable=SC2086
+"$rondo" train --output-folder busy $texts $small --report-every 1 >first_out 2>first &
+trainer=$!
+waits_for 'update 1,' first
+refuses_train 2 "busy: process $trainer works there" busy --train train.en train.de
+kill -INT $trainer
+wait $trainer
+[ -e busy/checkpoint.safetensors ]
+ok 'the first trainer of the folder is not disturbed'
+
+# Killed again and again while it saves after every update, it still arrives at the same numbers.
+broken=0 round=0
+while [ $round -lt 8 ]; do
+    # shellcheck disable=SC2086
+    "$rondo" train --output-folder killed $texts $small --updates 40 --save-every 1 --report-every 1 >out 2>err &
+    trainer=$!
+    waits_for 'update [0-9]' err
+    sleep "0.0$round"
+    kill -KILL $trainer 2>/dev/null
+    wait $trainer 2>/dev/null
+    if [ -e killed/checkpoint.safetensors ]; then
+        "$rondo" translate killed <nothing >out 2>err || broken=1
+    fi
+    round=$((round + 1))
+done
+[ $broken = 0 ]
+ok 'kill -9 while checkpoints are written: the one before is whole'
+touch killed/checkpoint.safetensors.part-1-0
+train killed --updates 40 --save-every 1
+gives 0 && same_numbers killed/checkpoint.safetensors straight/checkpoint.safetensors && ! ls killed | grep -q part
+ok 'going on after kill -9: the same bits, and what was half written is gone'
+
+# ---- going on with another model is refused, and nothing is touched ----
+sums() { cksum straight/*; }
+sums >before
+for option in '--dim 64' '--ffn 32' '--heads 4' '--encoder-layers 2' '--decoder-layers 2' '--decoder-self average' '--mixer linear' --post-norm \
+    --no-tied-embeddings '--vocabulary 200' '--subwords unigram' '--seed 2' '--type language' '--preset small' '--tokenizer odd/tokenizer.model'; do
+    # shellcheck disable=SC2086
+    run train --output-folder straight $option
+    name=${option%% *}
+    case $name in --mixer) name=--encoder-self ;; --preset) name=--dim ;; esac
+    gives 2 && says "$name .*: this run was begun with $name" && [ ! -s out ]
+    ok "refused for a run begun otherwise: $option"
+done
+sums | cmp -s - before
+ok 'a refused command line changes nothing in the folder'
+printf 'dim: 64\n' >other.yml
+refuses 2 'begun with --dim 32' train --output-folder straight --settings other.yml
+run train --output-folder straight --updates 45 --rate 1e-3 --minutes 5 --report-every 1
+gives 0 && says '^update 45,.*rate 0.000471' && grep -q '^updates: 45' straight/settings.yaml && grep -q '^rate: 0.001' straight/settings.yaml
+ok 'updates, minutes and rate may change, and are kept'
+run train --output-folder straight --batch-tokens 300 --updates 46
+gives 0 && says 'batches come in another order'
+ok 'another --batch-tokens is allowed and said'
+
+# ---- diverging: code 5, the checkpoint kept ----
+cp -r kept wild
+cksum wild/checkpoint.safetensors >before
+run train --output-folder wild --updates 100 --rate 1000 --schedule constant --weight-decay 1
+cksum wild/checkpoint.safetensors >after
+gives 5 && says 'is not finite at update' && says 'wild keeps the checkpoint of update 40; go on from it with: rondo train --output-folder wild --rate 0.0025' &&
+    cmp -s before after
+ok 'a loss that is not finite: code 5, the last checkpoint kept, what to do'
+run train --output-folder wild --updates 42 --rate 0.0025 --weight-decay 0
+gives 0
+ok 'what it said to do works'
+
+# ---- a full disk ----
+cp -r kept full
+cksum full/*.safetensors >before
+(ulimit -f 100 && exec "$rondo" train --output-folder full --updates 45) <nothing >out 2>err
+code=$?
+cksum full/*.safetensors >after
+gives 1 && says 'full/.*.safetensors: cannot write: File too large' && says 'full keeps the checkpoint of update 40; when the cause is gone' &&
+    cmp -s before after && ! ls full | grep -q part
+ok 'no room for a checkpoint (ulimit): code 1, the last one kept'
+run train --output-folder full --updates 45
+gives 0
+ok 'and with room again the same command goes on'
+mkdir disk
+if [ "$(id -u)" = 0 ] && mount -t tmpfs -o size=1200k rondo disk 2>err; then
+    disk=$folder/disk
+    train disk/run --updates 5 && cp disk/run/checkpoint.safetensors before &&
+        head -c 1200000 /dev/zero >disk/filler 2>/dev/null
+    run train --output-folder disk/run --updates 10
+    gives 1 && says 'No space left on device' && cmp -s before disk/run/checkpoint.safetensors
+    ok 'a full disk: code 1, the last checkpoint kept'
+    rm disk/filler
+    run train --output-folder disk/run --updates 10
+    gives 0
+    ok 'and with room again the same command goes on'
+    umount disk && disk=
+else
+    skip 'a full disk' 'no file system can be mounted here'
+fi
+
+# ---- damaged runs: code 4 ----
+damage() { rm -rf damaged && cp -r kept damaged && rm damaged/best.safetensors; }
+damage
+head -c 50000 kept/checkpoint.safetensors >damaged/checkpoint.safetensors
+refuses 4 'damaged/checkpoint.safetensors: .* the file is damaged' train --output-folder damaged --updates 50
+refuses 4 'damaged/checkpoint.safetensors: .* the file is damaged' translate damaged
+damage
+cp odd/tokenizer.model damaged/tokenizer.model
+head -c 1000 kept/tokenizer.model >damaged/tokenizer.model
+refuses 4 'damaged/tokenizer.model: ' translate damaged
+rm damaged/tokenizer.model
+refuses 2 'not its subwords, tokenizer.model' train --output-folder damaged --updates 50
+damage
+rm damaged/settings.yaml
+refuses 2 'a checkpoint but no settings.yaml' train --output-folder damaged --train train.en train.de
+refuses 4 'damaged is no run' translate damaged
+damage
+echo 'dim: wide' >>damaged/settings.yaml
+refuses 2 'damaged/settings.yaml line .*' train --output-folder damaged --updates 50
+damage
+sed 's/^dim: 32/dim: 64/' kept/settings.yaml >damaged/settings.yaml
+refuses 4 'checkpoint.safetensors: .* has another shape than the model' train --output-folder damaged --updates 50
+
+# ---- one file ----
+run export straight model.rondo
+gives 0 && [ ! -s out ] && says 'model.rondo: .* parameters, decoder and tokenizer'
+ok 'exports'
+refuses 4 'there is no folder missing' export missing some.rondo
+refuses 1 '/missing/some.rondo: cannot create' export straight "$folder/missing/some.rondo"
+refuses 4 'there is no missing' translate missing
+refuses 4 'holds no compiled model; make one with' translate straight/checkpoint.safetensors
+refuses 4 'this is no safetensors file' translate train.en
+refuses 4 'fewer than 8 bytes' translate empty
+head -c 60000 model.rondo >cut.rondo
+refuses 4 'cut.rondo: .* damaged' translate cut.rondo
+refuses 4 'cut.rondo: .* damaged' explain cut.rondo
+LC_ALL=C sed 's/"rondo.format":"1"/"rondo.format":"7"/' model.rondo >later.rondo
+refuses 4 'later.rondo has format 7, this version reads format 1' translate later.rondo
+LC_ALL=C sed 's/f32\[32,32\]/f32[32,64]/g' model.rondo >lying.rondo
+refuses 4 'lying.rondo: rondo.graph' translate lying.rondo
+LC_ALL=C sed 's/= softmax(/= sigmoid(/; s/= matmul(/= matnul(/' model.rondo >unknown.rondo
+refuses 4 'unknown.rondo: rondo.graph.*: there is no op' translate unknown.rondo
+
+# ---- translating ----
+from valid.en
+run translate model.rondo
+cp out file_out
+gives 0 && [ ! -s err ] && [ "$(wc -l <out)" = 20 ]
+ok 'a line for a line'
+cp straight/checkpoint.safetensors straight/best.safetensors # a run gives its best weights, the file was made of them too
+run export straight model.rondo
+run translate model.rondo
+cp out file_out
+run translate straight
+cmp -s out file_out
+ok 'the run and the exported file translate alike'
+run translate model.rondo --batch 1
+cmp -s out file_out
+ok 'a batch of 1 translates like a batch of 32'
+from nothing
+run translate model.rondo
+gives 0 && [ ! -s out ] && [ ! -s err ]
+ok 'nothing in, nothing out'
+printf '\nThe red dog sees the old cat.\r\n\n   \nThe red dog sees the old cat.' >gaps
+from gaps
+run translate model.rondo
+gives 0 && [ "$(awk 'END { print NR }' out)" = 5 ] && awk 'NR == 1 || NR == 3 || NR == 4 { if ($0 != "") exit 1 }' out &&
+    [ -n "$(sed -n 2p out)" ] && [ "$(sed -n 2p out)" = "$(sed -n 5p out)" ]
+ok 'empty lines stay in their places; CRLF and a missing last line end change nothing'
+echo "$long" >long
+cat valid.en >>long
+from long
+run translate model.rondo
+gives 0 && [ "$(wc -l <out)" = 21 ] && says 'line 1 has .* tokens; only the first 512 are translated' && tail -n 20 out | cmp -s - file_out
+ok 'a line of 10,000 words is cut, and it says so'
+{ cat valid.en; printf 'caf\351\n'; } >latin
+from latin
+refuses 3 'standard input line 21: not UTF-8 (byte 0xE9 at column 4)' translate model.rondo
+from nul
+refuses 3 'standard input line 12 holds a NUL byte' translate model.rondo
+from nothing
+awk 'BEGIN { for (i = 0; i < 3000; i++) print "The red dog sees the old cat." }' >many
+{ "$rondo" translate model.rondo --max-length 4 <many 2>err; echo $? >status; } | head -n 1 >out
+code=$(cat status)
+gives 1 && says 'closed by its reader' && [ "$(wc -l <out)" = 1 ]
+ok 'a broken pipe'
+"$rondo" translate model.rondo <valid.en >/dev/full 2>err
+code=$?
+gives 1 && says 'cannot write to standard output'
+ok 'a full disk under standard output'
+{ "$rondo" inspect model.rondo 2>err; echo $? >status; } | : >out
+sleep 0.1
+code=$(cat status)
+gives 1 && says 'closed by its reader'
+ok 'a broken pipe of a long text'
+
+# ---- language models ----
+# shellcheck disable=SC2086
+run train --output-folder language --type language --train train.de --valid valid.de $small --updates 30
+gives 0 && says 'rondo generate language'
+ok 'trains a language model'
+run generate language --prompt 'Der alte' --lines 3 --temperature 1 --max-length 12 --seed 5
+cp out first
+gives 0 && [ "$(grep -c '^Der alte' out)" = 3 ] && [ "$(wc -l <out)" = 3 ] && [ ! -s err ]
+ok 'it goes on from a prompt'
+run generate language --prompt 'Der alte' --lines 3 --temperature 1 --max-length 12 --seed 5 --batch 2
+run generate language --prompt 'Der alte' --lines 3 --temperature 1 --max-length 12 --seed 5
+cmp -s out first
+ok 'the same seed, the same words'
+run export language language.rondo
+run generate language.rondo --prompt 'Der alte' --lines 3 --temperature 1 --max-length 12 --seed 5
+gives 0 && cmp -s out first
+ok 'exported, it writes the same'
+refuses 4 'language is a language model' translate language
+refuses 4 'language.rondo is a language model' translate language.rondo
+refuses 4 'straight translates' generate straight
+refuses 4 'model.rondo translates' generate model.rondo
+
+# ---- evaluating ----
+from valid.de
+run evaluate --reference valid.de --source valid.en --memory train.en train.de --json
+gives 0 && grep -q '"name": "bleu", "bleu": 100,' out && grep -q '"name": "copy"' out && grep -q '"name": "memory"' out
+ok 'evaluates'
+run evaluate --reference valid.de --expect 'bleu>=101'
+[ $code = 6 ] && says bleu
+ok 'a missed --expect: code 6'
+from nothing
+refuses 3 'has 0 lines and valid.de has 20' evaluate --reference valid.de
+refuses 3 'cannot open missing' evaluate --reference valid.de --hypothesis missing
+refuses 2 'needs --reference' evaluate
+
+# ---- graphs as text ----
+cat >good.graph <<'G'
+symbols B T
+%q = input(name="q", type=f32[B,T,8]) : f32[B,T,8]
+G
+run explain straight
+gives 0 && grep -q 'REWRITTEN' out && grep -q 'NOT REWRITTEN: softmax' out && [ ! -s err ]
+ok 'explains a run'
+run explain model.rondo
+gives 0 && grep -q 'REWRITTEN' out
+ok 'explains an exported file'
+echo 'symbols B T
+this is no graph' >bad.graph
+refuses 4 'bad.graph:2' explain bad.graph
+refuses 4 'bad.graph:2' inspect bad.graph
+refuses 4 'there is no missing.graph' explain missing.graph
+run inspect straight --after linearize
+gives 0 && grep -q 'scan(' out
+ok 'prints the graph after a pass'
+run inspect straight --format dot
+gives 0 && head -n 1 out | grep -q '^digraph'
+ok 'draws the graph'
+
+# ---- a German locale changes nothing ----
+if [ -z "$LOCPATH" ] && command -v localedef >/dev/null && localedef -i de_DE -f UTF-8 "$folder/de_DE.UTF-8" 2>/dev/null; then
+    LOCPATH=$folder
+    export LOCPATH
+fi
+if [ "$(LC_ALL=de_DE.UTF-8 locale decimal_point 2>/dev/null)" = , ]; then
+    with=LC_ALL=de_DE.UTF-8
+    train german --updates 40 --rate 2.5e-3
+    gives 0 && same_numbers german/checkpoint.safetensors one_thread/checkpoint.safetensors && grep -q '^rate: 0.0025' german/settings.yaml
+    ok 'German locale: the same bits'
+    run train --output-folder german --updates 41
+    gives 0 && says 'going on after update 40'
+    ok 'German locale: goes on'
+    from valid.en
+    run translate model.rondo
+    gives 0 && cmp -s out file_out
+    ok 'German locale: the same translation'
+    run evaluate --reference valid.de --json
+    gives 0 && grep -q '"bleu": [0-9]*\.[0-9]' out
+    ok 'German locale: numbers with a point'
+    from nothing
+    with=
+else
+    skip 'a German locale changes nothing' 'there is no German locale here'
+fi
+
+echo "1..$number"
+exit $wrong

@@ -234,14 +234,26 @@ static void put_c(void *argument, const gemm_piece *piece)
             piece->c[i * p->problem.shape.ldc + j] = from[j * c->column];
 }
 
-static void run_product(const kernel_call *call, product *p, int64_t task)
+/* A bias that is not contiguous (a constant, say) is gathered into the task's scratch. */
+static bool bias_gathered(const tensor *bias) { return bias && bias->dims[0] > 1 && bias->strides[0] != 1; }
+
+static const float *bias_of(const tensor *bias, float *scratch)
+{
+    if (!bias_gathered(bias))
+        return bias ? bias->data : NULL;
+    for (int64_t j = 0; j < bias->dims[0]; j++)
+        scratch[j] = ((const float *)bias->data)[j * bias->strides[0]];
+    return scratch;
+}
+
+static void run_product(const kernel_call *call, product *p, int64_t task, void *scratch)
 {
     const tensor *c = optional(call, INPUT_C), *bias = optional(call, INPUT_BIAS);
     bool in_place = c && c->data == call->outputs[0].data;
     const char *shared = call->shared;
     const float *a = p->a.copied ? (const float *)(shared + p->a.shared_offset) : p->a.data;
     const float *b = p->b.copied ? (const float *)(shared + p->b.shared_offset) : p->b.data;
-    gemm_finish finish = {bias ? bias->data : NULL, (int)call->attributes[matmul_activation].integer};
+    gemm_finish finish = {bias_of(bias, scratch), (int)call->attributes[matmul_activation].integer};
     gemm_plan plan = gemm_plan_of(&p->problem);
     gemm_task(&p->problem, &plan, task, a, b, p->out.data, c && !in_place ? put_c : NULL, p, &finish);
 }
@@ -254,28 +266,26 @@ static bool plan(kernel_call *call)
     product p;
     int64_t activation = call->attributes[matmul_activation].integer;
     if (out->type != RONDO_F32 || out->rank < 2 || out->rank - 2 > GEMM_BATCH_AXES || activation < 0 ||
-        activation > 3 || (bias && bias->dims[0] > 1 && bias->strides[0] != 1) ||
-        !product_of(call, &p, &call->shared_bytes))
+        activation > 3 || !product_of(call, &p, &call->shared_bytes))
         return false;
     bool copy = p.a.copied || p.b.copied;
     call->phases = 1 + copy;
     call->tasks[0] = copy_tasks(&p, &p.a) + copy_tasks(&p, &p.b);
     call->tasks[copy] = gemm_plan_of(&p.problem).tasks;
-    call->scratch_bytes = 0;
+    call->scratch_bytes = bias_gathered(bias) ? sizeof(float) * (size_t)bias->dims[0] : 0;
     call->flops = 2.0 * (double)p.m * (double)p.n * (double)p.k * (double)gemm_entries(&p.problem);
     return true;
 }
 
 static void run(const kernel_call *call, int phase, int64_t task, void *scratch)
 {
-    (void)scratch;
     product p;
     size_t shared_bytes;
     if (!product_of(call, &p, &shared_bytes))
         return;
     int64_t copies_of_a = copy_tasks(&p, &p.a);
     if (phase == 1 || (!p.a.copied && !p.b.copied))
-        run_product(call, &p, task);
+        run_product(call, &p, task, scratch);
     else if (task < copies_of_a)
         copy_task(&p, &p.a, p.a.data, call->shared, task);
     else

@@ -215,7 +215,8 @@ ok 'the same bits with 1, 2 and 3 threads, with and without validation'
 
 # shellcheck disable=SC2086
 interrupt() { # SIGNAL CODE
-    "$rondo" train --output-folder "stop$2" $texts $small --report-every 1 >out 2>err &
+    rm err # or what an earlier one said would be waited for
+    "$rondo" train --output-folder "stop$2" $texts $small --updates 20000 --report-every 1 >out 2>err &
     trainer=$!
     waits_for 'update 5,' err
     kill "-$1" $trainer
@@ -236,7 +237,7 @@ same_numbers stop130/checkpoint.safetensors straight/checkpoint.safetensors
 ok 'stopped and gone on with: the same bits as straight on'
 
 # shellcheck disable=SC2086
-"$rondo" train --output-folder busy $texts $small --report-every 1 >first_out 2>first &
+"$rondo" train --output-folder busy $texts $small --updates 20000 --report-every 1 >first_out 2>first &
 trainer=$!
 waits_for 'update 1,' first
 refuses_train 2 "busy: process $trainer works there" busy --train train.en train.de
@@ -248,6 +249,7 @@ ok 'the first trainer of the folder is not disturbed'
 # Killed again and again while it saves after every update, it still arrives at the same numbers.
 broken=0 round=0
 while [ $round -lt 8 ]; do
+    rm err
     # shellcheck disable=SC2086
     "$rondo" train --output-folder killed $texts $small --updates 40 --save-every 1 --report-every 1 >out 2>err &
     trainer=$!

@@ -118,7 +118,7 @@ static int batch_axis_of(const rondo_graph *g, const shape *s)
     int symbol = -1;
     value_id position = graph_find_leaf(g, OP_state, "position");
     if (position != NONE)
-        symbol = dim_only_symbol(graph_shape_of(g, position)->dims[0]);
+        symbol = MUTANT(hoist_forgets_the_batch, -2, dim_only_symbol(graph_shape_of(g, position)->dims[0]));
     for (int a = 0; a < s->rank; a++)
         if (dim_only_symbol(s->dims[a]) == symbol)
             return a;

@@ -74,8 +74,8 @@ static bool read_at_all(const program *p, value_id v)
 static bool pick_kernel(kernel_call *call, const program *p, const node *n)
 {
     const kernel *const *candidates = op_table[n->op].kernels;
-    int skip = p->options.kernel_choice > 0 ? p->options.kernel_choice : 0;
-    const kernel *fallback = NULL, *measured = skip ? NULL : wisdom_choice(p->context, call);
+    int wanted = p->options.kernel_choice > 0 ? p->options.kernel_choice : 0;
+    const kernel *measured = wanted ? NULL : wisdom_choice(p->context, call);
     if (measured) {
         kernel_call probe = *call;
         probe.kernel = measured;
@@ -84,19 +84,18 @@ static bool pick_kernel(kernel_call *call, const program *p, const node *n)
             return true;
         }
     }
+    bool found = false;
     for (int k = 0; candidates[k]; k++) {
         kernel_call probe = *call;
         probe.kernel = candidates[k];
         if (!candidates[k]->plan(&probe))
             continue;
-        if (!fallback || skip > 0) {
-            fallback = candidates[k];
-            *call = probe;
-        }
-        if (skip-- == 0)
+        *call = probe;
+        found = true;
+        if (wanted-- == 0)
             break;
     }
-    return fallback != NULL;
+    return found;
 }
 
 int operand_room(const node *n)

@@ -53,7 +53,8 @@ bool wisdom_key(const kernel_call *call, char key[WISDOM_KEY_BYTES])
     bool first = true;
     for (int f = 0; fields && fields[f].kind != ATTRIBUTE_END; f++) {
         bool whole = fields[f].kind == ATTRIBUTE_INTEGER || fields[f].kind == ATTRIBUTE_FLAG;
-        if (!whole || !strcmp(fields[f].name, "site")) /* a dropout's site says where it stands, not what it does */
+        if (!whole ||
+            !strcmp(fields[f].name, "site")) /* a dropout's site says where it stands, not what it does */
             continue;
         used = add(key, used, first ? ";%" PRId64 : ",%" PRId64, call->attributes[f].integer);
         first = false;
@@ -74,7 +75,8 @@ static const kernel *kernel_named(int op, const char *name)
 
 static bool bad_line(const rondo *context, int number, const char *what, const char *word, rondo_error *error)
 {
-    return fail(error, RONDO_FILE, "%s line %d: %s%.60s; write the file anew with `rondo tune`", context->wisdom, number, what, word);
+    return fail(error, RONDO_FILE, "%s line %d: %s%.60s; write the file anew with `rondo tune`",
+                context->wisdom, number, what, word);
 }
 
 /* "op key kernel", where a kernel's name may hold blanks; the three parts are cut out of the line. */
@@ -110,7 +112,8 @@ static bool read_lines(rondo *context, struct wisdom *w, char *content, rondo_er
 {
     size_t header = strlen(WISDOM_HEADER);
     if (strncmp(content, WISDOM_HEADER, header) || (content[header] != '\n' && content[header] != '\r'))
-        return fail(error, RONDO_FILE, "%s is no wisdom of this version: its first line is not \"%s\"", context->wisdom, WISDOM_HEADER);
+        return fail(error, RONDO_FILE, "%s is no wisdom of this version: its first line is not \"%s\"",
+                    context->wisdom, WISDOM_HEADER);
     int number = 1;
     for (char *at = content, *end; at; at = end ? end + 1 : NULL, number++) {
         end = strchr(at, '\n');
@@ -155,6 +158,7 @@ const kernel *wisdom_choice(const rondo *context, const kernel_call *call)
     const struct wisdom *w = context->known;
     if (!w || !w->count || !wisdom_key(call, key))
         return NULL;
-    const choice wanted = {call->op, key, NULL}, *found = bsearch(&wanted, w->choices, (size_t)w->count, sizeof wanted, compare);
+    const choice wanted = {call->op, key, NULL},
+                 *found = bsearch(&wanted, w->choices, (size_t)w->count, sizeof wanted, compare);
     return found ? found->kernel : NULL;
 }

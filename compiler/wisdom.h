@@ -3,8 +3,8 @@
  *     # rondo wisdom 1
  *     softmax 64x4x32x32 softmax_onednn
  *
- * an op, the extents of its operands with its whole-number attributes, and the name of one of the op's kernels,
- * which is the rest of the line. */
+ * an op, the extents of its operands with its whole-number attributes, and the name of one of the op's
+ * kernels, which is the rest of the line. */
 #pragma once
 #include "ops/op.h"
 
@@ -13,8 +13,8 @@ enum { WISDOM_KEY_BYTES = 320 };
 
 /* "2048x256,256x1024;0,1,0": what a choice depends on. False: it does not fit, and the call has no wisdom. */
 bool wisdom_key(const kernel_call *call, char key[WISDOM_KEY_BYTES]);
-/* Reads the file that context->wisdom names, once; without one does nothing. Any thread may call it. RONDO_IO: it cannot be
- * read; RONDO_FILE: a line is no choice, with its number. */
+/* Reads the file that context->wisdom names, once; without one does nothing. Any thread may call it.
+ * RONDO_IO: it cannot be read; RONDO_FILE: a line is no choice, with its number. */
 bool wisdom_load(rondo *context, rondo_error *error);
 /* The kernel to try first; NULL: nothing is known of this call. After wisdom_load. */
 const kernel *wisdom_choice(const rondo *context, const kernel_call *call);

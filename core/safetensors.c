@@ -231,13 +231,13 @@ bool safetensors_open(safetensors *s, const rondo_allocator *a, const char *path
     *s = (safetensors){.map = {"", 0}, .path = ""};
     arena_begin(&s->arena, a);
     const char *copy = arena_copy_text(&s->arena, path, strlen(path));
-    if (!copy)
-        return fail_memory(error, strlen(path), "the name of a file");
-    s->path = copy;
-    if (!file_map_open(&s->map, path, error))
-        return false;
+    s->path = copy ? copy : "";
     reader r = {.s = s, .error = error};
-    return read_header(&r);
+    bool good = copy || fail_memory(error, strlen(path), "the name of a file");
+    if (good && file_map_open(&s->map, path, error) && read_header(&r))
+        return true;
+    safetensors_close(s); /* a caller that gives up has nothing to close */
+    return false;
 }
 
 void safetensors_close(safetensors *s)
@@ -246,6 +246,7 @@ void safetensors_close(safetensors *s)
     arena_end(&s->arena);
     s->tensors = NULL;
     s->metadata = NULL;
+    s->path = "";
     s->count = s->metadata_count = 0;
 }
 

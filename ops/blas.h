@@ -1,5 +1,5 @@
-/* The two libraries behind thin files: blas_onednn.c holds every oneDNN call, blas_openblas.c every OpenBLAS call. Both
- * products are row-major, run on the calling thread alone, and do what beta says even when k is 0. */
+/* The two libraries behind thin files: every oneDNN call lives in blas_onednn.c and onednn_primitives.c, every OpenBLAS
+ * call in blas_openblas.c. Both products are row-major, run on the calling thread alone, and do what beta says even when k is 0. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,9 +32,3 @@ void blas_scale(int64_t m, int64_t n, float beta, float *c, int64_t ldc);
 
 const char *onednn_version(void);   /* "2.6.3" */
 const char *openblas_version(void); /* "OpenBLAS 0.3.21 … SkylakeX" */
-
-/* oneDNN's primitives on `rows` dense rows of n, on the calling thread. A row of −inf gives NaN in softmax. mean, variance:
- * one number a row. x may be y. False: the library refused. */
-bool onednn_softmax(int64_t rows, int64_t n, const float *x, float *y);
-bool onednn_layer_norm(int64_t rows, int64_t n, const float *x, const float *gain, const float *bias, float epsilon, float *y,
-                       float *mean, float *variance);

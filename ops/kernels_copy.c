@@ -2,6 +2,7 @@
  * concat. Each is a list of boxes; a task belongs to one of them. */
 #include "ops/box.h"
 #include "ops/build.h"
+#include "ops/onednn_primitives.h"
 #include "ops/rows.h"
 #include "ops/rules.h"
 
@@ -88,6 +89,68 @@ static void run_copy(const kernel_call *call, int phase, int64_t task, void *scr
 }
 
 const kernel kernel_copy = {"copy", plan_copy, run_copy};
+
+/* ---- the same by oneDNN's reorder: the box cut along its outermost axis ---- */
+
+static void reorder_part(box *b, int64_t tasks, int64_t task)
+{
+    int64_t each = divide_up(b->dims[0], tasks), first = task * each;
+    b->from_start += first * b->from[0];
+    b->to_start += first * b->to[0];
+    b->dims[0] = b->dims[0] - first < each ? b->dims[0] - first : each;
+}
+
+static primitive reorder_wanted(const box *b)
+{
+    primitive p = {.kind = PRIMITIVE_REORDER};
+    for (int i = 0; i < b->rank; i++) {
+        primitive_axis(&p.tensors[0], b->dims[i], b->from[i]);
+        primitive_axis(&p.tensors[1], b->dims[i], b->to[i]);
+    }
+    primitive_close(&p.tensors[0]);
+    primitive_close(&p.tensors[1]);
+    return p;
+}
+
+/* Its reorder repeats nothing, and takes integers through float. */
+static bool plan_reorder(kernel_call *call)
+{
+    box b;
+    int64_t elements = extents_product(call->outputs[0].dims, call->outputs[0].rank);
+    if (!elements || call->outputs[0].type != RONDO_F32 || !copy_box(call, &b) || b.rank > MAX_RANK)
+        return false;
+    for (int i = 0; i < b.rank; i++)
+        if (!b.from[i])
+            return false;
+    call->phases = 1;
+    call->tasks[0] = divide_up(b.dims[0], rows_per_task(elements / b.dims[0]));
+    call->scratch_bytes = 0;
+    for (int64_t task = 0, tasks = call->tasks[0]; task<tasks; task += tasks> 1 ? tasks - 1 : 1) {
+        box part = b;
+        reorder_part(&part, tasks, task);
+        primitive wanted = reorder_wanted(&part);
+        if (!primitive_plan(&wanted, &call->scratch_bytes))
+            return false;
+    }
+    return true;
+}
+
+static void run_reorder(const kernel_call *call, int phase, int64_t task, void *scratch)
+{
+    box b;
+    (void)phase;
+    copy_box(call, &b);
+    reorder_part(&b, call->tasks[0], task);
+    primitive wanted = reorder_wanted(&b);
+    float *from = (float *)call->inputs[0].data + b.from_start,
+          *to = (float *)call->outputs[0].data + b.to_start;
+    if (primitive_run(&wanted, (float *[PRIMITIVE_TENSORS]){from, to}, scratch))
+        return;
+    for (int64_t i = 0, tasks = box_tasks(&b); i < tasks; i++)
+        box_run(&b, call->inputs[0].data, call->outputs[0].data, i);
+}
+
+const kernel kernel_copy_onednn = {"copy_onednn", plan_reorder, run_reorder};
 
 /* ---- parts along an axis ---- */
 

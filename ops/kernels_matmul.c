@@ -3,6 +3,7 @@
  * takes is first copied, in a phase of its own, and so is a transposed b with many rows, because row panels
  * are faster without the transpose. */
 #include "ops/gemm.h"
+#include "ops/onednn_primitives.h"
 #include "ops/op.h"
 #include "ops/rows.h"
 #include "ops/rules.h"
@@ -143,13 +144,11 @@ static void set_problem(product *p)
     g->shape.ldc = p->m > 1 ? p->out.row : p->n;
 }
 
-/* The whole of what the shapes say; the same at plan and at run. False: the result's rows do not lie as they
- * must. */
-static bool product_of(const kernel_call *call, product *p, size_t *shared_bytes)
+/* The operands with as few axes as they can have. */
+static void joined_product(const kernel_call *call, product *p)
 {
     const tensor *out = &call->outputs[0], *c = optional(call, INPUT_C);
     *p = (product){.axes = out->rank - 2, .has_c = c != NULL};
-    *shared_bytes = 0;
     p->a = operand_of(&call->inputs[INPUT_A], call->attributes[matmul_transpose_a].integer, out);
     p->b = operand_of(&call->inputs[INPUT_B], call->attributes[matmul_transpose_b].integer, out);
     p->out = operand_of(out, false, out);
@@ -159,9 +158,25 @@ static bool product_of(const kernel_call *call, product *p, size_t *shared_bytes
     p->n = p->b.columns;
     p->k = p->a.columns;
     join_axes(p);
+}
+
+/* The result's rows must lie one after another. */
+static bool takes_result(const product *p)
+{
     bool transposed;
     int64_t pitch;
-    if (p->n > 0 && (!plain(&p->out, &transposed, &pitch) || (transposed && p->n > 1)))
+    return p->n <= 0 || (plain(&p->out, &transposed, &pitch) && (!transposed || p->n == 1));
+}
+
+/* The whole of what the shapes say; the same at plan and at run. False: the result's rows do not lie as they
+ * must. */
+static bool product_of(const kernel_call *call, product *p, size_t *shared_bytes)
+{
+    bool transposed;
+    int64_t pitch;
+    joined_product(call, p);
+    *shared_bytes = 0;
+    if (!takes_result(p))
         return false;
     if (p->k > 0 && !plain(&p->a, &transposed, &pitch))
         copy_operand(p, &p->a, shared_bytes);
@@ -178,7 +193,10 @@ static bool product_of(const kernel_call *call, product *p, size_t *shared_bytes
 /* ---- the phase of copies ---- */
 
 /* Rows are copied as they are, columns are transposed: the part of a matrix that one task copies. */
-static bool by_columns(const operand *o) { return o->column != 1 && o->row == 1; }
+static bool by_columns(const operand *o)
+{
+    return o->column != 1 && o->row == 1;
+}
 static int64_t chunk(const operand *o)
 {
     enum { MULTIPLE = 16 };
@@ -235,7 +253,10 @@ static void put_c(void *argument, const gemm_piece *piece)
 }
 
 /* A bias that is not contiguous (a constant, say) is gathered into the task's scratch. */
-static bool bias_gathered(const tensor *bias) { return bias && bias->dims[0] > 1 && bias->strides[0] != 1; }
+static bool bias_gathered(const tensor *bias)
+{
+    return bias && bias->dims[0] > 1 && bias->strides[0] != 1;
+}
 
 static const float *bias_of(const tensor *bias, float *scratch)
 {
@@ -260,13 +281,19 @@ static void run_product(const kernel_call *call, product *p, int64_t task, void 
 
 /* ---- kernel ---- */
 
+static bool takes_operands(const kernel_call *call)
+{
+    const tensor *out = &call->outputs[0];
+    int64_t activation = call->attributes[matmul_activation].integer;
+    return out->type == RONDO_F32 && out->rank >= 2 && out->rank - 2 <= GEMM_BATCH_AXES && activation >= 0 &&
+           activation <= 3;
+}
+
 static bool plan(kernel_call *call)
 {
-    const tensor *out = &call->outputs[0], *bias = optional(call, INPUT_BIAS);
+    const tensor *bias = optional(call, INPUT_BIAS);
     product p;
-    int64_t activation = call->attributes[matmul_activation].integer;
-    if (out->type != RONDO_F32 || out->rank < 2 || out->rank - 2 > GEMM_BATCH_AXES || activation < 0 ||
-        activation > 3 || !product_of(call, &p, &call->shared_bytes))
+    if (!takes_operands(call) || !product_of(call, &p, &call->shared_bytes))
         return false;
     bool copy = p.a.copied || p.b.copied;
     call->phases = 1 + copy;
@@ -293,3 +320,150 @@ static void run(const kernel_call *call, int phase, int64_t task, void *scratch)
 }
 
 const kernel kernel_matmul = {"matmul", plan, run};
+
+/* ---- oneDNN's matmul with bias, sum and activation: not the defined bits ---- */
+
+/* A task is some entries of the outermost batch axis, else some rows, else, where they are more, some
+ * columns. b is packed anew in each. */
+enum { PRIMITIVE_ROWS = 192, PRIMITIVE_COLUMNS = 512, PRIMITIVE_FLOPS = 8000000 };
+
+static int64_t primitive_tasks(const product *p)
+{
+    if (p->axes > 0) {
+        double entry = 2.0 * (double)p->m * (double)p->n * (double)p->k;
+        for (int i = 1; i < p->axes; i++)
+            entry *= (double)p->batch[i];
+        int64_t each = entry < PRIMITIVE_FLOPS ? (int64_t)(PRIMITIVE_FLOPS / entry) : 1;
+        return divide_up(p->batch[0], each);
+    }
+    return p->n > 2 * p->m ? divide_up(p->n, PRIMITIVE_COLUMNS) : divide_up(p->m, PRIMITIVE_ROWS);
+}
+
+static void move(float **data, int64_t elements)
+{
+    if (*data)
+        *data += elements;
+}
+
+/* Cuts p down to the task; *column is where its columns begin. */
+static void primitive_part(product *p, int64_t tasks, int64_t task, int64_t *column)
+{
+    bool batched = p->axes > 0, by_columns = !batched && p->n > 2 * p->m;
+    int64_t *extent = batched ? &p->batch[0] : by_columns ? &p->n : &p->m;
+    int64_t each = divide_up(*extent, tasks), first = task * each;
+    *extent = *extent - first < each ? *extent - first : each;
+    *column = by_columns ? first : 0;
+    operand *all[] = {&p->a, &p->b, &p->c, &p->out};
+    for (int i = 0; i < 4; i++) {
+        operand *o = all[i];
+        if (batched)
+            move(&o->data, first * o->batch[0]);
+        else if (by_columns && o != &p->a) {
+            move(&o->data, first * o->column);
+            o->columns = p->n;
+        } else if (!by_columns && o != &p->b) {
+            move(&o->data, first * o->row);
+            o->rows = p->m;
+        }
+    }
+}
+
+static primitive_tensor primitive_operand(const product *p, const operand *o)
+{
+    primitive_tensor t = {0};
+    for (int i = 0; i < p->axes; i++)
+        primitive_axis(&t, p->batch[i], o->batch[i]);
+    primitive_axis(&t, o->rows, o->row);
+    primitive_axis(&t, o->columns, o->column);
+    primitive_close(&t);
+    return t;
+}
+
+static primitive primitive_wanted(const kernel_call *call, const product *p)
+{
+    static const int64_t activations[] = {OP_COUNT, OP_COUNT, OP_gelu,
+                                          OP_silu}; /* its relu makes 0 of a NaN */
+    primitive wanted = {.kind = PRIMITIVE_MATMUL,
+                        .op = activations[call->attributes[matmul_activation].integer],
+                        .add = p->has_c};
+    wanted.tensors[0] = primitive_operand(p, &p->a);
+    wanted.tensors[1] = primitive_operand(p, &p->b);
+    if (optional(call, INPUT_BIAS)) {
+        const operand row = {.rows = 1, .columns = p->n, .column = 1};
+        wanted.tensors[2] = primitive_operand(p, &row);
+    }
+    wanted.tensors[3] = primitive_operand(p, &p->out);
+    return wanted;
+}
+
+static bool primitive_takes(const product *p)
+{
+    bool transposed;
+    int64_t pitch;
+    return p->m > 0 && p->n > 0 && p->k > 0 && gemm_entries(&p->problem) > 0 && takes_result(p) &&
+           plain(&p->a, &transposed, &pitch) && plain(&p->b, &transposed, &pitch);
+}
+
+static bool plan_onednn(kernel_call *call)
+{
+    product p;
+    if (!takes_operands(call) || bias_gathered(optional(call, INPUT_BIAS)))
+        return false;
+    joined_product(call, &p);
+    p.problem.axes = p.axes;
+    memcpy(p.problem.batch, p.batch, sizeof p.batch);
+    if (!primitive_takes(&p))
+        return false;
+    call->phases = 1;
+    call->tasks[0] = primitive_tasks(&p);
+    call->scratch_bytes = call->shared_bytes = 0;
+    call->flops = 2.0 * (double)p.m * (double)p.n * (double)p.k * (double)gemm_entries(&p.problem);
+    for (int64_t task = 0, tasks = call->tasks[0], column; task<tasks; task += tasks> 1 ? tasks - 1 : 1) {
+        product part = p;
+        primitive_part(&part, tasks, task, &column);
+        primitive wanted = primitive_wanted(call, &part);
+        if (!primitive_plan(&wanted, &call->scratch_bytes))
+            return false;
+    }
+    return true;
+}
+
+/* Everything of a part's c at once; where the primitive then refuses, our product finds it there as well. */
+static void put_whole_c(const kernel_call *call, product *p)
+{
+    if (!p->has_c || optional(call, INPUT_C)->data == call->outputs[0].data)
+        return;
+    for (int64_t entry = 0; entry < gemm_entries(&p->problem); entry++)
+        put_c(p, &(gemm_piece){.entry = entry,
+                               .rows = p->m,
+                               .columns = p->n,
+                               .c = p->out.data + gemm_offset(&p->problem, p->out.batch, entry)});
+}
+
+static void run_onednn(const kernel_call *call, int phase, int64_t task, void *scratch)
+{
+    enum { RELU = 1 };
+    (void)phase;
+    product p;
+    int64_t column;
+    joined_product(call, &p);
+    primitive_part(&p, call->tasks[0], task, &column);
+    set_problem(&p);
+    put_whole_c(call, &p);
+    const tensor *bias_tensor = optional(call, INPUT_BIAS);
+    float *bias = bias_tensor ? (float *)bias_tensor->data + column : NULL;
+    primitive wanted = primitive_wanted(call, &p);
+    int activation = (int)call->attributes[matmul_activation].integer;
+    if (primitive_run(&wanted, (float *[PRIMITIVE_TENSORS]){p.a.data, p.b.data, bias, p.out.data}, scratch)) {
+        for (int64_t entry = 0; activation == RELU && entry < gemm_entries(&p.problem); entry++)
+            vectors()->gemm_rows_finish(p.out.data + gemm_offset(&p.problem, p.out.batch, entry),
+                                        p.problem.shape.ldc, p.m, p.n, NULL, RELU);
+        return;
+    }
+    gemm_finish finish = {bias, activation};
+    gemm_plan plan = gemm_plan_of(&p.problem);
+    for (int64_t i = 0; i < plan.tasks; i++)
+        gemm_task(&p.problem, &plan, i, p.a.data, p.b.data, p.out.data, NULL, NULL, &finish);
+}
+
+const kernel kernel_matmul_onednn = {"matmul_onednn", plan_onednn, run_onednn};

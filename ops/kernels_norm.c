@@ -2,7 +2,7 @@
  * its bits do not depend on the rows around it; gradients of gain and bias are summed over blocks of BLOCK
  * rows, and the blocks in order. */
 #include "core/mutant.h"
-#include "ops/blas.h"
+#include "ops/onednn_primitives.h"
 #include "ops/op.h"
 #include "ops/rules.h"
 #include "ops/strided.h"
@@ -267,70 +267,139 @@ static bool dense(const tensor *t)
     return true;
 }
 
-static bool softmax_onednn_plan(kernel_call *call)
+static primitive_tensor dense_rows(int64_t rows, int64_t n)
 {
-    return dense(&call->inputs[0]) && dense(&call->outputs[0]) && plan_rows(call, 0);
+    primitive_tensor t = {0};
+    primitive_axis(&t, rows, n);
+    primitive_axis(&t, n, 1);
+    primitive_close(&t);
+    return t;
+}
+static primitive_tensor dense_vector(int64_t n)
+{
+    primitive_tensor t = {0};
+    primitive_axis(&t, n, 1);
+    return t;
 }
 
-/* A row of −inf has no softmax in oneDNN; it gives zeros here. The operand may be gone where the result took
- * its place, and a NaN of its own making cannot be told from one of the operand's, so such rows are found
- * before. */
+/* The rows of a task. */
+typedef struct task_rows {
+    int64_t n, each, first, count;
+} task_rows;
+static task_rows rows_of_task(const tensor *x, int64_t task)
+{
+    task_rows t = {.n = tensor_last_dim(x)};
+    int64_t rows = t.n ? tensor_elements(x) / t.n : 0;
+    t.each = units_per_task(t.n, TASK);
+    t.first = task * t.each;
+    t.count = last_row(task, t.each, rows) - t.first;
+    return t;
+}
+
+/* The first task's primitive and the last's are made. Their scratch lies behind own_bytes of ours. */
+typedef primitive wanted_rule(const kernel_call *call, const task_rows *t);
+static bool plan_primitives(kernel_call *call, wanted_rule *rule, size_t own_bytes)
+{
+    size_t bytes = 0;
+    for (int64_t task = 0, tasks = call->tasks[0]; task<tasks; task += tasks> 1 ? tasks - 1 : 1) {
+        task_rows t = rows_of_task(&call->inputs[0], task);
+        primitive wanted = rule(call, &t);
+        if (!primitive_plan(&wanted, &bytes))
+            return false;
+    }
+    bytes += own_bytes;
+    call->scratch_bytes = call->scratch_bytes > bytes ? call->scratch_bytes : bytes;
+    return true;
+}
+
+static primitive softmax_wanted(const kernel_call *call, const task_rows *t)
+{
+    (void)call;
+    return (primitive){.kind = PRIMITIVE_SOFTMAX,
+                       .tensors = {dense_rows(t->count, t->n), dense_rows(t->count, t->n)}};
+}
+
+static bool softmax_onednn_plan(kernel_call *call)
+{
+    return dense(&call->inputs[0]) && dense(&call->outputs[0]) && plan_rows(call, 0) &&
+           plan_primitives(call, softmax_wanted, TASK);
+}
+
+/* Rows that oneDNN has no softmax for: −inf alone, which gives zeros here, is noted, because the operand may
+ * be gone where the result took its place. False: a row holds a NaN or +inf, of which oneDNN would make
+ * zeros. */
+static bool note_empty_rows(const float *x, const task_rows *t, char *empty)
+{
+    bool finite = true;
+    for (int64_t i = 0; i < t->count; i++) {
+        float largest = vectors()->row_max(x + i * t->n, t->n);
+        empty[i] = largest == -__builtin_inff();
+        finite = finite && largest < __builtin_inff();
+    }
+    return finite;
+}
+
 static void softmax_onednn_run(const kernel_call *call, int phase, int64_t task, void *scratch)
 {
-    (void)phase, (void)scratch;
-    int64_t n = tensor_last_dim(&call->inputs[0]), rows = tensor_elements(&call->inputs[0]) / n,
-            each = units_per_task(n, TASK);
-    int64_t first = task * each, last = last_row(task, each, rows);
-    const float *x = call->inputs[0].data;
-    float *y = call->outputs[0].data;
-    for (int64_t row = first; row < last;) {
-        int64_t end = row;
-        while (end < last && vectors()->row_max(x + end * n, n) != -__builtin_inff())
-            end++;
-        if (end > row && !onednn_softmax(end - row, n, x + row * n, y + row * n))
-            for (int64_t i = row; i < end; i++)
-                vectors()->softmax_row(y + i * n, x + i * n, n);
-        if (end < last)
-            vectors()->row_fill(y + end * n, 0, n);
-        row = end + 1;
-    }
+    (void)phase;
+    task_rows t = rows_of_task(&call->inputs[0], task);
+    primitive wanted = softmax_wanted(call, &t);
+    float *x = (float *)call->inputs[0].data + t.first * t.n,
+          *y = (float *)call->outputs[0].data + t.first * t.n;
+    char *empty = scratch; /* one a row, at most TASK; the primitive's own scratch lies behind */
+    bool done = note_empty_rows(x, &t, empty) &&
+                primitive_run(&wanted, (float *[PRIMITIVE_TENSORS]){x, y}, empty + TASK);
+    for (int64_t i = 0; i < t.count; i++)
+        if (!done)
+            vectors()->softmax_row(y + i * t.n, x + i * t.n, t.n);
+        else if (empty[i])
+            vectors()->row_fill(y + i * t.n, 0, t.n);
 }
 const kernel kernel_softmax_onednn = {"softmax_onednn", softmax_onednn_plan, softmax_onednn_run};
+
+static primitive layer_norm_wanted(const kernel_call *call, const task_rows *t)
+{
+    primitive_tensor rows = dense_rows(t->count, t->n), one = dense_vector(t->n),
+                     statistics = dense_vector(t->count);
+    return (primitive){.kind = PRIMITIVE_LAYER_NORM,
+                       .epsilon = call->attributes[layer_norm_epsilon].real,
+                       .tensors = {rows, one, one, rows, statistics, statistics}};
+}
 
 static bool layer_norm_onednn_plan(kernel_call *call)
 {
     for (int i = 0; i < 3; i++)
         if (!dense(&call->inputs[i]))
             return false;
-    if (!dense(&call->outputs[0]) || !norm_plan(call))
-        return false;
-    size_t statistics = sizeof(float) * 2 * TASK;
-    call->scratch_bytes = call->scratch_bytes > statistics ? call->scratch_bytes : statistics;
-    return true;
+    return call->outputs[0].data && dense(&call->outputs[0]) && norm_plan(call) &&
+           plan_primitives(call, layer_norm_wanted, sizeof(float) * 2 * TASK);
 }
 
-/* oneDNN always writes y, and keeps mean and variance in two vectors; the op's statistics are [mean,
- * 1/√(variance + ε)] side by side. */
+/* oneDNN keeps mean and variance in two vectors; the op's statistics are [mean, 1/√(variance + ε)] side by
+ * side. */
 static void layer_norm_onednn_run(const kernel_call *call, int phase, int64_t task, void *scratch)
 {
     const tensor *tx = &call->inputs[0], *statistics = &call->outputs[1];
-    int64_t n = tensor_last_dim(tx), all = tensor_elements(tx) / n, each = units_per_task(n, TASK);
-    int64_t first = task * each, rows = last_row(task, each, all) - first;
-    float *mean = scratch, *variance = mean + rows;
-    double epsilon = call->attributes[layer_norm_epsilon].real;
-    if (!call->outputs[0].data ||
-        !onednn_layer_norm(rows, n, (const float *)tx->data + first * n, call->inputs[1].data,
-                           call->inputs[2].data, (float)epsilon, (float *)call->outputs[0].data + first * n,
-                           mean, variance)) {
+    task_rows t = rows_of_task(tx, task);
+    primitive wanted = layer_norm_wanted(call, &t);
+    float *mean = scratch, *variance = mean + TASK, *rest = variance + TASK;
+    float *data[] = {(float *)tx->data + t.first * t.n,
+                     call->inputs[1].data,
+                     call->inputs[2].data,
+                     (float *)call->outputs[0].data + t.first * t.n,
+                     mean,
+                     variance};
+    if (!primitive_run(&wanted, data, rest)) {
         layer_norm_run(call, phase, task, scratch);
         return;
     }
     norm_rows r;
     norm_rows_begin(&r, 2, (const tensor *[]){tx, statistics});
-    for (int64_t i = 0; i < rows && statistics->data; i++) {
-        float *to = row_data(&r, 1, first + i);
+    for (int64_t i = 0; i < t.count && statistics->data; i++) {
+        float *to = row_data(&r, 1, t.first + i);
         to[0] = mean[i];
-        to[tensor_last_stride(statistics)] = (float)(1 / __builtin_sqrt((double)variance[i] + epsilon));
+        to[tensor_last_stride(statistics)] =
+            (float)(1 / __builtin_sqrt((double)variance[i] + wanted.epsilon));
     }
 }
 const kernel kernel_layer_norm_onednn = {"layer_norm_onednn", layer_norm_onednn_plan, layer_norm_onednn_run};

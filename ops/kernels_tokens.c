@@ -319,7 +319,8 @@ static void run_last_row(const kernel_call *call, int phase, int64_t task, void 
     row_walk row = row_walk_at(y->dims, y->rank - 1, rows.begin);
     (void)phase, (void)scratch;
     for (int64_t r = rows.begin; r < rows.end; r++, row_walk_next(&row)) {
-        int64_t from = (int64_t)integer_at(counts, row.index[0] * counts->strides[0]) - 1;
+        int64_t from = (int64_t)integer_at(counts, row.index[0] * counts->strides[0]) -
+                       MUTANT(last_row_is_the_one_before, 2, 1);
         take_row(x, axis, from, row_offset(&row, x->strides), y, row_offset(&row, y->strides),
                  last_extent(y));
     }

@@ -1,5 +1,6 @@
-/* oneDNN's primitives as kernels use them: described by shapes, made once a description, kept for the process, and run on
- * the calling thread. What oneDNN has no fast code for is refused, so a candidate that was planned is worth a try. */
+/* oneDNN's primitives as kernels use them: described by shapes, made once a description, kept for the
+ * process, and run on the calling thread. What oneDNN has no fast code for is refused, so a candidate that
+ * was planned is worth a try. */
 #pragma once
 #include "core/graph.h"
 
@@ -8,13 +9,15 @@ typedef enum primitive_kind {
     PRIMITIVE_BINARY,    /* a, b, y: y = op(a, b); b may have extents of 1 */
     PRIMITIVE_REDUCTION, /* x, y: op over the axes where y has the extent 1 */
     PRIMITIVE_REORDER,   /* x, y: y = x */
-    PRIMITIVE_MATMUL,    /* a, b, bias or none, y: y = op(a · b + bias (+ y)) over the last two axes; OP_COUNT: no op */
-    PRIMITIVE_SOFTMAX,   /* x, y: over the last axis; a row of −inf gives NaN */
+    PRIMITIVE_MATMUL,  /* a, b, bias or none, y: y = op(a · b + bias (+ y)) over the last two axes; OP_COUNT:
+                          no op */
+    PRIMITIVE_SOFTMAX, /* x, y: over the last axis; a row of −inf gives NaN */
     PRIMITIVE_LAYER_NORM /* x, gain, bias, y, mean, variance: over the last axis */
 } primitive_kind;
 
 enum { PRIMITIVE_TENSORS = 6 };
-/* Extents and strides of f32. A stride counts where the extent is 1, too: as in a dense tensor. Rank 0: there is none. */
+/* Extents and strides of f32. A stride counts where the extent is 1, too: as in a dense tensor. Rank 0: there
+ * is none. */
 typedef struct primitive_tensor {
     int64_t rank, dims[MAX_RANK], strides[MAX_RANK];
 } primitive_tensor;
@@ -27,14 +30,14 @@ typedef struct primitive {
     primitive_tensor tensors[PRIMITIVE_TENSORS];
 } primitive;
 
-/* Makes it, unless it is kept already. False: oneDNN refuses, or has reference code only. *scratch_bytes is raised to what
- * primitive_run needs. Any thread may call. */
+/* Makes it, unless it is kept already. False: oneDNN refuses, or has reference code only. *scratch_bytes is
+ * raised to what primitive_run needs. Any thread may call. */
 bool primitive_plan(const primitive *wanted, size_t *scratch_bytes);
-/* data: one pointer a tensor, in the order of the kind. x and y (a and y) may be one. scratch: as planned, aligned to 64
- * bytes. False: no memory, and y is as it was. Any thread may call. */
+/* data: one pointer a tensor, in the order of the kind. x and y (a and y) may be one. scratch: as planned,
+ * aligned to 64 bytes. False: no memory, and y is as it was. Any thread may call. */
 bool primitive_run(const primitive *wanted, float *const data[PRIMITIVE_TENSORS], void *scratch);
 
-/* Appends an axis; stride 0 makes it an extent of 1. From the outermost on, then primitive_close_tensor. */
+/* Appends an axis; stride 0 makes it an extent of 1. From the outermost on, then primitive_close. */
 static inline void primitive_axis(primitive_tensor *t, int64_t extent, int64_t stride)
 {
     t->dims[t->rank] = stride ? extent : 1;

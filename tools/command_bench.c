@@ -7,8 +7,8 @@
 static const struct {
     const char *name;
     bench_verb *run;
-} verbs[] = {{"peak", bench_peak}, {"train", bench_train}, {"attention", bench_attention}, {"decode", bench_decode},
-             {"memory", bench_memory}, {"compile", bench_compile}};
+} verbs[] = {{"peak", bench_peak},     {"train", bench_train},   {"attention", bench_attention},
+             {"decode", bench_decode}, {"memory", bench_memory}, {"compile", bench_compile}};
 
 double bench_seconds(void)
 {
@@ -44,7 +44,8 @@ int command_bench(command *c)
     const char *verb = o->operands.items[0];
     bench_verb *run = find_verb(verb);
     if (!run)
-        return message_fail(c->name, EXIT_USE, "there is no '%s'; there are %s", verb, command_rows[COMMAND_BENCH].operands);
+        return message_fail(c->name, EXIT_USE, "there is no '%s'; there are %s", verb,
+                            command_rows[COMMAND_BENCH].operands);
     if (!context_team(context, &c->error))
         return command_failed(c, EXIT_MACHINE);
     bench b = {.c = c, .o = o, .team = context->team, .error = &c->error};

@@ -10,8 +10,8 @@ static void print_row(const char *name, const contract_row *row)
 {
     char what[128];
     snprintf(what, sizeof what, "%s: %s", row->place, row->what);
-    printf("%-8s %-*s %9.2g %9.2g  %s%s%s\n", name, WHAT_WIDTH, what, row->value, row->bound, row->good ? "ok" : "FAILED",
-           row->remark ? "  " : "", row->remark ? row->remark : "");
+    printf("%-8s %-*s %9.2g %9.2g  %s%s%s\n", name, WHAT_WIDTH, what, row->value, row->bound,
+           row->good ? "ok" : "FAILED", row->remark ? "  " : "", row->remark ? row->remark : "");
 }
 
 static bool report_row(command *c, arena *a, const char *name, const contract_row *row)
@@ -32,7 +32,12 @@ static int check_mixer(command *c, const mixer *m, void *user)
 {
     arena a;
     arena_begin(&a, &c->context->allocator);
-    contract k = {.context = c->context, .mixer = m, .user = user, .seed = (uint64_t)c->options->seed, .arena = &a, .error = &c->error};
+    contract k = {.context = c->context,
+                  .mixer = m,
+                  .user = user,
+                  .seed = (uint64_t)c->options->seed,
+                  .arena = &a,
+                  .error = &c->error};
     bool good = contract_check(&k);
     int failed = 0;
     for (int i = 0; i < k.count; i++) { /* what was found before an error is shown too */
@@ -53,7 +58,8 @@ static int finish(const command *c, int failed, int mixers_checked)
     if (code != EXIT_DONE)
         return code;
     return failed ? message_fail(c->name, EXIT_EXPECTED, "%d of the contract's lines FAILED", failed)
-                  : (message(c->name, mixers_checked == 1 ? "the contract holds" : "all contracts hold"), EXIT_DONE);
+                  : (message(c->name, mixers_checked == 1 ? "the contract holds" : "all contracts hold"),
+                     EXIT_DONE);
 }
 
 /* Every mixer of the program's caller, then those of Rondo. */
@@ -91,7 +97,8 @@ int command_check(command *c)
     if (!m) {
         arena a;
         arena_begin(&a, &c->context->allocator);
-        int code = message_fail(c->name, EXIT_USE, "--mixer %s: there is no such mixer; there are %s", name, mixer_names(c->context, &a));
+        int code = message_fail(c->name, EXIT_USE, "--mixer %s: there is no such mixer; there are %s", name,
+                                mixer_names(c->context, &a));
         arena_end(&a);
         return code;
     }

@@ -1,4 +1,5 @@
-/* rondo generate: a language model goes on from a prompt. The prompt is read at once, then token follows token. */
+/* rondo generate: a language model goes on from a prompt. The prompt is read at once, then token follows
+ * token. */
 #include "tools/command.h"
 #include <string.h>
 
@@ -20,7 +21,8 @@ static bool read_prompt(generation *g, arena *a)
     if (!tokenizer_encode(g->m->tokenizer, words, strlen(words), g->prompt + 1, room, &count, &g->c->error))
         return false;
     if (count > room)
-        return fail(&g->c->error, RONDO_ARGUMENT, "--prompt has %lld tokens, more than can be: is it text?", (long long)count);
+        return fail(&g->c->error, RONDO_ARGUMENT, "--prompt has %lld tokens, more than can be: is it text?",
+                    (long long)count);
     g->prompt[0] = TOKEN_BEGIN;
     g->length = count + 1;
     return true;
@@ -54,10 +56,15 @@ static bool generate_rows(generation *g, arena *a, int64_t first, int64_t rows)
 {
     const options *o = g->o;
     rondo_error *error = &g->c->error;
-    const rondo_search search = {.size = sizeof search, .max_length = o->max_length, .temperature = (float)o->temperature,
-                                 .top_k = (int)o->top_k, .top_p = (float)o->top_p, .go_on = true,
+    const rondo_search search = {.size = sizeof search,
+                                 .max_length = o->max_length,
+                                 .temperature = (float)o->temperature,
+                                 .top_k = (int)o->top_k,
+                                 .top_p = (float)o->top_p,
+                                 .go_on = true,
                                  .seed = (uint64_t)o->seed + (uint64_t)first * 0x9e3779b97f4a7c15u};
-    int32_t *fed = ARENA_NEW(a, int32_t, rows * g->length), *tokens = ARENA_NEW(a, int32_t, rows * o->max_length);
+    int32_t *fed = ARENA_NEW(a, int32_t, rows * g->length),
+            *tokens = ARENA_NEW(a, int32_t, rows * o->max_length);
     int64_t *lengths = ARENA_NEW(a, int64_t, rows);
     double *scores = ARENA_NEW(a, double, rows);
     if (!fed || !tokens || !lengths || !scores)
@@ -108,7 +115,8 @@ int command_generate(command *c)
         if (!m.tokenizer)
             code = message_fail(c->name, EXIT_MODEL, "%s has no tokenizer: export it from a run", path);
         else if (m.program->source)
-            code = message_fail(c->name, EXIT_MODEL, "%s translates: it needs a source; use rondo translate %s", path, path);
+            code = message_fail(c->name, EXIT_MODEL,
+                                "%s translates: it needs a source; use rondo translate %s", path, path);
         else
             code = read_prompt(&g, &a) ? generate_all(&g) : command_failed(c, EXIT_USE);
         model_close(&m);

@@ -17,7 +17,8 @@ static bool show(inspection *s, const rondo_graph *g, const char *title)
 {
     if (!strcmp(s->o->format, "dot"))
         return graph_dot(g, title, &s->out) || fail_memory(&s->c->error, s->out.capacity, "a drawing");
-    return (text_add(&s->out, "# %s\n", title) && graph_print(g, &s->out)) || fail_memory(&s->c->error, s->out.capacity, "a text");
+    return (text_add(&s->out, "# %s\n", title) && graph_print(g, &s->out)) ||
+           fail_memory(&s->c->error, s->out.capacity, "a text");
 }
 
 static bool show_after(inspection *s, rondo_graph *g)
@@ -34,9 +35,11 @@ static bool known_pass(inspection *s)
     for (int i = 0; pipeline_passes[i]; i++) {
         if (!strcmp(pipeline_passes[i], s->o->after))
             return true;
-        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ", " : "", pipeline_passes[i]);
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ", " : "",
+                 pipeline_passes[i]);
     }
-    return fail(&s->c->error, RONDO_ARGUMENT, "--after %s: there is no such pass; there are %s", s->o->after, names);
+    return fail(&s->c->error, RONDO_ARGUMENT, "--after %s: there is no such pass; there are %s", s->o->after,
+                names);
 }
 
 /* ---- which pipeline has the pass ---- */
@@ -47,7 +50,8 @@ static bool is_scalar(const rondo_graph *g, value_id v)
     return shape_elements(graph_shape_of(g, v), &all) && dim_is_number(all, 1);
 }
 
-/* What a graph file is differentiated for: its output "loss", else a first output of one element, else the first one's sum. */
+/* What a graph file is differentiated for: its output "loss", else a first output of one element, else the
+ * first one's sum. */
 static rondo_value loss_of(inspection *s, rondo_graph *g, bool *spelled)
 {
     value_id v = graph_find_output(g, "loss");
@@ -92,7 +96,8 @@ static bool inspect_file(inspection *s, const char *path)
     if (good && !s->o->after)
         good = show(s, g, path);
     else if (good && !g->output_count)
-        good = fail(error, RONDO_MISMATCH, "%s has no output, so no pass has anything to do; add a line `output NAME = ...`", path);
+        good = fail(error, RONDO_MISMATCH,
+                    "%s has no output, so no pass has anything to do; add a line `output NAME = ...`", path);
     else if (good) {
         if (!strcmp(s->o->after, "differentiate"))
             need_parameters(s, g);
@@ -109,10 +114,13 @@ static bool inspect_file(inspection *s, const char *path)
 static bool inspect_stages(inspection *s, const model *m)
 {
     const program *const stages[] = {m->program->load, m->program->source, m->program->step};
-    static const char *const names[] = {"load: once", "source: once a source sentence", "step: for the next tokens"};
+    static const char *const names[] = {"load: once", "source: once a source sentence",
+                                        "step: for the next tokens"};
     if (s->o->after)
-        return fail(&s->c->error, RONDO_MISMATCH, "%s holds compiled stages only; leave out --after to see them, or name the run it was "
-                    "exported from", s->o->operands.items[0]);
+        return fail(&s->c->error, RONDO_MISMATCH,
+                    "%s holds compiled stages only; leave out --after to see them, or name the run it was "
+                    "exported from",
+                    s->o->operands.items[0]);
     for (int k = 0; k < 3; k++)
         if (stages[k] && !show(s, stages[k]->graph, names[k]))
             return false;
@@ -141,7 +149,8 @@ int command_inspect(command *c)
     const char *path = s.o->operands.items[0];
     arena_begin(&s.arena, &c->context->allocator);
     s.out.arena = &s.arena;
-    bool good = (!s.o->after || known_pass(&s)) && (is_graph_file(path) ? inspect_file(&s, path) : inspect_model(&s, path));
+    bool good = (!s.o->after || known_pass(&s)) &&
+                (is_graph_file(path) ? inspect_file(&s, path) : inspect_model(&s, path));
     if (good && s.out.data)
         fputs(s.out.data, stdout);
     int code = good ? message_finish_output(c->name) : command_failed(c, EXIT_MODEL);

@@ -1,6 +1,6 @@
-/* rondo tune: runs a preset's programs (training step, evaluation, source and step of the decoder) with each candidate kernel
- * wherever there are several, in the cache that a whole run leaves, and writes down which was faster for which call
- * (compiler/wisdom.h). */
+/* rondo tune: runs a preset's programs (training step, evaluation, source and step of the decoder) with each
+ * candidate kernel wherever there are several, in the cache that a whole run leaves, and writes down which
+ * was faster for which call (compiler/wisdom.h). */
 #include "compiler/wisdom.h"
 #include "core/file.h"
 #include "tools/bench/bench.h"
@@ -35,7 +35,8 @@ static tuned *find(tuning *t, const kernel_call *call, const char *key)
     return t->items[t->count].key ? &t->items[t->count++] : NULL;
 }
 
-/* Adds what the calls of one candidate took; a kernel that was seen before, for want of this candidate, is left alone. */
+/* Adds what the calls of one candidate took; a kernel that was seen before, for want of this candidate, is
+ * left alone. */
 static bool collect(tuning *t, const specialisation *s, const double *by_node, int candidate)
 {
     char key[WISDOM_KEY_BYTES];
@@ -94,15 +95,16 @@ static bool run_candidate(tuning *t, const rondo_graph *g, int candidate)
     instance i = {0};
     int64_t bound[MAX_SYMBOLS];
     const workload *w = &t->w;
-    const extent extents[EXTENTS] = {w->extents[0], w->extents[1], w->extents[2], {STEP_SYMBOL, 1}, {CAPACITY_SYMBOL, CACHE}};
+    const extent extents[EXTENTS] = {
+        w->extents[0], w->extents[1], w->extents[2], {STEP_SYMBOL, 1}, {CAPACITY_SYMBOL, CACHE}};
     const program_options pinned = {.kernel_choice = candidate};
     program *p = program_new(graph_clean(g, NULL, b->error), &pinned, b->error);
     if (!p)
         return false;
     extents_bind(p->graph, extents, EXTENTS, bound);
     double *by_node = ARENA_NEW(&b->arena, double, p->graph->node_count + 1);
-    bool good = (by_node || fail_memory(b->error, sizeof *by_node, "measurements")) && instance_begin(&i, p, b->error) &&
-                bind(t, &i, bound);
+    bool good = (by_node || fail_memory(b->error, sizeof *by_node, "measurements")) &&
+                instance_begin(&i, p, b->error) && bind(t, &i, bound);
     for (int64_t run = -WARM_RUNS; good && run < b->o->runs; run++) {
         i.seconds = run < 0 ? NULL : by_node;
         good = instance_run(&i, b->team, bound, b->error);
@@ -139,8 +141,10 @@ static bool measure(tuning *t)
     staged stages = {0};
     rondo_error *error = t->b.error;
     rondo_graph *train = pipeline_train(t->w.graph.loss, NULL, error), *evaluate = NULL;
-    bool good = train && measure_program(t, train) && (evaluate = pipeline_evaluate(t->w.graph.loss, NULL, error)) &&
-                measure_program(t, evaluate) && pipeline_decode(t->w.graph.logits, TRANSFORMER_TIME, NULL, &stages, error) &&
+    bool good = train && measure_program(t, train) &&
+                (evaluate = pipeline_evaluate(t->w.graph.loss, NULL, error)) &&
+                measure_program(t, evaluate) &&
+                pipeline_decode(t->w.graph.logits, TRANSFORMER_TIME, NULL, &stages, error) &&
                 measure_program(t, stages.source) && measure_program(t, stages.step);
     graph_free(train);
     graph_free(evaluate);
@@ -194,7 +198,9 @@ int command_tune(command *c)
     arena_end(&t.b.arena);
     if (!good)
         return command_failed(c, EXIT_MACHINE);
-    message(c->name, "%s: %d kinds of calls have several kernels here; %d of them get another than the built-in table's", path, choices,
-            changed);
+    message(
+        c->name,
+        "%s: %d kinds of calls have several kernels here; %d of them get another than the built-in table's",
+        path, choices, changed);
     return EXIT_DONE;
 }

@@ -1,5 +1,6 @@
-/* Drawing: what matters for reading stays (op, shape, attributes that differ from their default), the rest goes: a constant is
- * a word in the box of its reader, and a value read by many gets its edges from one port. */
+/* Drawing: what matters for reading stays (op, shape, attributes that differ from their default), the rest
+ * goes: a constant is a word in the box of its reader, and a value read by many gets its edges from one
+ * port. */
 #include "tools/graph_dot.h"
 #include "ops/op.h"
 #include <math.h>
@@ -8,8 +9,8 @@
 typedef struct drawing {
     const rondo_graph *g;
     text *out;
-    int depth;          /* of frames that are open */
-    const char *scope;  /* of the innermost one */
+    int depth;         /* of frames that are open */
+    const char *scope; /* of the innermost one */
 } drawing;
 
 static void escaped(text *t, const char *words)
@@ -18,7 +19,10 @@ static void escaped(text *t, const char *words)
         text_add(t, *words == '"' || *words == '\\' ? "\\%c" : "%c", *words);
 }
 
-static bool is_constant(const rondo_graph *g, value_id v) { return v != NONE && graph_op_of(g, v) == OP_constant; }
+static bool is_constant(const rondo_graph *g, value_id v)
+{
+    return v != NONE && graph_op_of(g, v) == OP_constant;
+}
 
 /* Constants are drawn only where an output or a port shows them. */
 static bool is_drawn(const rondo_graph *g, node_id id)
@@ -64,10 +68,12 @@ static void attributes_words(text *t, const rondo_graph *g, const node *n)
     bool leaf = op_table[n->op].flags & OP_LEAF;
     for (int i = 0; f && f[i].kind != ATTRIBUTE_END; i++) {
         attribute a = n->attributes[i];
-        if (f[i].kind == ATTRIBUTE_DIMS || f[i].kind == ATTRIBUTE_TYPE || (leaf && f[i].kind == ATTRIBUTE_NAME))
+        if (f[i].kind == ATTRIBUTE_DIMS || f[i].kind == ATTRIBUTE_TYPE ||
+            (leaf && f[i].kind == ATTRIBUTE_NAME))
             continue;
         double now = f[i].kind == ATTRIBUTE_REAL ? a.real : (double)a.integer;
-        if (f[i].kind == ATTRIBUTE_NAME || f[i].kind == ATTRIBUTE_ORDER || isnan(f[i].initial) || now != f[i].initial)
+        if (f[i].kind == ATTRIBUTE_NAME || f[i].kind == ATTRIBUTE_ORDER || isnan(f[i].initial) ||
+            now != f[i].initial)
             attribute_words(t, g, &f[i], a);
     }
 }
@@ -93,7 +99,8 @@ static void label(text *t, const rondo_graph *g, const node *n)
     operand_words(t, g, n);
     for (int o = 0; o < n->output_count; o++) {
         const value *v = &g->values[n->first_output + o];
-        text_add(t, "\\n%s%s", v->type == RONDO_F32 ? "" : type_name(v->type), v->type == RONDO_F32 ? "" : " ");
+        text_add(t, "\\n%s%s", v->type == RONDO_F32 ? "" : type_name(v->type),
+                 v->type == RONDO_F32 ? "" : " ");
         shape_text(t, g, &v->shape);
     }
 }
@@ -158,8 +165,9 @@ static void enter(drawing *d, const char *scope, node_id first)
     while (*at) {
         size_t length = strcspn(at, ".");
         indent(d);
-        text_add(d->out, "subgraph cluster_%d_%d { label=\"%.*s\"; color=\"#999999\"; fontcolor=\"#666666\";\n", first, d->depth, (int)length,
-                 at);
+        text_add(d->out,
+                 "subgraph cluster_%d_%d { label=\"%.*s\"; color=\"#999999\"; fontcolor=\"#666666\";\n",
+                 first, d->depth, (int)length, at);
         d->depth++;
         at += length + (at[length] == '.');
     }
@@ -174,12 +182,13 @@ static void draw_ends(drawing *d)
     for (int o = 0; o < g->output_count; o++) {
         text_add(d->out, "  out%d [label=\"", o);
         escaped(d->out, g->names[g->outputs[o].name]);
-        text_add(d->out, "\", shape=ellipse, peripheries=2, fillcolor=\"#f4cccc\"];\n  n%d -> out%d;\n", g->values[g->outputs[o].value].node, o);
+        text_add(d->out, "\", shape=ellipse, peripheries=2, fillcolor=\"#f4cccc\"];\n  n%d -> out%d;\n",
+                 g->values[g->outputs[o].value].node, o);
     }
     for (int p = 0; p < g->port_count; p++)
         if (g->ports[p].out != NONE)
-            text_add(d->out, "  n%d -> n%d [style=dashed, constraint=false, label=\"next\"];\n", g->values[g->ports[p].out].node,
-                     g->values[g->ports[p].in].node);
+            text_add(d->out, "  n%d -> n%d [style=dashed, constraint=false, label=\"next\"];\n",
+                     g->values[g->ports[p].out].node, g->values[g->ports[p].in].node);
 }
 
 static void draw_edges(drawing *d)
@@ -205,7 +214,8 @@ bool graph_dot(const rondo_graph *g, const char *title, text *out)
     text_add(out, "\" {\n  label=\"");
     escaped(out, title);
     text_add(out, "\"; labelloc=t; rankdir=TB; nodesep=0.25; ranksep=0.35; fontname=\"sans\";\n"
-                  "  node [style=filled, fontname=\"sans\", fontsize=10, margin=\"0.08,0.04\"]; edge [arrowsize=0.6, fontsize=8];\n");
+                  "  node [style=filled, fontname=\"sans\", fontsize=10, margin=\"0.08,0.04\"]; edge "
+                  "[arrowsize=0.6, fontsize=8];\n");
     for (node_id id = 0; id < g->node_count; id++) {
         if (!is_drawn(g, id))
             continue;

@@ -25,8 +25,8 @@ static rondo_value tokens(rondo_graph *g, const char *name, const char *time, in
     return rondo_input(g, name, "f32[B,%s,%lld]", time, (long long)width);
 }
 
-bool layer_build(rondo *context, const mixer *m, void *user, mixer_place place, int64_t width, int64_t heads, bool trained, layer *out,
-                 rondo_error *error)
+bool layer_build(rondo *context, const mixer *m, void *user, mixer_place place, int64_t width, int64_t heads,
+                 bool trained, layer *out, rondo_error *error)
 {
     rondo_graph *g = rondo_graph_new(context, error);
     *out = (layer){.graph = g};

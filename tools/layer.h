@@ -6,14 +6,15 @@ typedef enum mixer_place { PLACE_DECODER, PLACE_ENCODER, PLACE_CROSS, PLACE_COUN
 extern const char *const place_names[PLACE_COUNT]; /* "decoder" */
 bool mixer_fits(const mixer *m, mixer_place place);
 
-/* y = mixer(x, …): f32[B,T,width]. x, and for cross-attention memory f32[B,S,width], are parameters when trained (so that they get
- * gradients) and inputs otherwise, under the same names. Encoder and cross-attention take "length" i32[B]. The loss is the
- * sum of y · direction over the rows below "rows" i32[B]. */
+/* y = mixer(x, …): f32[B,T,width]. x, and for cross-attention memory f32[B,S,width], are parameters when
+ * trained (so that they get gradients) and inputs otherwise, under the same names. Encoder and
+ * cross-attention take "length" i32[B]. The loss is the sum of y · direction over the rows below "rows"
+ * i32[B]. */
 typedef struct layer {
     rondo_graph *graph; /* the caller's */
     rondo_value y, loss;
 } layer;
 /* f32 inputs of that name (NULL: all) become parameters, so that differentiating gives their gradients. */
 void train_inputs(rondo_graph *g, const char *name);
-bool layer_build(rondo *context, const mixer *m, void *user, mixer_place place, int64_t width, int64_t heads, bool trained, layer *out,
-                 rondo_error *error);
+bool layer_build(rondo *context, const mixer *m, void *user, mixer_place place, int64_t width, int64_t heads,
+                 bool trained, layer *out, rondo_error *error);

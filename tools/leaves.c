@@ -15,7 +15,10 @@ void extents_bind(const rondo_graph *g, const extent *extents, int count, int64_
     }
 }
 
-const char *leaf_name(const rondo_graph *g, node_id id) { return g->names[g->nodes[id].attributes[input_name].integer]; }
+const char *leaf_name(const rondo_graph *g, node_id id)
+{
+    return g->names[g->nodes[id].attributes[input_name].integer];
+}
 
 leaf *leaves_find(const leaves *l, const char *name)
 {
@@ -35,7 +38,8 @@ void leaf_store(leaf *x)
     }
 }
 
-/* Around `middle`, even in ± half: gains near 1, biases near 0, matrices by their fan-in, inputs with deviation 1. */
+/* Around `middle`, even in ± half: gains near 1, biases near 0, matrices by their fan-in, inputs with
+ * deviation 1. */
 static void spread(const rondo_graph *g, node_id id, const int64_t *bound, double *middle, double *half)
 {
     const shape *s = graph_shape_of(g, g->nodes[id].first_output);
@@ -80,7 +84,8 @@ bool leaves_for(leaves *l, const rondo_graph *g, const int64_t *bound, rondo_err
 {
     for (node_id id = 0; id < g->node_count; id++) {
         int op = g->nodes[id].op;
-        if ((op == OP_input || op == OP_parameter) && !leaves_find(l, leaf_name(g, id)) && !make(l, g, id, bound, error))
+        if ((op == OP_input || op == OP_parameter) && !leaves_find(l, leaf_name(g, id)) &&
+            !make(l, g, id, bound, error))
             return false;
     }
     return true;

@@ -50,7 +50,7 @@ ALWAYS void tile(const int rows, const int vectors, const block *p, int64_t firs
         UNROLL for (int r = 0; r < rows; r++) {
             vf y = v_splat(a[r * a_row]);
             UNROLL for (int v = 0; v < vectors; v++)
-                sum[r][v] += y * x[v];
+                sum[r][v] = v_multiply_add(y, x[v], sum[r][v]);
         }
     }
     UNROLL for (int r = 0; r < rows; r++)

@@ -28,7 +28,7 @@ static inline __attribute__((always_inline)) void block(int rows, int wide, int6
         UNROLL for (int i = 0; i < rows; i++)
         {
             vf left = v_splat(a[i * a_row + p * a_column]);
-            UNROLL for (int j = 0; j < wide; j++) sum[i][j] += left * right[j];
+            UNROLL for (int j = 0; j < wide; j++) sum[i][j] = v_multiply_add(left, right[j], sum[i][j]);
         }
     }
     UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < wide; j++)

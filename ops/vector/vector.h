@@ -90,6 +90,17 @@ static inline vf v_min(vf a, vf b)
     return v_select(a < b, a, b);
 #endif
 }
+/* a · b + c, rounded once where the processor can: for sums whose bits are promised, whatever the compiler makes of the rest. */
+static inline vf v_multiply_add(vf a, vf b, vf c)
+{
+#if defined __AVX512F__
+    return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined __FMA__
+    return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+    return a * b + c;
+#endif
+}
 static inline vf v_sqrt(vf a)
 {
 #if defined __AVX512F__

@@ -212,6 +212,7 @@ Test(trainer, goes_on_from_a_checkpoint_bit_for_bit)
         o.seed = 123; /* the checkpoint knows better */
         training resumed = training_new(o);
         cr_assert(rondo_trainer_load(resumed.trainer, path, &error), "%s", error.message);
+        unlink(path);
         for (int i = 5; i < 9; i++) {
             rondo_step a = step(&through, 3 * i, ROWS, WIDTH), b = step(&resumed, 3 * i, ROWS, WIDTH);
             cr_expect(a.loss == b.loss && a.number == b.number && a.gradient_norm == b.gradient_norm, "model %d, update %d", k, i);
@@ -220,7 +221,6 @@ Test(trainer, goes_on_from_a_checkpoint_bit_for_bit)
         training_free(&through);
         training_free(&resumed);
     }
-    unlink(path);
 }
 
 /* A checkpoint of another model changes nothing at all. */

@@ -1,5 +1,5 @@
-/* bench attention: one causal layer alone, forward and backward, as written (quadratic) or as rewritten (scan). Without
- * --length a range of lengths, and the exponent of T that fits them. */
+/* bench attention: one causal layer alone, forward and backward, as written (quadratic) or as rewritten
+ * (scan). Without --length a range of lengths, and the exponent of T that fits them. */
 #include "tools/bench/bench.h"
 #include <math.h>
 #include <stdio.h>
@@ -103,8 +103,9 @@ static bool measure(attention_bench *x, int64_t length, measurement *m)
     *m = (measurement){0};
     program *p = program_new(pipeline_train(x->layer.loss, &form, x->b->error), NULL, x->b->error);
     x->form = p ? form_of(p->graph) : "";
-    bool good = p && run_program(x, p, extents, m) &&
-                (m->too_large || forward_flops(x->layer.loss, extents, 2, x->quadratic, &m->flops, x->b->error));
+    bool good =
+        p && run_program(x, p, extents, m) &&
+        (m->too_large || forward_flops(x->layer.loss, extents, 2, x->quadratic, &m->flops, x->b->error));
     program_free(p);
     return good;
 }
@@ -133,7 +134,8 @@ static bool one_length(attention_bench *x, int64_t length, bool alone)
     if (!measure(x, length, &m))
         return false;
     if (m.too_large && alone)
-        return fail(x->b->error, RONDO_MEMORY, "T %lld needs %.1f GB and there are %.1f GB; take a smaller --length or --batch",
+        return fail(x->b->error, RONDO_MEMORY,
+                    "T %lld needs %.1f GB and there are %.1f GB; take a smaller --length or --batch",
                     (long long)length, m.planned_bytes * 1e-9, available_bytes() * 1e-9);
     if (!m.too_large) {
         x->lengths[x->count] = (double)length;
@@ -179,17 +181,22 @@ bool bench_attention(bench *b)
     if (!bench_options(b, &with))
         return false;
     const options *o = b->o = &with;
-    attention_bench x = {.b = b, .mixer = o->mixer ? o->mixer : o->decoder_self, .quadratic = !strcmp(o->form, "quadratic"),
+    attention_bench x = {.b = b,
+                         .mixer = o->mixer ? o->mixer : o->decoder_self,
+                         .quadratic = !strcmp(o->form, "quadratic"),
                          .batch = is_given(b, OPTION_batch) ? o->batch : 1};
     const mixer *m = mixer_find(b->c->context, x.mixer, &own, &user);
     if (!m)
         return fail(b->error, RONDO_ARGUMENT, "--mixer %s: there is no such mixer; there are %s", x.mixer,
                     mixer_names(b->c->context, &b->arena));
     if (o->dim % o->heads)
-        return fail(b->error, RONDO_ARGUMENT, "%lld heads do not divide a width of %lld", (long long)o->heads, (long long)o->dim);
+        return fail(b->error, RONDO_ARGUMENT, "%lld heads do not divide a width of %lld", (long long)o->heads,
+                    (long long)o->dim);
     signals_begin();
-    bool good = layer_build(b->c->context, m, user, PLACE_DECODER, o->dim, o->heads, true, &x.layer, b->error) &&
-                peak_measure(b, &x.peak) && (is_given(b, OPTION_length) ? one_length(&x, o->length, true) : range(&x));
+    bool good =
+        layer_build(b->c->context, m, user, PLACE_DECODER, o->dim, o->heads, true, &x.layer, b->error) &&
+        peak_measure(b, &x.peak) &&
+        (is_given(b, OPTION_length) ? one_length(&x, o->length, true) : range(&x));
     rondo_graph_free(x.layer.graph);
     return good;
 }

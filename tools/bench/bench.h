@@ -1,4 +1,5 @@
-/* rondo bench: what the verbs share. Each measures with medians of --runs, and reports through tools/report.h. */
+/* rondo bench: what the verbs share. Each measures with medians of --runs, and reports through
+ * tools/report.h. */
 #pragma once
 #include "core/team.h"
 #include "models/weights.h"
@@ -17,9 +18,9 @@ typedef struct bench {
 typedef bool bench_verb(bench *b); /* false: *b->error */
 bench_verb bench_peak, bench_train, bench_attention, bench_decode, bench_memory, bench_compile;
 
-double bench_seconds(void);                       /* of a clock that never goes back */
+double bench_seconds(void);                          /* of a clock that never goes back */
 double bench_median(double *seconds, int64_t count); /* sorts them */
-bool is_given(const bench *b, option_id id);      /* by the caller or a preset, not by default */
+bool is_given(const bench *b, option_id id);         /* by the caller or a preset, not by default */
 
 /* The options, with the shape of preset long where nothing says another: a decoder alone. */
 bool bench_options(const bench *b, options *with);
@@ -39,13 +40,14 @@ typedef struct workload {
     rondo_tensor inputs[4];        /* random ids from 4 on, full lengths */
     int input_count;
 } workload;
-/* What --preset and the options that change it describe: 64 sentences of 32 + 32 tokens, or for a language model 2 of 1024;
- * --batch and --length change that. */
+/* What --preset and the options that change it describe: 64 sentences of 32 + 32 tokens, or for a language
+ * model 2 of 1024; --batch and --length change that. */
 bool workload_begin(bench *b, workload *w);
 void workload_end(workload *w);
-const char *workload_name(const bench *b, const workload *w); /* "small", or what the options make */
+const char *workload_name(const bench *b, const workload *w);     /* "small", or what the options make */
 int32_t *random_ids(bench *b, int64_t count, int64_t vocabulary); /* NULL: refused */
 
-/* Matmul-like work of the forward graph after linearize, in floating-point operations: products whole, softmax's T² too, the
- * scan at its chunk size; nothing else counts. A training step has 3 times that. */
-bool forward_flops(rondo_value loss, const extent *extents, int extent_count, bool no_linearize, double *flops, rondo_error *error);
+/* Matmul-like work of the forward graph after linearize, in floating-point operations: products whole,
+ * softmax's T² too, the scan at its chunk size; nothing else counts. A training step has 3 times that. */
+bool forward_flops(rondo_value loss, const extent *extents, int extent_count, bool no_linearize,
+                   double *flops, rondo_error *error);

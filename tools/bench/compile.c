@@ -1,5 +1,5 @@
-/* bench compile: from a model to a program that can run, one more shape of a program that is there, and, with --exported,
- * from the start of a process to the first token of a translation. */
+/* bench compile: from a model to a program that can run, one more shape of a program that is there, and,
+ * with --exported, from the start of a process to the first token of a translation. */
 #include "tools/bench/bench.h"
 #include <fcntl.h>
 #include <spawn.h>
@@ -56,7 +56,8 @@ static bool one_more_shape(compiling *x)
     program *p = compiled(x, bound);
     bool good = p != NULL;
     for (int64_t run = 0; good && run < x->b->o->runs; run++) {
-        extent extents[] = {x->w.extents[0], {TRANSFORMER_TIME, x->w.target + run + 1}, {"S", x->w.source + run + 1}};
+        extent extents[] = {
+            x->w.extents[0], {TRANSFORMER_TIME, x->w.target + run + 1}, {"S", x->w.source + run + 1}};
         extents_bind(p->graph, extents, 3, bound);
         double start = bench_seconds();
         good = program_specialise(p, bound, x->b->error) != NULL;
@@ -86,7 +87,8 @@ static bool run_translator(compiling *x, double *seconds)
 {
     rondo_error *error = x->b->error;
     const char *path = x->b->o->exported;
-    char *const words[] = {(char *)"rondo", (char *)"translate", (char *)path, (char *)"--max-length", (char *)"1", NULL};
+    char *const words[] = {(char *)"rondo",        (char *)"translate", (char *)path,
+                           (char *)"--max-length", (char *)"1",         NULL};
     int in[2], out[2], status = 0;
     pid_t child;
     posix_spawn_file_actions_t actions;
@@ -134,7 +136,8 @@ bool bench_compile(bench *b)
     compiling x = {.b = b, .seconds = ARENA_NEW(&b->arena, double, b->o->runs)};
     if (!x.seconds)
         return fail_memory(b->error, sizeof(double) * (size_t)b->o->runs, "measurements");
-    bool good = workload_begin(b, &x.w) && training(&x) && one_more_shape(&x) && decoder(&x) && (!b->o->exported || first_token(&x));
+    bool good = workload_begin(b, &x.w) && training(&x) && one_more_shape(&x) && decoder(&x) &&
+                (!b->o->exported || first_token(&x));
     workload_end(&x.w);
     return good;
 }

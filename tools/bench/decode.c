@@ -1,5 +1,6 @@
-/* bench decode: the time of one more token after --position tokens, and the state that a sequence needs by then. Without
- * --position at three of them; without --mixer linear and softmax, and from which position linear is faster and smaller. */
+/* bench decode: the time of one more token after --position tokens, and the state that a sequence needs by
+ * then. Without --position at three of them; without --mixer linear and softmax, and from which position
+ * linear is faster and smaller. */
 #include "models/decoder.h"
 #include "tools/bench/bench.h"
 #include "tools/state_bytes.h"
@@ -17,8 +18,8 @@ typedef struct decoding {
 } decoding;
 
 typedef struct decode_result {
-    double seconds;      /* of a step */
-    double allocated;    /* as allocated, of one sequence */
+    double seconds;   /* of a step */
+    double allocated; /* as allocated, of one sequence */
     state_bytes needed;
 } decode_result;
 
@@ -40,12 +41,14 @@ static bool begin(decoding *d, bench *b, const char *name, int64_t batch)
     d->session = d->program ? rondo_session_new(d->program, d->w.weights, batch, b->error) : NULL;
     if (!d->session || !d->w.source)
         return d->session != NULL;
-    int32_t *lengths = ARENA_NEW(&b->arena, int32_t, batch + 1), *source = random_ids(b, batch * d->w.source, d->w.shape.vocabulary);
+    int32_t *lengths = ARENA_NEW(&b->arena, int32_t, batch + 1),
+            *source = random_ids(b, batch * d->w.source, d->w.shape.vocabulary);
     if (!lengths || !source)
         return fail_memory(b->error, sizeof *lengths * (size_t)batch, "a source");
     for (int64_t i = 0; i < batch; i++)
         lengths[i] = (int32_t)d->w.source;
-    const rondo_tensor inputs[] = {{"source", RONDO_I32, 2, {batch, d->w.source}, source}, {"source_length", RONDO_I32, 1, {batch}, lengths}};
+    const rondo_tensor inputs[] = {{"source", RONDO_I32, 2, {batch, d->w.source}, source},
+                                   {"source_length", RONDO_I32, 1, {batch}, lengths}};
     return rondo_session_source(d->session, inputs, 2, b->error);
 }
 
@@ -73,7 +76,8 @@ static bool measure_at(decoding *d, int64_t position, decode_result *result)
     if (!seconds)
         return fail_memory(b->error, sizeof *seconds * (size_t)steps, "measurements");
     while (d->position < position - WARM_STEPS)
-        if (!advance(d, position - WARM_STEPS - d->position < PREFILL ? position - WARM_STEPS - d->position : PREFILL))
+        if (!advance(d, position - WARM_STEPS - d->position < PREFILL ? position - WARM_STEPS - d->position
+                                                                      : PREFILL))
             return false;
     for (int i = 0; i < WARM_STEPS; i++)
         if (!advance(d, 1))
@@ -123,15 +127,18 @@ static bool measure_all(bench *b, const char *name, int64_t batch, decode_result
     return report_end(&b->report, b->error);
 }
 
-/* Where a line through two measurements of softmax meets the time of linear; 0 from the start, −1 nowhere measured. */
+/* Where a line through two measurements of softmax meets the time of linear; 0 from the start, −1 nowhere
+ * measured. */
 static double crossing(const decode_result *linear, const decode_result *softmax)
 {
     if (softmax[0].seconds >= linear[0].seconds)
         return (double)positions[0];
     for (int i = 1; i < MOST_POSITIONS; i++) {
-        double before = softmax[i - 1].seconds - linear[i - 1].seconds, after = softmax[i].seconds - linear[i].seconds;
+        double before = softmax[i - 1].seconds - linear[i - 1].seconds,
+               after = softmax[i].seconds - linear[i].seconds;
         if (after >= 0)
-            return (double)positions[i - 1] + (double)(positions[i] - positions[i - 1]) * -before / (after - before);
+            return (double)positions[i - 1] +
+                   (double)(positions[i] - positions[i - 1]) * -before / (after - before);
     }
     return -1;
 }
@@ -147,9 +154,12 @@ static bool compare_mixers(bench *b, int64_t batch)
     if (faster < 0)
         report_text(r, "faster_from_position", "not up to the last position measured");
     else
-        report_number(r, faster <= (double)positions[0] ? "faster_at_position" : "faster_from_position", faster, UNIT_COUNT);
+        report_number(r, faster <= (double)positions[0] ? "faster_at_position" : "faster_from_position",
+                      faster, UNIT_COUNT);
     if (softmax[0].needed.a_token > 0)
-        report_number(r, "smaller_from_position", (linear[0].needed.fixed - softmax[0].needed.fixed) / softmax[0].needed.a_token, UNIT_COUNT);
+        report_number(r, "smaller_from_position",
+                      (linear[0].needed.fixed - softmax[0].needed.fixed) / softmax[0].needed.a_token,
+                      UNIT_COUNT);
     return report_end(r, b->error);
 }
 
@@ -157,7 +167,8 @@ static bool one_position(bench *b, int64_t batch)
 {
     decoding d;
     decode_result result;
-    bool good = begin(&d, b, b->o->mixer, batch) && measure_at(&d, b->o->position, &result) && report_at(&d, b->o->position, &result);
+    bool good = begin(&d, b, b->o->mixer, batch) && measure_at(&d, b->o->position, &result) &&
+                report_at(&d, b->o->position, &result);
     end(&d);
     return good;
 }
@@ -166,7 +177,8 @@ bool bench_decode(bench *b)
 {
     decode_result results[MOST_POSITIONS];
     static const int64_t both[] = {1, 32};
-    int64_t first = is_given(b, OPTION_batch) ? b->o->batch : both[0], last = is_given(b, OPTION_batch) ? b->o->batch : both[1];
+    int64_t first = is_given(b, OPTION_batch) ? b->o->batch : both[0],
+            last = is_given(b, OPTION_batch) ? b->o->batch : both[1];
     options with;
     bool good = bench_options(b, &with);
     b->o = &with;

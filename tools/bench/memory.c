@@ -1,11 +1,12 @@
-/* bench memory: what the plan of a preset's programs needs, beside the least that its order of calls can need, beside every
- * buffer on its own, and beside the best of 100 random orders. */
+/* bench memory: what the plan of a preset's programs needs, beside the least that its order of calls can
+ * need, beside every buffer on its own, and beside the best of 100 random orders. */
 #include "models/decoder.h"
 #include "tools/bench/bench.h"
 
 enum { RANDOM_ORDERS = 100, CACHE = 64 };
 
-static bool planned(const rondo_graph *g, const extent *extents, int count, int seed, memory_report *memory, rondo_error *error)
+static bool planned(const rondo_graph *g, const extent *extents, int count, int seed, memory_report *memory,
+                    rondo_error *error)
 {
     int64_t bound[MAX_SYMBOLS];
     const program_options order = {.schedule_seed = seed};
@@ -62,7 +63,9 @@ bool bench_memory(bench *b)
     bool good = train && report_program(b, arena_text(&b->arena, "train %s", name), train, w.extents, 3);
     graph_free(train);
     rondo_program *p = good ? rondo_program_new(w.graph.logits, TRANSFORMER_TIME, b->error) : NULL;
-    good = p && report_program(b, arena_text(&b->arena, "decode %s, source", name), p->source ? p->source->graph : NULL, decode, 4) &&
+    good = p &&
+           report_program(b, arena_text(&b->arena, "decode %s, source", name),
+                          p->source ? p->source->graph : NULL, decode, 4) &&
            report_program(b, arena_text(&b->arena, "decode %s, step", name), p->step->graph, decode, 4);
     rondo_program_free(p);
     workload_end(&w);

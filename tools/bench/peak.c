@@ -1,5 +1,5 @@
-/* The machine's matmul peak: both libraries, single-threaded in tasks of the team, on a large square and on shapes of
- * training steps; rows cut into one part a thread, or into panels. */
+/* The machine's matmul peak: both libraries, single-threaded in tasks of the team, on a large square and on
+ * shapes of training steps; rows cut into one part a thread, or into panels. */
 #include "ops/blas.h"
 #include "ops/gemm.h"
 #include "tools/bench/bench.h"
@@ -8,13 +8,19 @@ typedef struct product {
     const char *name;
     int64_t m, n, k;
 } product;
-static const product products[] = {
-    {"square", 1536, 1536, 1536}, {"feed-forward in", 2304, 1024, 256}, {"feed-forward out", 2304, 256, 1024}, {"vocabulary", 1152, 8000, 256}};
+static const product products[] = {{"square", 1536, 1536, 1536},
+                                   {"feed-forward in", 2304, 1024, 256},
+                                   {"feed-forward out", 2304, 256, 1024},
+                                   {"vocabulary", 1152, 8000, 256}};
 static const struct {
     const char *name;
     blas_product *run;
 } libraries[] = {{"oneDNN", onednn_sgemm}, {"OpenBLAS", openblas_sgemm}};
-enum { PRODUCTS = sizeof products / sizeof *products, LIBRARIES = sizeof libraries / sizeof *libraries, WARM = 2 };
+enum {
+    PRODUCTS = sizeof products / sizeof *products,
+    LIBRARIES = sizeof libraries / sizeof *libraries,
+    WARM = 2
+};
 
 typedef struct cut_product {
     const product *p;
@@ -30,7 +36,8 @@ static void do_rows(void *argument, int64_t task, int worker)
     const product *p = x->p;
     int64_t first = task * x->rows, rows = p->m - first < x->rows ? p->m - first : x->rows;
     (void)worker;
-    x->run(false, false, rows, p->n, p->k, 1, x->a + first * p->k, p->k, x->b, p->n, 0, x->c + first * p->n, p->n);
+    x->run(false, false, rows, p->n, p->k, 1, x->a + first * p->k, p->k, x->b, p->n, 0, x->c + first * p->n,
+           p->n);
 }
 
 static double measure(bench *b, const cut_product *x, double *seconds)
@@ -109,7 +116,10 @@ static bool measure_all(bench *b, double rates[PRODUCTS][LIBRARIES], double *bes
     return good;
 }
 
-bool peak_measure(bench *b, double *gflops) { return measure_all(b, NULL, gflops); }
+bool peak_measure(bench *b, double *gflops)
+{
+    return measure_all(b, NULL, gflops);
+}
 
 void report_rate(bench *b, double flops, double seconds, double peak)
 {
@@ -137,9 +147,11 @@ bool bench_peak(bench *b)
     for (int i = 0; good && i < PRODUCTS; i++)
         for (int l = 0; good && l < LIBRARIES; l++) {
             const product *p = &products[i];
-            report_begin(r, "%s, %lld x %lld x %lld, %s", p->name, (long long)p->m, (long long)p->n, (long long)p->k, libraries[l].name);
+            report_begin(r, "%s, %lld x %lld x %lld, %s", p->name, (long long)p->m, (long long)p->n,
+                         (long long)p->k, libraries[l].name);
             report_number(r, "gflops", rates[i][l], UNIT_NUMBER);
-            report_number(r, "median_seconds", 2e-9 * (double)p->m * (double)p->n * (double)p->k / rates[i][l], UNIT_SECONDS);
+            report_number(r, "median_seconds",
+                          2e-9 * (double)p->m * (double)p->n * (double)p->k / rates[i][l], UNIT_SECONDS);
             report_number(r, "runs", (double)b->o->runs, UNIT_COUNT);
             good = report_end(r, b->error);
         }

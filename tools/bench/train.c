@@ -1,5 +1,5 @@
-/* bench train: a whole step (forward, backward, clipping, Adam) as a share of the peak, which is measured before and after
- * in the same run; the higher of the two counts. */
+/* bench train: a whole step (forward, backward, clipping, Adam) as a share of the peak, which is measured
+ * before and after in the same run; the higher of the two counts. */
 #include "models/trainer.h"
 #include "tools/bench/bench.h"
 #include <stdlib.h>
@@ -111,7 +111,8 @@ static bool profile(training *t)
         return false;
     memset(by_node, 0, sizeof *by_node * (size_t)p->graph->node_count);
     double start = bench_seconds();
-    return run_steps(t, t->b->o->runs, NULL) && report_profile(t, by_node, (bench_seconds() - start) / (double)t->b->o->runs);
+    return run_steps(t, t->b->o->runs, NULL) &&
+           report_profile(t, by_node, (bench_seconds() - start) / (double)t->b->o->runs);
 }
 
 /* ---- the verb ---- */

@@ -5,7 +5,10 @@
 
 enum { FIRST_WORD = 4, SENTENCES = 64, SENTENCE_TOKENS = 32, DOCUMENTS = 2, DOCUMENT_TOKENS = 1024 };
 
-bool is_given(const bench *b, option_id id) { return options_origin(b->o, id) != FROM_DEFAULT; }
+bool is_given(const bench *b, option_id id)
+{
+    return options_origin(b->o, id) != FROM_DEFAULT;
+}
 
 bool bench_options(const bench *b, options *with)
 {
@@ -32,7 +35,8 @@ int32_t *random_ids(bench *b, int64_t count, int64_t vocabulary)
 static bool add_input(bench *b, workload *w, const char *name, int64_t tokens)
 {
     int32_t *ids = random_ids(b, w->batch * tokens, w->shape.vocabulary);
-    w->inputs[w->input_count++] = (rondo_tensor){.name = name, .type = RONDO_I32, .rank = 2, .dims = {w->batch, tokens}, .data = ids};
+    w->inputs[w->input_count++] =
+        (rondo_tensor){.name = name, .type = RONDO_I32, .rank = 2, .dims = {w->batch, tokens}, .data = ids};
     return ids != NULL;
 }
 
@@ -41,7 +45,8 @@ static bool add_lengths(bench *b, workload *w)
     int32_t *lengths = ARENA_NEW(&b->arena, int32_t, w->batch + 1);
     for (int64_t i = 0; lengths && i < w->batch; i++)
         lengths[i] = (int32_t)w->source;
-    w->inputs[w->input_count++] = (rondo_tensor){.name = "source_length", .type = RONDO_I32, .rank = 1, .dims = {w->batch}, .data = lengths};
+    w->inputs[w->input_count++] = (rondo_tensor){
+        .name = "source_length", .type = RONDO_I32, .rank = 1, .dims = {w->batch}, .data = lengths};
     return lengths || fail_memory(b->error, sizeof *lengths * (size_t)w->batch, "lengths");
 }
 
@@ -57,7 +62,8 @@ bool workload_begin(bench *b, workload *w)
     w->extents[1] = (extent){TRANSFORMER_TIME, w->target};
     w->extents[2] = (extent){"S", w->source};
     if (w->shape.vocabulary <= FIRST_WORD)
-        return fail(b->error, RONDO_ARGUMENT, "--vocabulary %lld is too small to measure with", (long long)w->shape.vocabulary);
+        return fail(b->error, RONDO_ARGUMENT, "--vocabulary %lld is too small to measure with",
+                    (long long)w->shape.vocabulary);
     if (!transformer_build(b->c->context, &w->shape, &w->graph, b->error) ||
         !(w->weights = rondo_weights_new(w->graph.graph, 1, b->error))) {
         workload_end(w);
@@ -82,19 +88,24 @@ const char *workload_name(const bench *b, const workload *w)
 {
     const options *o = b->o;
     const transformer *s = &w->shape;
-    const char *name = o->preset ? o->preset
-                                 : arena_text((arena *)&b->arena, "%s d %lld ffn %lld heads %lld layers %d+%d", s->language_model ? "language" : "translation",
-                                              (long long)s->dim, (long long)s->ffn, (long long)s->heads,
-                                              s->language_model ? 0 : s->encoder_layers, s->decoder_layers);
+    const char *name =
+        o->preset
+            ? o->preset
+            : arena_text((arena *)&b->arena, "%s d %lld ffn %lld heads %lld layers %d+%d",
+                         s->language_model ? "language" : "translation", (long long)s->dim, (long long)s->ffn,
+                         (long long)s->heads, s->language_model ? 0 : s->encoder_layers, s->decoder_layers);
     if (s->language_model)
         return arena_text((arena *)&b->arena, "%s, %s", name ? name : "", s->decoder_self);
-    return arena_text((arena *)&b->arena, "%s, %s/%s/%s", name ? name : "", s->encoder_self, s->decoder_self, s->cross);
+    return arena_text((arena *)&b->arena, "%s, %s/%s/%s", name ? name : "", s->encoder_self, s->decoder_self,
+                      s->cross);
 }
 
-bool forward_flops(rondo_value loss, const extent *extents, int extent_count, bool no_linearize, double *flops, rondo_error *error)
+bool forward_flops(rondo_value loss, const extent *extents, int extent_count, bool no_linearize,
+                   double *flops, rondo_error *error)
 {
     int64_t bound[MAX_SYMBOLS];
-    const pipeline_options until = {.no_linearize = no_linearize, .after = no_linearize ? "verify" : "linearize"};
+    const pipeline_options until = {.no_linearize = no_linearize,
+                                    .after = no_linearize ? "verify" : "linearize"};
     program *p = program_new(pipeline_train(loss, &until, error), NULL, error);
     const specialisation *s = NULL;
     if (p) {

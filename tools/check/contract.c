@@ -10,7 +10,8 @@ bool contract_add(contract *k, const char *what, double measured, double bound)
     const char *copy = arena_copy_text(k->arena, what, strlen(what));
     if (!copy || !ARENA_PUSH(k->arena, k->rows, k->count, k->capacity))
         return fail_memory(k->error, sizeof(contract_row), "the contract");
-    k->rows[k->count++] = (contract_row){place_names[k->place], copy, measured, bound, measured <= bound, NULL};
+    k->rows[k->count++] =
+        (contract_row){place_names[k->place], copy, measured, bound, measured <= bound, NULL};
     return true;
 }
 
@@ -20,7 +21,10 @@ bool contract_remark(contract *k, const char *remark)
     return k->rows[k->count - 1].remark || fail_memory(k->error, strlen(remark), "the contract");
 }
 
-double f32_bound(int64_t time) { return 1e-6 * fmax(1, sqrt((double)time / 1000)); }
+double f32_bound(int64_t time)
+{
+    return 1e-6 * fmax(1, sqrt((double)time / 1000));
+}
 
 /* ---- cases ---- */
 
@@ -29,7 +33,8 @@ bool case_begin(contract *k, case_shape size, bool trained, contract_case *x)
     *x = (contract_case){.shape = size, .extents = {{"B", size.batch}, {"T", size.time}, {"S", size.source}}};
     arena_begin(&x->arena, &k->context->allocator);
     x->leaves = (leaves){.arena = &x->arena, .seed = k->seed};
-    if (!layer_build(k->context, k->mixer, k->user, k->place, size.width, size.heads, trained, &x->layer, k->error)) {
+    if (!layer_build(k->context, k->mixer, k->user, k->place, size.width, size.heads, trained, &x->layer,
+                     k->error)) {
         arena_end(&x->arena);
         return false;
     }
@@ -80,7 +85,8 @@ static bool results_begin(contract *k, const rondo_graph *g, results *out)
     out->names = ARENA_NEW(&out->arena, const char *, g->output_count + 1);
     out->data = ARENA_NEW(&out->arena, double *, g->output_count + 1);
     out->counts = ARENA_NEW(&out->arena, int64_t, g->output_count + 1);
-    return (out->names && out->data && out->counts) || fail_memory(k->error, sizeof(double *) * (size_t)g->output_count, "results");
+    return (out->names && out->data && out->counts) ||
+           fail_memory(k->error, sizeof(double *) * (size_t)g->output_count, "results");
 }
 
 void results_end(results *r)
@@ -157,7 +163,8 @@ static void copy_tensor(const tensor *t, double *out)
         int64_t from = 0;
         for (int a = 0; a < t->rank; a++)
             from += index[a] * t->strides[a];
-        out[at++] = t->type == RONDO_I32 ? ((const int32_t *)t->data)[from] : (double)((const float *)t->data)[from];
+        out[at++] =
+            t->type == RONDO_I32 ? ((const int32_t *)t->data)[from] : (double)((const float *)t->data)[from];
         int a = t->rank - 1;
         for (; a >= 0 && ++index[a] == t->dims[a]; a--)
             index[a] = 0;
@@ -264,7 +271,8 @@ distance distance_gradients(const results *a, const results *b)
             largest = fmax(largest, rms_of(b->data[i], b->counts[i]));
     for (int i = 0; i < b->count; i++) {
         int64_t count = 0;
-        const double *other = strncmp(b->names[i], "gradient.", 9) ? NULL : results_find(a, b->names[i], &count);
+        const double *other =
+            strncmp(b->names[i], "gradient.", 9) ? NULL : results_find(a, b->names[i], &count);
         if (strncmp(b->names[i], "gradient.", 9))
             continue;
         if (!other || count != b->counts[i])

@@ -1,4 +1,5 @@
-/* The whole contract of a mixer: what is measured, what it may be, and whether it is. Bounds are those of docs/NUMERICS.md. */
+/* The whole contract of a mixer: what is measured, what it may be, and whether it is. Bounds are those of
+ * docs/NUMERICS.md. */
 #pragma once
 #include "compiler/pipeline.h"
 #include "core/team.h"
@@ -53,7 +54,8 @@ typedef struct contract_case {
 } contract_case;
 bool case_begin(contract *k, case_shape size, bool trained, contract_case *x);
 void case_end(contract_case *x);
-void case_lengths(contract_case *x, bool ragged); /* "length" and "rows": all, or shorter from sentence to sentence */
+void case_lengths(contract_case *x,
+                  bool ragged); /* "length" and "rows": all, or shorter from sentence to sentence */
 int64_t case_length(const contract_case *x, int64_t sentence); /* rows of y that count */
 
 /* Results of a graph by name, as doubles. Takes the graph, also on failure. */
@@ -76,7 +78,8 @@ typedef struct distance {
 distance distance_of(const double *a, const double *b, int64_t count);
 /* The same over the rows of [B, T, width] that count. */
 distance distance_rows(const contract_case *x, const double *a, const double *b);
-/* The worst over all tensors named "gradient.…" of b; a tensor that is nothing beside the largest is held to the largest. */
+/* The worst over all tensors named "gradient.…" of b; a tensor that is nothing beside the largest is held to
+ * the largest. */
 distance distance_gradients(const results *a, const results *b);
 int64_t count_different(const double *a, const double *b, int64_t count); /* in bits */
 static inline distance distance_worse(distance a, distance b)

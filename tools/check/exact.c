@@ -1,5 +1,5 @@
-/* In double precision nothing may be lost: the rewritten layer is the written one, its gradients are those of the written one and
- * of finite differences, and padding is as if it were not there. */
+/* In double precision nothing may be lost: the rewritten layer is the written one, its gradients are those
+ * of the written one and of finite differences, and padding is as if it were not there. */
 #include "tools/check/contract.h"
 #include <math.h>
 #include <string.h>
@@ -14,9 +14,15 @@ static rondo_graph *written(contract *k, const contract_case *x)
 {
     return pipeline_forward(x->layer.y, "y", &(pipeline_options){.after = "mode"}, k->error);
 }
-static rondo_graph *rewritten(contract *k, const contract_case *x) { return pipeline_forward(x->layer.y, "y", NULL, k->error); }
+static rondo_graph *rewritten(contract *k, const contract_case *x)
+{
+    return pipeline_forward(x->layer.y, "y", NULL, k->error);
+}
 
-static double larger(distance d) { return d.rms > d.most ? d.rms : d.most; }
+static double larger(distance d)
+{
+    return d.rms > d.most ? d.rms : d.most;
+}
 
 /* ---- outputs ---- */
 
@@ -30,7 +36,8 @@ static bool compare_outputs(contract *k, case_shape size, distance *worst)
     case_lengths(&x, true);
     bool good = run_exact(k, rewritten(k, &x), &x, &a) && run_exact(k, written(k, &x), &x, &b);
     if (good)
-        *worst = distance_worse(*worst, distance_rows(&x, results_find(&a, "y", &count), results_find(&b, "y", &count)));
+        *worst = distance_worse(
+            *worst, distance_rows(&x, results_find(&a, "y", &count), results_find(&b, "y", &count)));
     results_end(&a);
     results_end(&b);
     case_end(&x);
@@ -85,7 +92,8 @@ static bool slope(const differences *d, double *at, double scale, double *found,
 }
 
 /* Some elements of one tensor. */
-static bool compare_tensor(differences *d, const char *name, const double *gradient, int64_t count, double scale, distance *worst)
+static bool compare_tensor(differences *d, const char *name, const double *gradient, int64_t count,
+                           double scale, distance *worst)
 {
     leaf *l = leaves_find(&d->x->leaves, name);
     double found[DIFFERENCES], expected[DIFFERENCES];
@@ -136,7 +144,8 @@ static bool compare_differences(contract *k, contract_case *x, const results *gr
     double scale = largest_gradient(gradients);
     for (int i = 0; good && i < gradients->count; i++)
         if (!strncmp(gradients->names[i], "gradient.", 9))
-            good = compare_tensor(&d, gradients->names[i] + 9, gradients->data[i], gradients->counts[i], scale, &worst);
+            good = compare_tensor(&d, gradients->names[i] + 9, gradients->data[i], gradients->counts[i],
+                                  scale, &worst);
     graph_free(d.loss);
     return good && contract_add(k, "gradients = finite differences, f64", worst.rms, 1e-6);
 }
@@ -145,7 +154,8 @@ static bool compare_differences(contract *k, contract_case *x, const results *gr
 static void fill_padding(contract_case *x, double size)
 {
     bool cross = leaves_find(&x->leaves, "memory") != NULL;
-    leaf *l = leaves_find(&x->leaves, cross ? "memory" : "x"), *length = leaves_find(&x->leaves, cross ? "length" : "rows");
+    leaf *l = leaves_find(&x->leaves, cross ? "memory" : "x"),
+         *length = leaves_find(&x->leaves, cross ? "length" : "rows");
     int64_t rows = cross ? x->shape.source : x->shape.time, width = x->shape.width;
     for (int64_t b = 0; b < x->shape.batch; b++)
         for (int64_t i = (int64_t)length->exact[b] * width; i < rows * width; i++)
@@ -153,7 +163,10 @@ static void fill_padding(contract_case *x, double size)
     leaf_store(l);
 }
 
-static rondo_graph *gradient_graph(contract *k, const contract_case *x) { return pipeline_train(x->layer.loss, NULL, k->error); }
+static rondo_graph *gradient_graph(contract *k, const contract_case *x)
+{
+    return pipeline_train(x->layer.loss, NULL, k->error);
+}
 
 static bool compare_padding(contract *k, contract_case *x)
 {
@@ -163,7 +176,8 @@ static bool compare_padding(contract *k, contract_case *x)
     fill_padding(x, 1e3);
     good = good && run_exact(k, gradient_graph(k, x), x, &large);
     if (good)
-        good = contract_add(k, "padding 0 or 1000: same gradients, f64", larger(distance_gradients(&large, &zeros)), EXACT);
+        good = contract_add(k, "padding 0 or 1000: same gradients, f64",
+                            larger(distance_gradients(&large, &zeros)), EXACT);
     results_end(&zeros);
     results_end(&large);
     return good;
@@ -177,13 +191,18 @@ static bool check_gradients(contract *k)
     if (!case_begin(k, shapes[0], true, &x))
         return false;
     case_lengths(&x, true);
-    bool good = run_exact(k, gradient_graph(k, &x), &x, &a) && run_exact(k, pipeline_train(x.layer.loss, &plain, k->error), &x, &b) &&
-                contract_add(k, "gradients rewritten = as written, f64", larger(distance_gradients(&a, &b)), EXACT) &&
-                compare_differences(k, &x, &a) && compare_padding(k, &x);
+    bool good =
+        run_exact(k, gradient_graph(k, &x), &x, &a) &&
+        run_exact(k, pipeline_train(x.layer.loss, &plain, k->error), &x, &b) &&
+        contract_add(k, "gradients rewritten = as written, f64", larger(distance_gradients(&a, &b)), EXACT) &&
+        compare_differences(k, &x, &a) && compare_padding(k, &x);
     results_end(&a);
     results_end(&b);
     case_end(&x);
     return good;
 }
 
-bool check_exact(contract *k) { return check_outputs(k) && check_gradients(k); }
+bool check_exact(contract *k)
+{
+    return check_outputs(k) && check_gradients(k);
+}

@@ -1,5 +1,5 @@
-/* What runs is f32: as near to f64 as docs/NUMERICS.md says, the same bits for any team, blind to the future, and blind to
- * padding even where that holds NaN. */
+/* What runs is f32: as near to f64 as docs/NUMERICS.md says, the same bits for any team, blind to the
+ * future, and blind to padding even where that holds NaN. */
 #include "core/random.h"
 #include "tools/check/contract.h"
 #include <math.h>
@@ -19,7 +19,10 @@ static bool begin(contract *k, int64_t time, bool trained, contract_case *x)
 }
 
 /* The largest element may be 10 times as far as the rms. */
-static double weighed(distance d) { return d.rms > d.most / 10 ? d.rms : d.most / 10; }
+static double weighed(distance d)
+{
+    return d.rms > d.most / 10 ? d.rms : d.most / 10;
+}
 
 static const double *y_of(const results *r)
 {
@@ -44,8 +47,13 @@ static bool compare_plain(contract *k, const contract_case *x, team *t, const re
     if (!run_kernels(k, b, x, t, &plain))
         return false;
     distance theirs = distance_rows(x, y_of(&plain), y_of(exact));
-    snprintf(what, sizeof what, "f32 rewritten, T %lld: error in errors of the plain form", (long long)x->shape.time);
-    bool good = contract_add(k, what, theirs.rms > 0 ? ours.rms / theirs.rms : ours.rms > 0 ? INFINITY : 0, 2);
+    snprintf(what, sizeof what, "f32 rewritten, T %lld: error in errors of the plain form",
+             (long long)x->shape.time);
+    bool good = contract_add(k, what,
+                             theirs.rms > 0 ? ours.rms / theirs.rms
+                             : ours.rms > 0 ? INFINITY
+                                            : 0,
+                             2);
     results_end(&plain);
     return good;
 }
@@ -58,11 +66,13 @@ static bool compare_forward(contract *k, int64_t time, team *t)
     if (!begin(k, time, false, &x))
         return false;
     case_lengths(&x, k->place != PLACE_DECODER);
-    bool good = run_exact(k, forward(k, &x, false), &x, &exact) && run_kernels(k, forward(k, &x, false), &x, t, &ours);
+    bool good = run_exact(k, forward(k, &x, false), &x, &exact) &&
+                run_kernels(k, forward(k, &x, false), &x, t, &ours);
     if (good) {
         distance d = distance_rows(&x, y_of(&ours), y_of(&exact));
         snprintf(what, sizeof what, "f32 against f64, T %lld", (long long)time);
-        good = contract_add(k, what, weighed(d), f32_bound(time)) && (time < 200 || compare_plain(k, &x, t, &exact, d));
+        good = contract_add(k, what, weighed(d), f32_bound(time)) &&
+               (time < 200 || compare_plain(k, &x, t, &exact, d));
     }
     results_end(&exact);
     results_end(&ours);
@@ -100,7 +110,8 @@ static bool compare_gradients(contract *k, team *t)
     case_lengths(&x, true);
     bool good = run_exact(k, pipeline_train(x.layer.loss, NULL, k->error), &x, &exact) &&
                 run_kernels(k, pipeline_train(x.layer.loss, NULL, k->error), &x, t, &ours) &&
-                contract_add(k, "gradients f32 against f64, T 100", weighed(distance_gradients(&ours, &exact)), 5e-6) &&
+                contract_add(k, "gradients f32 against f64, T 100",
+                             weighed(distance_gradients(&ours, &exact)), 5e-6) &&
                 compare_teams(k, &x, &ours);
     results_end(&exact);
     results_end(&ours);
@@ -138,7 +149,8 @@ static bool check_future(contract *k, team *t)
     static const struct {
         double number; /* 0: random ones */
         const char *what;
-    } futures[] = {{0, "another future: bits of the past that change"}, {1e30, "a future of 1e30: bits of the past that change"}};
+    } futures[] = {{0, "another future: bits of the past that change"},
+                   {1e30, "a future of 1e30: bits of the past that change"}};
     for (int f = 0; f < 2; f++) {
         int64_t different = 0;
         for (int64_t at = 0; at < CAUSAL_TIME - 1; at += at < 3 ? 1 : 11) {

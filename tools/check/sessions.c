@@ -1,5 +1,5 @@
-/* A small language model of the mixer, through rondo_session: prefill and steps give the parallel logits, beams can be
- * reordered, a snapshot goes its own way, and the state stays as large as it is. */
+/* A small language model of the mixer, through rondo_session: prefill and steps give the parallel logits,
+ * beams can be reordered, a snapshot goes its own way, and the state stays as large as it is. */
 #include "core/random.h"
 #include "models/decoder.h"
 #include "tools/check/contract.h"
@@ -28,7 +28,8 @@ static bool build(session_case *c)
     rondo_graph *g = c->graph = rondo_graph_new(k->context, k->error);
     if (!g)
         return false;
-    rondo_value table = rondo_parameter(g, "embed.weight", "f32[%d,%d]", VOCABULARY, WIDTH), none = {NULL, -1};
+    rondo_value table = rondo_parameter(g, "embed.weight", "f32[%d,%d]", VOCABULARY, WIDTH),
+                none = {NULL, -1};
     rondo_value x = rondo_mul_scalar(rondo_embed(table, rondo_input(g, "tokens", "i32[B,T]")), sqrt(WIDTH));
     rondo_enter(g, "mixer");
     rondo_value y = k->mixer->make(k->user, x, x, none, true, HEADS);
@@ -70,7 +71,10 @@ static void end(session_case *c)
     arena_end(&c->arena);
 }
 
-static const int32_t *tokens_of(const session_case *c) { return leaves_find(&c->leaves, "tokens")->stored; }
+static const int32_t *tokens_of(const session_case *c)
+{
+    return leaves_find(&c->leaves, "tokens")->stored;
+}
 
 /* Parallel logits of [batch, time] tokens in double precision; NULL: failed. They live in the case's arena. */
 static const double *exact_logits(session_case *c, const int32_t *tokens, int64_t batch, int64_t time)
@@ -84,7 +88,7 @@ static const double *exact_logits(session_case *c, const int32_t *tokens, int64_
     if (!g)
         return NULL;
     interpret_binding *all = leaves_exact(&c->leaves, g, &c->arena, 1, &count);
-    double *ids = ARENA_NEW(&c->arena, double, batch * time), *out = ARENA_NEW(&c->arena, double, room);
+    double *ids = ARENA_NEW(&c->arena, double, batch *time), *out = ARENA_NEW(&c->arena, double, room);
     bool good = (all && ids && out) || fail_memory(k->error, sizeof *out * (size_t)room, "logits");
     for (int64_t i = 0; good && i < batch * time; i++)
         ids[i] = tokens[i];
@@ -104,8 +108,8 @@ static const double *exact_logits(session_case *c, const int32_t *tokens, int64_
 /* ---- feeding ---- */
 
 /* Columns from … from + count of [rows, time] tokens. */
-static const float *feed(session_case *c, rondo_session *s, const int32_t *tokens, int64_t rows, int64_t time, int64_t from, int64_t count,
-                         const int32_t *lengths)
+static const float *feed(session_case *c, rondo_session *s, const int32_t *tokens, int64_t rows, int64_t time,
+                         int64_t from, int64_t count, const int32_t *lengths)
 {
     int32_t part[8 * PREFIX];
     for (int64_t r = 0; r < rows; r++)
@@ -123,7 +127,10 @@ static distance row_distance(const float *logits, const double *expected)
     return distance_of(ours, expected, VOCABULARY);
 }
 
-static double weighed(distance d) { return d.rms > d.most / 10 ? d.rms : d.most / 10; }
+static double weighed(distance d)
+{
+    return d.rms > d.most / 10 ? d.rms : d.most / 10;
+}
 
 /* ---- the checks ---- */
 
@@ -140,7 +147,8 @@ static bool check_logits(session_case *c, int64_t prefix, const char *what)
         const float *logits = feed(c, s, tokens, BATCH, TIME, at, count, NULL);
         good = logits != NULL;
         for (int64_t b = 0; good && b < BATCH; b++)
-            worst = distance_worse(worst, row_distance(logits + b * VOCABULARY, expected + (b * TIME + at + count - 1) * VOCABULARY));
+            worst = distance_worse(worst, row_distance(logits + b * VOCABULARY,
+                                                       expected + (b * TIME + at + count - 1) * VOCABULARY));
     }
     good = good && contract_add(c->k, what, weighed(worst), c->bound) &&
            contract_add(c->k, "tokens run beyond those given", (double)(s->tokens_run - c->fed), 0);
@@ -160,7 +168,9 @@ static bool check_ragged(session_case *c)
     for (int64_t step = 0; logits && step < 3; step++) {
         int32_t next[BATCH];
         for (int64_t b = 0; b < BATCH; b++) {
-            worst = distance_worse(worst, row_distance(logits + b * VOCABULARY, expected + (b * TIME + lengths[b] + step - 1) * VOCABULARY));
+            worst = distance_worse(worst,
+                                   row_distance(logits + b * VOCABULARY,
+                                                expected + (b * TIME + lengths[b] + step - 1) * VOCABULARY));
             next[b] = tokens[b * TIME + lengths[b] + step];
         }
         logits = feed(c, s, next, BATCH, 1, 0, 1, NULL);
@@ -180,15 +190,18 @@ static bool check_reorder(session_case *c)
     const int32_t *tokens = tokens_of(c);
     for (int64_t b = 0; b < BEAMS; b++)
         for (int64_t t = 0; t < BEFORE + AFTER; t++)
-            beams[b * (BEFORE + AFTER) + t] = t < BEFORE ? tokens[from[b] * TIME + t] : (int32_t)((b * 5 + t) % VOCABULARY);
+            beams[b * (BEFORE + AFTER) + t] =
+                t < BEFORE ? tokens[from[b] * TIME + t] : (int32_t)((b * 5 + t) % VOCABULARY);
     const double *expected = exact_logits(c, beams, BEAMS, BEFORE + AFTER);
     rondo_session *s = expected ? rondo_session_new(c->program, c->weights, BATCH, c->k->error) : NULL;
-    bool good = s && feed(c, s, tokens, BATCH, TIME, 0, BEFORE, NULL) && rondo_session_reorder(s, from, BEAMS, c->k->error);
+    bool good = s && feed(c, s, tokens, BATCH, TIME, 0, BEFORE, NULL) &&
+                rondo_session_reorder(s, from, BEAMS, c->k->error);
     for (int64_t t = BEFORE; good && t < BEFORE + AFTER; t++) {
         const float *logits = feed(c, s, beams, BEAMS, BEFORE + AFTER, t, 1, NULL);
         good = logits != NULL;
         for (int64_t b = 0; good && b < BEAMS; b++)
-            worst = distance_worse(worst, row_distance(logits + b * VOCABULARY, expected + (b * (BEFORE + AFTER) + t) * VOCABULARY));
+            worst = distance_worse(worst, row_distance(logits + b * VOCABULARY,
+                                                       expected + (b * (BEFORE + AFTER) + t) * VOCABULARY));
     }
     rondo_session_free(s);
     return good && contract_add(c->k, "session: beams reordered, 3 to 4", weighed(worst), c->bound);
@@ -202,11 +215,13 @@ static bool check_snapshot(session_case *c)
     const int32_t *tokens = tokens_of(c);
     rondo_session *s = rondo_session_new(c->program, c->weights, BATCH, c->k->error), *copy = NULL;
     const float *logits = NULL;
-    bool good = s && feed(c, s, tokens, BATCH, TIME, 0, BEFORE, NULL) && (copy = rondo_session_clone(s, c->k->error)) &&
+    bool good = s && feed(c, s, tokens, BATCH, TIME, 0, BEFORE, NULL) &&
+                (copy = rondo_session_clone(s, c->k->error)) &&
                 (logits = feed(c, s, tokens, BATCH, TIME, BEFORE, 1, NULL));
     if (good)
         memcpy(then, logits, sizeof then);
-    good = good && feed(c, s, tokens, BATCH, TIME, BEFORE + 1, 5, NULL) && (logits = feed(c, copy, tokens, BATCH, TIME, BEFORE, 1, NULL));
+    good = good && feed(c, s, tokens, BATCH, TIME, BEFORE + 1, 5, NULL) &&
+           (logits = feed(c, copy, tokens, BATCH, TIME, BEFORE, 1, NULL));
     for (int i = 0; good && i < BATCH * VOCABULARY; i++)
         different += memcmp(&logits[i], &then[i], sizeof *then) != 0;
     rondo_session_free(copy);
@@ -228,10 +243,12 @@ static bool check_size(session_case *c)
     if (good)
         late = state_bytes_of(s);
     rondo_session_free(s);
-    if (!good || !contract_add(c->k, "bytes of state at token 200 more than at 10", late.fixed - early.fixed, 0))
+    if (!good ||
+        !contract_add(c->k, "bytes of state at token 200 more than at 10", late.fixed - early.fixed, 0))
         return false;
     if (late.a_token > 0)
-        snprintf(remark, sizeof remark, "%.0f bytes a sequence, and a cache of %.0f bytes a token", late.fixed, late.a_token);
+        snprintf(remark, sizeof remark, "%.0f bytes a sequence, and a cache of %.0f bytes a token",
+                 late.fixed, late.a_token);
     else
         snprintf(remark, sizeof remark, "%.0f bytes a sequence at any length", late.fixed);
     return contract_remark(c->k, remark);
@@ -241,8 +258,8 @@ bool check_sessions(contract *k)
 {
     session_case c;
     bool good = begin(&c, k) && check_logits(&c, 1, "session: by ones against f64") &&
-                check_logits(&c, PREFIX, "session: prefill, then by ones, against f64") && check_ragged(&c) && check_reorder(&c) &&
-                check_snapshot(&c) && check_size(&c);
+                check_logits(&c, PREFIX, "session: prefill, then by ones, against f64") && check_ragged(&c) &&
+                check_reorder(&c) && check_snapshot(&c) && check_size(&c);
     end(&c);
     return good;
 }

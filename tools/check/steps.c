@@ -1,5 +1,6 @@
-/* The derived decoder advances by any number of tokens: by ones, by every composition of 7, from sentence to sentence another
- * number, it gives what the parallel form gives, and ends in the same state. Ports are carried by hand here. */
+/* The derived decoder advances by any number of tokens: by ones, by every composition of 7, from sentence to
+ * sentence another number, it gives what the parallel form gives, and ends in the same state. Ports are
+ * carried by hand here. */
 #include "tools/check/contract.h"
 #include <math.h>
 #include <string.h>
@@ -21,7 +22,8 @@ typedef struct stepper {
 
 static void bind_extents(const stepper *s, int64_t tokens, int64_t bound[MAX_SYMBOLS])
 {
-    const extent extents[] = {{"B", s->x->shape.batch}, {STEP_SYMBOL, tokens}, {CAPACITY_SYMBOL, s->capacity}};
+    const extent extents[] = {
+        {"B", s->x->shape.batch}, {STEP_SYMBOL, tokens}, {CAPACITY_SYMBOL, s->capacity}};
     extents_bind(s->graph, extents, 3, bound);
 }
 
@@ -85,7 +87,8 @@ static void stepper_end(stepper *s)
 /* ---- one advance ---- */
 
 /* rows: [B, tokens, width]; counts: [B]; out: like rows. */
-static bool advance_exact(stepper *s, const double *rows, const double *counts, int64_t tokens, double *out, arena *a)
+static bool advance_exact(stepper *s, const double *rows, const double *counts, int64_t tokens, double *out,
+                          arena *a)
 {
     int count;
     int64_t bound[MAX_SYMBOLS];
@@ -108,7 +111,8 @@ static bool advance_exact(stepper *s, const double *rows, const double *counts, 
     memcpy(out, y->data, sizeof *out * (size_t)y->count);
     for (int p = 0; p < g->port_count; p++)
         if (g->ports[p].out != NONE)
-            memcpy(s->ports[p], values.values[g->ports[p].out].data, sizeof **s->ports * (size_t)s->counts[p]);
+            memcpy(s->ports[p], values.values[g->ports[p].out].data,
+                   sizeof **s->ports * (size_t)s->counts[p]);
     interpret_end(&values);
     return true;
 }
@@ -132,15 +136,18 @@ static void exact_again(const tensor *t, double *out, int64_t count)
         out[i] = t->type == RONDO_I32 ? ((const int32_t *)t->data)[i] : (double)((const float *)t->data)[i];
 }
 
-static bool advance_kernels(stepper *s, const double *rows, const double *counts, int64_t tokens, double *out, arena *a)
+static bool advance_kernels(stepper *s, const double *rows, const double *counts, int64_t tokens, double *out,
+                            arena *a)
 {
     int64_t bound[MAX_SYMBOLS], count = s->x->shape.batch * tokens * s->x->shape.width;
     const rondo_graph *g = s->graph;
     bind_extents(s, tokens, bound);
     instance_bind(&s->instance, graph_find_leaf(g, OP_input, "x"), stored(a, RONDO_F32, rows, count));
-    instance_bind(&s->instance, graph_find_leaf(g, OP_input, "count"), stored(a, RONDO_I32, counts, s->x->shape.batch));
+    instance_bind(&s->instance, graph_find_leaf(g, OP_input, "count"),
+                  stored(a, RONDO_I32, counts, s->x->shape.batch));
     for (int p = 0; p < g->port_count; p++)
-        instance_bind(&s->instance, g->ports[p].in, stored(a, g->values[g->ports[p].in].type, s->ports[p], s->counts[p]));
+        instance_bind(&s->instance, g->ports[p].in,
+                      stored(a, g->values[g->ports[p].in].type, s->ports[p], s->counts[p]));
     if (a->failed)
         return fail_memory(s->k->error, 0, "a state");
     if (!instance_run(&s->instance, s->team, bound, s->k->error))
@@ -168,10 +175,17 @@ static bool advance(stepper *s, const double *rows, const double *counts, int64_
 
 /* How many tokens sentence b takes in advance number `step`: all the same, or any number from 0. */
 typedef int64_t share_rule(int64_t step, int64_t b, int64_t at_once);
-static int64_t share_all(int64_t step, int64_t b, int64_t at_once) { return (void)step, (void)b, at_once; }
-static int64_t share_ragged(int64_t step, int64_t b, int64_t at_once) { return (step * 5 + b * 3 + step * b) % (at_once + 1); }
+static int64_t share_all(int64_t step, int64_t b, int64_t at_once)
+{
+    return (void)step, (void)b, at_once;
+}
+static int64_t share_ragged(int64_t step, int64_t b, int64_t at_once)
+{
+    return (step * 5 + b * 3 + step * b) % (at_once + 1);
+}
 
-static bool feed_once(stepper *s, int64_t step, int64_t at_once, share_rule *rule, int64_t *at, double *rows, double *out, double *y)
+static bool feed_once(stepper *s, int64_t step, int64_t at_once, share_rule *rule, int64_t *at, double *rows,
+                      double *out, double *y)
 {
     const case_shape *n = &s->x->shape;
     const double *x = leaves_find(&s->x->leaves, "x")->exact;
@@ -181,12 +195,14 @@ static bool feed_once(stepper *s, int64_t step, int64_t at_once, share_rule *rul
         take = take < left ? take : left;
         counts[b] = (double)take;
         for (int64_t i = 0; i < at_once * n->width; i++) /* what does not count is poison */
-            rows[b * at_once * n->width + i] = i < take * n->width ? x[(b * n->time + at[b]) * n->width + i] : NAN;
+            rows[b * at_once * n->width + i] =
+                i < take * n->width ? x[(b * n->time + at[b]) * n->width + i] : NAN;
     }
     if (!advance(s, rows, counts, at_once, out))
         return false;
     for (int64_t b = 0; b < n->batch; b++) {
-        memcpy(y + (b * n->time + at[b]) * n->width, out + b * at_once * n->width, sizeof *y * (size_t)((int64_t)counts[b] * n->width));
+        memcpy(y + (b * n->time + at[b]) * n->width, out + b * at_once * n->width,
+               sizeof *y * (size_t)((int64_t)counts[b] * n->width));
         at[b] += (int64_t)counts[b];
     }
     return true;
@@ -200,7 +216,8 @@ static bool all_fed(const stepper *s, const int64_t *at)
     return true;
 }
 
-/* Feeds everything from the beginning; widths: how many tokens each advance has room for, the last one again and again. */
+/* Feeds everything from the beginning; widths: how many tokens each advance has room for, the last one again
+ * and again. */
 static bool feed(stepper *s, const int *widths, int width_count, share_rule *rule, double *y)
 {
     arena a;
@@ -210,7 +227,8 @@ static bool feed(stepper *s, const int *widths, int width_count, share_rule *rul
     bool good = (rows && out) || fail_memory(s->k->error, sizeof *rows * (size_t)room, "rows");
     reset(s);
     for (int64_t step = 0; good && !all_fed(s, at); step++)
-        good = feed_once(s, step, widths[step < width_count ? step : width_count - 1], rule, at, rows, out, y);
+        good =
+            feed_once(s, step, widths[step < width_count ? step : width_count - 1], rule, at, rows, out, y);
     arena_end(&a);
     return good;
 }
@@ -263,11 +281,15 @@ static double **copy_ports(const stepper *s, arena *a)
 
 /* ---- the checks ---- */
 
-static double larger(distance d) { return d.rms > d.most ? d.rms : d.most; }
+static double larger(distance d)
+{
+    return d.rms > d.most ? d.rms : d.most;
+}
 
 static bool parallel(contract *k, const contract_case *x, results *out)
 {
-    return run_exact(k, pipeline_forward(x->layer.y, "y", &(pipeline_options){.after = "mode"}, k->error), x, out);
+    return run_exact(k, pipeline_forward(x->layer.y, "y", &(pipeline_options){.after = "mode"}, k->error), x,
+                     out);
 }
 
 static bool all_compositions(contract *k, stepper *s, const double *expected, double *y, arena *a)
@@ -301,8 +323,9 @@ static bool check_compositions(contract *k, case_shape size)
     int64_t count;
     if (!case_begin(k, size, false, &x))
         return false;
-    double *y = ARENA_NEW(&x.arena, double, size.batch * size.time * size.width);
-    bool good = stepper_begin(&s, k, &x, NULL) && parallel(k, &x, &expected) && (y || fail_memory(k->error, 0, "rows")) &&
+    double *y = ARENA_NEW(&x.arena, double, size.batch *size.time *size.width);
+    bool good = stepper_begin(&s, k, &x, NULL) && parallel(k, &x, &expected) &&
+                (y || fail_memory(k->error, 0, "rows")) &&
                 all_compositions(k, &s, results_find(&expected, "y", &count), y, &x.arena);
     stepper_end(&s);
     results_end(&expected);
@@ -311,7 +334,8 @@ static bool check_compositions(contract *k, case_shape size)
 }
 
 /* Another number of tokens in each sentence at each advance, none now and then, NaN where none counts. */
-static bool check_feed(contract *k, case_shape size, team *t, share_rule *rule, int at_once, const char *what, double bound)
+static bool check_feed(contract *k, case_shape size, team *t, share_rule *rule, int at_once, const char *what,
+                       double bound)
 {
     contract_case x;
     stepper s;
@@ -320,9 +344,9 @@ static bool check_feed(contract *k, case_shape size, team *t, share_rule *rule, 
     if (!case_begin(k, size, false, &x))
         return false;
     case_lengths(&x, rule == share_ragged);
-    double *y = ARENA_NEW(&x.arena, double, size.batch * size.time * size.width);
-    bool good = stepper_begin(&s, k, &x, t) && parallel(k, &x, &expected) && (y || fail_memory(k->error, 0, "rows")) &&
-                feed(&s, &at_once, 1, rule, y);
+    double *y = ARENA_NEW(&x.arena, double, size.batch *size.time *size.width);
+    bool good = stepper_begin(&s, k, &x, t) && parallel(k, &x, &expected) &&
+                (y || fail_memory(k->error, 0, "rows")) && feed(&s, &at_once, 1, rule, y);
     if (good) {
         distance d = distance_rows(&x, y, results_find(&expected, "y", &count));
         good = contract_add(k, what, t ? (d.rms > d.most / 10 ? d.rms : d.most / 10) : larger(d), bound);
@@ -337,11 +361,14 @@ bool check_steps(contract *k)
 {
     const case_shape small = {3, TOKENS, 1, 12, 2}, even = {4, 4, 1, 16, 4}, large = {2, LONG_TIME, 1, 32, 2};
     team *t = team_new(&k->context->allocator, 1, k->error);
-    bool good = t && check_compositions(k, small) &&
-                check_feed(k, even, NULL, share_all, 2, "by twos, all extents 4, f64", 1e-11) &&
-                check_feed(k, small, NULL, share_ragged, MOST_AT_ONCE, "ragged, NaN where no token counts, f64", 1e-11) &&
-                check_feed(k, large, t, share_all, 1, "f32 by ones against f64, T 100", f32_bound(LONG_TIME)) &&
-                check_feed(k, large, t, share_ragged, MOST_AT_ONCE, "f32 ragged with NaN against f64, T 100", f32_bound(LONG_TIME));
+    bool good =
+        t && check_compositions(k, small) &&
+        check_feed(k, even, NULL, share_all, 2, "by twos, all extents 4, f64", 1e-11) &&
+        check_feed(k, small, NULL, share_ragged, MOST_AT_ONCE, "ragged, NaN where no token counts, f64",
+                   1e-11) &&
+        check_feed(k, large, t, share_all, 1, "f32 by ones against f64, T 100", f32_bound(LONG_TIME)) &&
+        check_feed(k, large, t, share_ragged, MOST_AT_ONCE, "f32 ragged with NaN against f64, T 100",
+                   f32_bound(LONG_TIME));
     if (t)
         team_free(t);
     return good;

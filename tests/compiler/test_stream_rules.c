@@ -1,0 +1,107 @@
+/* Step rules seen alone: a running sum that goes on from where it was, whatever stands behind a sentence's
+ * tokens; and what would look ahead is refused, with the reason. */
+#include "compiler/stream.h"
+#include "ops/interpret.h"
+#include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+
+typedef struct streamed {
+    rondo *context;
+    rondo_graph *graph, *advance;
+    rondo_error error;
+} streamed;
+
+static streamed stream_text(const char *source)
+{
+    streamed s = {.context = rondo_new(1)};
+    s.graph = graph_parse(s.context, source, "test.graph", &s.error);
+    cr_assert(s.graph, "%s", s.error.message);
+    s.advance = stream(s.graph, "T", &s.error);
+    return s;
+}
+
+static void done(streamed *s)
+{
+    graph_free(s->advance);
+    graph_free(s->graph);
+    rondo_free(s->context);
+}
+
+enum { BATCH = 2, STEP = 3, ROUNDS = 3, PORTS = 4 };
+
+/* x holds 1, 2, 3, … as its tokens come; padding is −1000. */
+static void check_running_sum(const char *source, bool exclusive)
+{
+    static const double counts[ROUNDS][BATCH] = {{3, 1}, {0, 2}, {2, 3}};
+    streamed s = stream_text(source);
+    cr_assert(s.advance && s.advance->port_count <= PORTS, "%s", s.error.message);
+    double ports[PORTS][BATCH] = {{0}}, seen[BATCH] = {0}, sum[BATCH] = {0};
+    for (int round = 0; round < ROUNDS; round++) {
+        const rondo_graph *g = s.advance;
+        interpret_binding bindings[PORTS + 2];
+        interpretation result;
+        rondo_error error = {0};
+        double x[BATCH * STEP];
+        int64_t bound[MAX_SYMBOLS] = {0};
+        int count = 0;
+        for (int i = 0; i < g->symbol_count; i++)
+            bound[i] = strcmp(g->symbols[i], STEP_SYMBOL) ? BATCH : STEP;
+        for (int i = 0; i < BATCH * STEP; i++)
+            x[i] = i % STEP < counts[round][i / STEP] ? seen[i / STEP] + i % STEP + 1 : -1000;
+        bindings[count++] = (interpret_binding){graph_find_leaf(g, OP_input, "x"), x};
+        bindings[count++] = (interpret_binding){graph_find_leaf(g, OP_input, "count"), counts[round]};
+        for (int p = 0; p < g->port_count; p++)
+            bindings[count++] = (interpret_binding){g->ports[p].in, ports[p]};
+        cr_assert(interpret(g, bound, bindings, count, &result, &error), "%s", error.message);
+        const double *y = result.values[graph_find_output(g, "y")].data;
+        for (int b = 0; b < BATCH; b++)
+            for (int t = 0; t < counts[round][b]; t++) {
+                double before = sum[b];
+                sum[b] += x[b * STEP + t];
+                seen[b]++;
+                cr_expect_eq(y[b * STEP + t], exclusive ? before : sum[b], "sentence %d, token %g: %g", b,
+                             seen[b], y[b * STEP + t]);
+            }
+        for (int p = 0; p < g->port_count; p++)
+            memcpy(ports[p], result.values[g->ports[p].out].data, sizeof ports[p]);
+        interpret_end(&result);
+    }
+    done(&s);
+}
+
+Test(stream_rules, a_running_sum_goes_on_and_leaves_padding_out)
+{
+    check_running_sum("symbols B T\n"
+                      "x = input(name=\"x\", type=f32[B,T])\n"
+                      "output y = cumsum(x, axis=1)\n",
+                      false);
+    check_running_sum("symbols B T\n"
+                      "x = input(name=\"x\", type=f32[B,T])\n"
+                      "output y = cumsum(x, axis=1, exclusive)\n",
+                      true);
+}
+
+static void is_refused(const char *source, const char *reason)
+{
+    streamed s = stream_text(source);
+    cr_expect_null(s.advance, "not refused:\n%s", source);
+    cr_expect_eq(s.error.code, RONDO_NOT_CAUSAL);
+    cr_expect(strstr(s.error.message, reason), "\"%s\" is not in \"%s\"", reason, s.error.message);
+    done(&s);
+}
+
+#define QK                                                                                                   \
+    "symbols B T\n"                                                                                          \
+    "q = input(name=\"q\", type=f32[B,T,3])\n"                                                               \
+    "k = input(name=\"k\", type=f32[B,T,3])\n"
+
+Test(stream_rules, what_looks_ahead_is_refused)
+{
+    is_refused(QK "output y = sum(matmul(q, k, transpose_b), axis=-1)\n", "a row sees later tokens");
+    is_refused(QK "output y = sum(causal_mask(matmul(q, k, transpose_b), fill=1), axis=-1)\n",
+               "a row sees later tokens");
+    is_refused(QK "output y = matmul(softmax(matmul(q, k, transpose_b)), k)\n", "a row sees later tokens");
+    is_refused(QK "output y = sum(q, axis=1)\n", "it needs tokens that are not there yet");
+    is_refused(QK "output y = cumsum(q, axis=1, reverse)\n", "backwards");
+}

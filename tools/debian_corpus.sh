@@ -2,7 +2,7 @@
 # Makes a parallel corpus, English and German, out of the package descriptions of this machine's own Debian archive, as an
 # ordinary user: tools/debian_corpus.sh FOLDER [RONDO]. Writes FOLDER/{train,valid,test}.{en,de}; the system's own lists stay as
 # they are, and what was fetched is removed again.
-folder=$1 rondo=${2:-build/tools/rondo}
+folder=$1 rondo=${2:-build/rondo}
 fail() { printf 'debian_corpus.sh: %s\n' "$*" >&2; exit 1; }
 [ -n "$folder" ] || { printf 'usage: tools/debian_corpus.sh FOLDER [RONDO]\n' >&2; exit 2; }
 [ -x "$rondo" ] || fail "$rondo is not there; build it first: meson setup build && ninja -C build"

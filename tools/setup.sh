@@ -1,7 +1,7 @@
 # What ./try and ./check share, in POSIX sh: questions, packages, building, steps that are done once. The caller sets
 # `me` (its name) and `run` (a folder for logs and marks), and may set `yes`.
 
-rondo=build/tools/rondo
+rondo=build/rondo
 began=$(date +%s)
 
 say() { printf '%s\n' "$*"; }

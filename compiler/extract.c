@@ -27,6 +27,11 @@ rondo_graph *extract(const rondo_graph *g, const value_id *values, const char *c
         *map = graph_map_new(clean, g);
         for (value_id v = 0; *map && v < g->value_count; v++)
             (*map)[v] = r.map[v] == NONE ? NONE : second[r.map[v]];
+        if (!*map) {
+            fail_memory(error, sizeof(value_id) * (size_t)g->value_count, "a pass");
+            graph_free(clean);
+            clean = NULL;
+        }
     }
     graph_free(r.to);
     return clean;

@@ -75,7 +75,9 @@ static rondo_graph *fuse_products(const rondo_graph *g, value_id **map, rondo_er
     if (!rewrite_begin(&r, g, error))
         return NULL;
     int *readers = count_readers(&r.to->arena, g);
-    for (node_id id = 0; readers && id < g->node_count; id++) {
+    if (!readers)
+        graph_fail(r.to, RONDO_MEMORY, "out of memory while fusing");
+    for (node_id id = 0; !r.to->error.code && id < g->node_count; id++) {
         const node *n = &g->nodes[id];
         graph_at(r.to, g, id);
         value_id v = into_product(&r, readers, n);
@@ -284,6 +286,11 @@ rondo_graph *fuse(const rondo_graph *g, value_id **map, rondo_error *error)
         *map = graph_map_new(chains, g);
         for (value_id v = 0; *map && v < g->value_count; v++)
             (*map)[v] = first[v] == NONE ? NONE : second[first[v]];
+        if (!*map) {
+            fail_memory(error, sizeof(value_id) * (size_t)g->value_count, "a pass");
+            graph_free(chains);
+            chains = NULL;
+        }
     }
     graph_free(products);
     return chains;

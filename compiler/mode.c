@@ -26,7 +26,7 @@ rondo_graph *mode_evaluate(const rondo_graph *g, value_id **map, rondo_error *er
     rewriter r;
     if (!rewrite_begin(&r, g, error))
         return NULL;
-    for (node_id id = 0; id < g->node_count; id++) {
+    for (node_id id = 0; !r.to->error.code && id < g->node_count; id++) {
         const node *n = &g->nodes[id];
         if (MUTANT(evaluation_drops_out, false, n->op == OP_dropout))
             r.map[n->first_output] = r.map[n->inputs[0]];

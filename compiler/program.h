@@ -129,7 +129,7 @@ typedef struct schedule_problem {
     arena *scratch;
 } schedule_problem;
 bool schedule(const schedule_problem *problem, node_id *order, rondo_error *error); /* order: node_count entries */
-int64_t schedule_peak(const schedule_problem *problem, const node_id *order); /* most bytes alive */
+int64_t schedule_peak(const schedule_problem *problem, const node_id *order); /* most bytes alive; INT64_MAX: memory refused */
 /* Which ports may be updated in place: the writer can come after every reader of the old content. */
 bool schedule_ports(const rondo_graph *g, bool *in_place, arena *scratch);
 

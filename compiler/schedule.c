@@ -224,7 +224,10 @@ bool schedule(const schedule_problem *p, node_id *order, rondo_error *error)
         return true;
     if (!graph_schedule(p, other, &made))
         return fail_memory(error, sizeof *other * (size_t)nodes, "a schedule");
-    if (schedule_peak(p, other) <= schedule_peak(p, order))
+    int64_t peak = schedule_peak(p, order), other_peak = schedule_peak(p, other);
+    if (peak == INT64_MAX || other_peak == INT64_MAX)
+        return fail_memory(error, sizeof *other * (size_t)nodes, "a schedule");
+    if (other_peak <= peak)
         memcpy(order, other, sizeof *order * (size_t)nodes);
     return true;
 }

@@ -187,7 +187,7 @@ rondo_graph *simplify(const rondo_graph *g, value_id **map, rondo_error *error)
     rewriter r;
     if (!rewrite_begin(&r, g, error))
         return NULL;
-    for (node_id id = 0; id < g->node_count; id++) {
+    for (node_id id = 0; !r.to->error.code && id < g->node_count; id++) {
         const node *n = &g->nodes[id];
         graph_at(r.to, g, id);
         value_id v = first_rule(&r, n);

@@ -51,11 +51,16 @@ static bool check_port(const rondo_graph *g, const port *p, int batch, const cha
 {
     const char *name = g->names[p->name];
     const shape *s = graph_shape_of(g, p->in);
-    bool good = p->batch_axis < s->rank && p->append_axis < s->rank;
-    good = good && (p->batch_axis < 0 || dim_only_symbol(s->dims[p->batch_axis]) == batch);
-    good = good && (p->kind != PORT_APPEND || (p->append_axis >= 0 && dim_only_symbol(s->dims[p->append_axis]) ==
-                                                                          graph_find_symbol(g, CAPACITY_SYMBOL)));
+    int capacity = graph_find_symbol(g, CAPACITY_SYMBOL), append_axis = p->kind == PORT_APPEND ? p->append_axis : -1;
+    bool good = p->batch_axis < s->rank && append_axis < s->rank && (p->kind != PORT_APPEND || append_axis >= 0);
+    for (int a = 0; good && a < s->rank; a++) { /* what changes while a session lives stands alone on the axis that is told */
+        bool has_batch = dim_has(s->dims[a], batch), has_capacity = capacity >= 0 && dim_has(s->dims[a], capacity);
+        good = has_batch == (a == p->batch_axis) && has_capacity == (a == append_axis) &&
+               (!has_batch || dim_only_symbol(s->dims[a]) == batch) && (!has_capacity || dim_only_symbol(s->dims[a]) == capacity);
+    }
     good = good && (p->out == NONE || g->values[p->in].type == g->values[p->out].type);
+    if (!strncmp(name, "load.", 5))
+        good = good && p->kind == PORT_FIXED && p->batch_axis < 0;
     if (!strcmp(name, "position"))
         good = good && p->kind == PORT_CARRY && s->rank == 1 && has_symbols(g, p->in, RONDO_I32, 1, &batch);
     return good || fail(error, RONDO_SHAPE, "%s: port %s has axes or a type that no session can keep", where, name);
@@ -168,6 +173,8 @@ static bool read_program(rondo_program *p, rondo_error *error)
         if (!p->tokenizer)
             return false;
     }
+    if (p->arena.failed)
+        return fail_memory(error, sizeof *p, "a program");
     return program_check_step(p->step->graph, p->file.path, error);
 }
 

@@ -14,7 +14,7 @@ rondo_program *rondo_program_new(rondo_value logits, const char *time, rondo_err
         return NULL;
     text report = {.arena = &p->arena};
     p->time = program_text(p, time);
-    bool good = explain_graph(logits.graph, time, &report, error) && pipeline_decode(logits, time, NULL, &stages, error);
+    bool good = (p->time || fail_memory(error, sizeof *p, "a program")) && explain_graph(logits.graph, time, &report, error) && pipeline_decode(logits, time, NULL, &stages, error);
     p->report = report.data;
     if (good) {
         p->load = stages.load ? program_new(stages.load, NULL, error) : NULL;

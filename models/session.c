@@ -135,6 +135,9 @@ static bool reset_ports(rondo_session *s, rondo_error *error)
         port_memory *m = &s->ports[p];
         if (is_load_port(s, p))
             continue;
+        for (int a = 0; a < graph_shape_of(g, g->ports[p].in)->rank; a++)
+            if (dim_value(graph_shape_of(g, g->ports[p].in)->dims[a], s->bound) < 0)
+                return fail(error, RONDO_SHAPE, "port %s: nothing says how large its axis %d is", g->names[g->ports[p].name], a);
         if (!buffer_room(s, &m->data, &m->room, port_bytes(s, p), 0, error) ||
             (is_doubled(s, p) && !buffer_room(s, &m->other, &m->other_room, port_bytes(s, p), 0, error)))
             return false;
@@ -504,8 +507,8 @@ rondo_session *rondo_session_clone(const rondo_session *s, rondo_error *error)
     memcpy(copy->bound, s->bound, sizeof copy->bound);
     copy->capacity = s->capacity;
     copy->ready = s->ready;
-    bool good = reset_ports(copy, error);
-    for (int p = 0; good && p < step_graph(s)->port_count; p++)
+    bool good = !s->ready || reset_ports(copy, error);
+    for (int p = 0; good && s->ready && p < step_graph(s)->port_count; p++)
         if (MUTANT(clone_begins_anew, false, s->ports[p].data))
             memcpy(copy->ports[p].data, s->ports[p].data, port_bytes(s, p));
     if (good)

@@ -112,22 +112,29 @@ static primitive reorder_wanted(const box *b)
     return p;
 }
 
-/* Its reorder repeats nothing, and takes integers through float. */
+/* Its reorder repeats nothing, takes integers through float, and in some versions (3.7) leaves elements out
+ * where no axis of the target is dense. */
 static bool plan_reorder(kernel_call *call)
 {
     box b;
     int64_t elements = extents_product(call->outputs[0].dims, call->outputs[0].rank);
-    if (!elements || call->outputs[0].type != RONDO_F32 || !copy_box(call, &b) || b.rank > MAX_RANK)
+    if (!elements || call->outputs[0].type != RONDO_F32 || !copy_box(call, &b) || b.rank > MAX_RANK ||
+        b.to[b.rank - 1] != 1)
         return false;
-    for (int i = 0; i < b.rank; i++)
+    bool alike = true;
+    for (int i = 0; i < b.rank; i++) {
         if (!b.from[i])
             return false;
+        alike = alike && b.from[i] == b.to[i];
+    }
+    if (alike && (b.rank > 1 || b.from[0] != 1))
+        return false;
     call->phases = 1;
     call->tasks[0] = divide_up(b.dims[0], rows_per_task(elements / b.dims[0]));
     call->scratch_bytes = 0;
-    for (int64_t task = 0, tasks = call->tasks[0]; task<tasks; task += tasks> 1 ? tasks - 1 : 1) {
+    for (int last = 0; last < 2; last++) {
         box part = b;
-        reorder_part(&part, tasks, task);
+        reorder_part(&part, call->tasks[0], last ? call->tasks[0] - 1 : 0);
         primitive wanted = reorder_wanted(&part);
         if (!primitive_plan(&wanted, &call->scratch_bytes))
             return false;

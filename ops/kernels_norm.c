@@ -2,99 +2,11 @@
  * its bits do not depend on the rows around it; gradients of gain and bias are summed over blocks of BLOCK
  * rows, and the blocks in order. */
 #include "core/mutant.h"
-#include "ops/onednn_primitives.h"
+#include "ops/norm_rows.h"
 #include "ops/op.h"
 #include "ops/rules.h"
-#include "ops/strided.h"
-#include "ops/vector/table.h"
 
-enum { TASK = 16384, BLOCK = 64, COLUMNS = 256, MOST_OPERANDS = 4 };
-
-/* Rows of up to four tensors, without their last axis. */
-typedef struct norm_rows {
-    strided_walk walk;
-    const tensor *tensors[MOST_OPERANDS];
-    int64_t rows, width;
-} norm_rows;
-
-static void norm_rows_begin(norm_rows *r, int count, const tensor *const *tensors)
-{
-    for (int i = 0; i < count; i++) {
-        tensor less = tensor_without(tensors[i], tensors[i]->rank - 1);
-        r->tensors[i] = tensors[i];
-        if (i == 0)
-            walk_begin(&r->walk, less.rank, less.dims);
-        walk_add(&r->walk, &less);
-    }
-    walk_merge(&r->walk);
-    r->rows = walk_elements(&r->walk);
-    r->width = tensor_last_dim(tensors[0]);
-}
-
-static float *row_data(const norm_rows *r, int operand, int64_t row)
-{
-    return (float *)r->tensors[operand]->data + walk_at(&r->walk, operand, row);
-}
-static bool row_plain(const norm_rows *r, int operand)
-{
-    return tensor_last_stride(r->tensors[operand]) == 1;
-}
-
-/* The row to read: its own memory, or a copy in `copy`. */
-static const float *row_in(const norm_rows *r, int operand, int64_t row, float *copy)
-{
-    const float *x = row_data(r, operand, row);
-    if (row_plain(r, operand))
-        return x;
-    gather_row(copy, x, tensor_last_stride(r->tensors[operand]), r->width);
-    return copy;
-}
-/* The row to write: its own memory, or `copy`, which row_done then brings there. */
-static float *row_out(const norm_rows *r, int operand, int64_t row, float *copy)
-{
-    return row_plain(r, operand) && r->tensors[operand]->data ? row_data(r, operand, row) : copy;
-}
-static void row_done(const norm_rows *r, int operand, int64_t row, const float *copy)
-{
-    if (!row_plain(r, operand) && r->tensors[operand]->data)
-        scatter_row(row_data(r, operand, row), tensor_last_stride(r->tensors[operand]), copy, r->width);
-}
-
-/* A vector operand such as gain, one after another in `copy`; all `absent` when it is not there. */
-static const float *vector_in(const tensor *t, int64_t width, float absent, float *copy)
-{
-    if (!t->data)
-        vectors()->row_fill(copy, absent, width);
-    else if (tensor_last_stride(t) == 1)
-        return t->data;
-    else
-        gather_row(copy, t->data, tensor_last_stride(t), width);
-    return copy;
-}
-
-static size_t copies_bytes(int count, int64_t width)
-{
-    return sizeof(float) * (size_t)count * (size_t)(width + 16);
-}
-static float *copy_at(void *scratch, int i, int64_t width)
-{
-    return (float *)scratch + i * (width + 16);
-}
-
-static int64_t last_row(int64_t task, int64_t each, int64_t rows)
-{
-    return (task + 1) * each < rows ? (task + 1) * each : rows;
-}
-
-static bool plan_rows(kernel_call *call, int copies)
-{
-    norm_rows r;
-    norm_rows_begin(&r, 1, (const tensor *[]){&call->outputs[0]});
-    call->phases = 1;
-    call->tasks[0] = r.width ? parts_of(r.rows, units_per_task(r.width, TASK)) : 0;
-    call->scratch_bytes = copies_bytes(copies, r.width);
-    return true;
-}
+enum { BLOCK = 64, COLUMNS = 256 };
 
 /* ---- forward ---- */
 
@@ -116,7 +28,7 @@ static void norm_run(const kernel_call *call, int64_t task, void *scratch, bool 
 {
     norm_rows r;
     norm_rows_begin(&r, 3, (const tensor *[]){&call->inputs[0], &call->outputs[0], &call->outputs[1]});
-    int64_t n = r.width, each = units_per_task(n, TASK), last = last_row(task, each, r.rows);
+    int64_t n = r.width, each = units_per_task(n, NORM_TASK), last = last_row(task, each, r.rows);
     const float *gain = vector_in(&call->inputs[1], n, 1, copy_at(scratch, 0, n));
     const float *bias = centred ? vector_in(&call->inputs[2], n, 0, copy_at(scratch, 1, n)) : NULL;
     float *x_copy = copy_at(scratch, 2, n), *y_copy = copy_at(scratch, 3, n);
@@ -231,7 +143,7 @@ static void softmax_run(const kernel_call *call, int phase, int64_t task, void *
     (void)phase;
     norm_rows r;
     norm_rows_begin(&r, 2, (const tensor *[]){&call->outputs[0], &call->inputs[0]});
-    int64_t n = r.width, each = units_per_task(n, TASK), last = last_row(task, each, r.rows);
+    int64_t n = r.width, each = units_per_task(n, NORM_TASK), last = last_row(task, each, r.rows);
     float *y_copy = copy_at(scratch, 0, n), *x_copy = copy_at(scratch, 1, n);
     for (int64_t row = task * each; row < last; row++) {
         vectors()->softmax_row(row_out(&r, 0, row, y_copy), row_in(&r, 1, row, x_copy), n);
@@ -245,7 +157,7 @@ static void softmax_grad_run(const kernel_call *call, int phase, int64_t task, v
     (void)phase;
     norm_rows r;
     norm_rows_begin(&r, 3, (const tensor *[]){&call->outputs[0], &call->inputs[0], &call->inputs[1]});
-    int64_t n = r.width, each = units_per_task(n, TASK), last = last_row(task, each, r.rows);
+    int64_t n = r.width, each = units_per_task(n, NORM_TASK), last = last_row(task, each, r.rows);
     float *dx_copy = copy_at(scratch, 0, n), *y_copy = copy_at(scratch, 1, n),
           *dy_copy = copy_at(scratch, 2, n);
     for (int64_t row = task * each; row < last; row++) {
@@ -255,151 +167,3 @@ static void softmax_grad_run(const kernel_call *call, int phase, int64_t task, v
     }
 }
 const kernel kernel_softmax_grad = {"softmax_grad", softmax_plan, softmax_grad_run};
-
-/* ---- oneDNN's, for tensors whose rows lie one after another ---- */
-
-static bool dense(const tensor *t)
-{
-    int64_t step = 1;
-    for (int i = t->rank - 1; i >= 0; step *= t->dims[i--])
-        if (t->dims[i] != 1 && t->strides[i] != step)
-            return false;
-    return true;
-}
-
-static primitive_tensor dense_rows(int64_t rows, int64_t n)
-{
-    primitive_tensor t = {0};
-    primitive_axis(&t, rows, n);
-    primitive_axis(&t, n, 1);
-    primitive_close(&t);
-    return t;
-}
-static primitive_tensor dense_vector(int64_t n)
-{
-    primitive_tensor t = {0};
-    primitive_axis(&t, n, 1);
-    return t;
-}
-
-/* The rows of a task. */
-typedef struct task_rows {
-    int64_t n, each, first, count;
-} task_rows;
-static task_rows rows_of_task(const tensor *x, int64_t task)
-{
-    task_rows t = {.n = tensor_last_dim(x)};
-    int64_t rows = t.n ? tensor_elements(x) / t.n : 0;
-    t.each = units_per_task(t.n, TASK);
-    t.first = task * t.each;
-    t.count = last_row(task, t.each, rows) - t.first;
-    return t;
-}
-
-/* The first task's primitive and the last's are made. Their scratch lies behind own_bytes of ours. */
-typedef primitive wanted_rule(const kernel_call *call, const task_rows *t);
-static bool plan_primitives(kernel_call *call, wanted_rule *rule, size_t own_bytes)
-{
-    size_t bytes = 0;
-    for (int64_t task = 0, tasks = call->tasks[0]; task<tasks; task += tasks> 1 ? tasks - 1 : 1) {
-        task_rows t = rows_of_task(&call->inputs[0], task);
-        primitive wanted = rule(call, &t);
-        if (!primitive_plan(&wanted, &bytes))
-            return false;
-    }
-    bytes += own_bytes;
-    call->scratch_bytes = call->scratch_bytes > bytes ? call->scratch_bytes : bytes;
-    return true;
-}
-
-static primitive softmax_wanted(const kernel_call *call, const task_rows *t)
-{
-    (void)call;
-    return (primitive){.kind = PRIMITIVE_SOFTMAX,
-                       .tensors = {dense_rows(t->count, t->n), dense_rows(t->count, t->n)}};
-}
-
-static bool softmax_onednn_plan(kernel_call *call)
-{
-    return dense(&call->inputs[0]) && dense(&call->outputs[0]) && plan_rows(call, 0) &&
-           plan_primitives(call, softmax_wanted, TASK);
-}
-
-/* Rows that oneDNN has no softmax for: −inf alone, which gives zeros here, is noted, because the operand may
- * be gone where the result took its place. False: a row holds a NaN or +inf, of which oneDNN would make
- * zeros. */
-static bool note_empty_rows(const float *x, const task_rows *t, char *empty)
-{
-    bool finite = true;
-    for (int64_t i = 0; i < t->count; i++) {
-        float largest = vectors()->row_max(x + i * t->n, t->n);
-        empty[i] = largest == -__builtin_inff();
-        finite = finite && largest < __builtin_inff();
-    }
-    return finite;
-}
-
-static void softmax_onednn_run(const kernel_call *call, int phase, int64_t task, void *scratch)
-{
-    (void)phase;
-    task_rows t = rows_of_task(&call->inputs[0], task);
-    primitive wanted = softmax_wanted(call, &t);
-    float *x = (float *)call->inputs[0].data + t.first * t.n,
-          *y = (float *)call->outputs[0].data + t.first * t.n;
-    char *empty = scratch; /* one a row, at most TASK; the primitive's own scratch lies behind */
-    bool done = note_empty_rows(x, &t, empty) &&
-                primitive_run(&wanted, (float *[PRIMITIVE_TENSORS]){x, y}, empty + TASK);
-    for (int64_t i = 0; i < t.count; i++)
-        if (!done)
-            vectors()->softmax_row(y + i * t.n, x + i * t.n, t.n);
-        else if (empty[i])
-            vectors()->row_fill(y + i * t.n, 0, t.n);
-}
-const kernel kernel_softmax_onednn = {"softmax_onednn", softmax_onednn_plan, softmax_onednn_run};
-
-static primitive layer_norm_wanted(const kernel_call *call, const task_rows *t)
-{
-    primitive_tensor rows = dense_rows(t->count, t->n), one = dense_vector(t->n),
-                     statistics = dense_vector(t->count);
-    return (primitive){.kind = PRIMITIVE_LAYER_NORM,
-                       .epsilon = call->attributes[layer_norm_epsilon].real,
-                       .tensors = {rows, one, one, rows, statistics, statistics}};
-}
-
-static bool layer_norm_onednn_plan(kernel_call *call)
-{
-    for (int i = 0; i < 3; i++)
-        if (!dense(&call->inputs[i]))
-            return false;
-    return call->outputs[0].data && dense(&call->outputs[0]) && norm_plan(call) &&
-           plan_primitives(call, layer_norm_wanted, sizeof(float) * 2 * TASK);
-}
-
-/* oneDNN keeps mean and variance in two vectors; the op's statistics are [mean, 1/√(variance + ε)] side by
- * side. */
-static void layer_norm_onednn_run(const kernel_call *call, int phase, int64_t task, void *scratch)
-{
-    const tensor *tx = &call->inputs[0], *statistics = &call->outputs[1];
-    task_rows t = rows_of_task(tx, task);
-    primitive wanted = layer_norm_wanted(call, &t);
-    float *mean = scratch, *variance = mean + TASK, *rest = variance + TASK;
-    float *data[] = {(float *)tx->data + t.first * t.n,
-                     call->inputs[1].data,
-                     call->inputs[2].data,
-                     (float *)call->outputs[0].data + t.first * t.n,
-                     mean,
-                     variance};
-    if (!primitive_run(&wanted, data, rest)) {
-        layer_norm_run(call, phase, task, scratch);
-        return;
-    }
-    norm_rows r;
-    norm_rows_begin(&r, 2, (const tensor *[]){tx, statistics});
-    for (int64_t i = 0; i < t.count && statistics->data; i++) {
-        float *to = row_data(&r, 1, t.first + i);
-        to[0] = mean[i];
-        to[tensor_last_stride(statistics)] =
-            (float)(1 / __builtin_sqrt((double)variance[i] + wanted.epsilon));
-    }
-}
-const kernel kernel_layer_norm_onednn = {"layer_norm_onednn", layer_norm_onednn_plan, layer_norm_onednn_run};

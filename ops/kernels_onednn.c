@@ -33,15 +33,15 @@ static bool plan_parts(kernel_call *call, int64_t tasks, part_rule *rule, const 
     call->phases = 1;
     call->tasks[0] = tasks;
     call->scratch_bytes = 0;
-    for (int64_t task = 0; task<tasks; task += tasks> 1 ? tasks - 1 : 1) {
+    for (int last = 0; last < 2; last++) {
         part p;
-        if (!rule(call, task, tasks, &p) || !primitive_plan(&p.wanted, &call->scratch_bytes) ||
-            !own->plan(&p.call))
+        if (!rule(call, last ? tasks - 1 : 0, tasks, &p) ||
+            !primitive_plan(&p.wanted, &call->scratch_bytes) || !own->plan(&p.call))
             return false;
         size_t bytes = whole_lines(p.call.scratch_bytes) + p.call.shared_bytes;
         call->scratch_bytes = call->scratch_bytes > bytes ? call->scratch_bytes : bytes;
     }
-    return tasks > 0;
+    return true;
 }
 
 static void run_part(const kernel_call *call, int64_t task, part_rule *rule, const kernel *own, void *scratch)

@@ -19,7 +19,7 @@ step_rule step_constant, step_reduce, step_cumsum, step_matmul, step_reshape, st
     step_causal_mask, step_key_mask, step_row_mask, step_last_axis, step_embed, step_positions, step_attention, step_scan;
 extern const kernel kernel_constant, kernel_elementwise, kernel_elementwise_onednn, kernel_cast, kernel_reduce, kernel_reduce_onednn, kernel_sum_to, kernel_cumsum, kernel_matmul, kernel_matmul_onednn,
     kernel_copy, kernel_copy_onednn, kernel_pad, kernel_concat, kernel_mask, kernel_softmax, kernel_softmax_onednn, kernel_softmax_grad,
-    kernel_layer_norm, kernel_layer_norm_onednn, kernel_layer_norm_grad, kernel_rms_norm, kernel_rms_norm_grad, kernel_embed,
+    kernel_layer_norm, kernel_layer_norm_onednn, kernel_layer_norm_narrow, kernel_layer_norm_grad, kernel_rms_norm, kernel_rms_norm_grad, kernel_embed,
     kernel_embed_grad, kernel_positions, kernel_sinusoid, kernel_dropout, kernel_cross_entropy, kernel_cross_entropy_grad,
     kernel_linear_cross_entropy, kernel_attention, kernel_attention_grad, kernel_scan, kernel_scan_plain, kernel_scan_grad, kernel_scan_grad_plain, kernel_append,
     kernel_last_row, kernel_gather, kernel_adam;

@@ -1,5 +1,5 @@
-/* A command: what main dispatches to, and what several commands share: the context, the model named on the command line,
- * the transformer that options describe. */
+/* A command: what main dispatches to, and what several commands share: the context, the model named on the
+ * command line, the transformer that options describe. */
 #pragma once
 #include "compiler/pipeline.h"
 #include "models/decoder.h"
@@ -15,8 +15,8 @@ typedef struct command {
     rondo_error error;
 } command;
 typedef int command_main(command *c); /* gives the exit code */
-command_main command_train, command_translate, command_generate, command_export, command_evaluate, command_explain, command_inspect,
-    command_check, command_bench, command_tune, command_corpus;
+command_main command_train, command_translate, command_generate, command_export, command_evaluate,
+    command_explain, command_inspect, command_check, command_bench, command_tune, command_corpus;
 
 /* "rondo NAME: " and the error; for `return command_failed(c, EXIT_MODEL)`. */
 int command_failed(const command *c, exit_code otherwise);
@@ -26,11 +26,11 @@ transformer transformer_of_options(const options *o, int64_t vocabulary);
 
 /* MODEL: the folder of a run, or an exported file. */
 typedef struct model {
-    options options;          /* of the run; a file's are all defaults */
-    transformer_graph graph;  /* graph NULL: an exported file */
-    rondo_weights *weights;   /* of the run; NULL: the file's own */
+    options options;         /* of the run; a file's are all defaults */
+    transformer_graph graph; /* graph NULL: an exported file */
+    rondo_weights *weights;  /* of the run; NULL: the file's own */
     rondo_program *program;
-    tokenizer *tokenizer;     /* belongs to the model or to the program */
+    tokenizer *tokenizer; /* belongs to the model or to the program */
     bool owns_tokenizer;
 } model;
 bool model_open(model *m, command *c, arena *a, const char *path); /* false: c->error */
@@ -44,6 +44,7 @@ char *read_whole(arena *a, const char *path, size_t *bytes, rondo_error *error);
 bool is_graph_file(const char *path);
 rondo_graph *read_graph(command *c, arena *a, const char *path);
 
-/* The number of the signal that asked to stop; 0: none. signals_begin catches SIGINT and SIGTERM from now on. */
+/* The number of the signal that asked to stop; 0: none. signals_begin catches SIGINT and SIGTERM from now on.
+ */
 int signals_caught(void);
 void signals_begin(void);

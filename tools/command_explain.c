@@ -1,4 +1,5 @@
-/* rondo explain: for every attention, rewritten or not, why, and what it saves. A text file is enough to try a formula. */
+/* rondo explain: for every attention, rewritten or not, why, and what it saves. A text file is enough to try
+ * a formula. */
 #include "tools/command.h"
 #include "compiler/explain.h"
 

@@ -13,7 +13,8 @@ int command_export(command *c)
     arena_begin(&a, &c->context->allocator);
     int code;
     if (!is_folder(run))
-        code = message_fail(c->name, EXIT_MODEL, "there is no folder %s; RUN is what `rondo train --output-folder` made", run);
+        code = message_fail(c->name, EXIT_MODEL,
+                            "there is no folder %s; RUN is what `rondo train --output-folder` made", run);
     else if (!model_open(&m, c, &a, run))
         code = command_failed(c, EXIT_MODEL);
     else {

@@ -27,7 +27,7 @@ typedef struct run {
     double nll, best_nll;          /* of the last validation and the best one; NAN: none yet */
     int64_t best_update;           /* 0: not known */
     bool stopped;                  /* by a signal */
-    exit_code otherwise;           /* what a failure now means, unless the machine or the caller is to blame */
+    exit_code otherwise; /* what a failure now means, unless the machine or the caller is to blame */
 } run;
 
 /* ---- beginning ---- */
@@ -40,10 +40,13 @@ static bool check_options(run *r)
     transformer_graph trial = {0};
     bool language = !strcmp(o->type, "language");
     if (o->samples && (language || !o->valid.count))
-        return fail(error, RONDO_ARGUMENT, language ? "--samples shows translations, and a language model makes none; leave it out" :
-                    "--samples shows lines of the validation text; name it with --valid SOURCE TARGET");
+        return fail(error, RONDO_ARGUMENT,
+                    language
+                        ? "--samples shows translations, and a language model makes none; leave it out"
+                        : "--samples shows lines of the validation text; name it with --valid SOURCE TARGET");
     if (o->dim % o->heads)
-        return fail(error, RONDO_ARGUMENT, "--heads %lld do not divide --dim %lld", (long long)o->heads, (long long)o->dim);
+        return fail(error, RONDO_ARGUMENT, "--heads %lld do not divide --dim %lld", (long long)o->heads,
+                    (long long)o->dim);
     transformer shape = transformer_of_options(o, o->vocabulary);
     bool good = transformer_build(r->command->context, &shape, &trial, error);
     rondo_graph_free(trial.graph);
@@ -78,7 +81,8 @@ static bool resume(run *r)
     const char *path = r->folder.checkpoint;
     if (!run_folder_has(path))
         return true;
-    if (!rondo_trainer_load(r->trainer, path, error) || !safetensors_open(&file, &r->command->context->allocator, path, error))
+    if (!rondo_trainer_load(r->trainer, path, error) ||
+        !safetensors_open(&file, &r->command->context->allocator, path, error))
         return false;
     r->updates = r->first = r->saved = (int64_t)number_in(&file, "rondo.updates", 0);
     r->before = number_in(&file, "rondo.seconds", 0);
@@ -86,10 +90,12 @@ static bool resume(run *r)
     r->best_update = (int64_t)number_in(&file, "rondo.best_update", 0);
     bool same = number_in(&file, "rondo.data", r->mark) == r->mark;
     safetensors_close(&file);
-    message(r->command->name, "%s: going on after update %s and %s of training", r->folder.path, count_format(updates, r->updates),
-            duration_format(time, r->before));
+    message(r->command->name, "%s: going on after update %s and %s of training", r->folder.path,
+            count_format(updates, r->updates), duration_format(time, r->before));
     if (!same)
-        message(r->command->name, "the training text or --batch-tokens is not what it was before: batches come in another order");
+        message(
+            r->command->name,
+            "the training text or --batch-tokens is not what it was before: batches come in another order");
     return true;
 }
 
@@ -129,11 +135,16 @@ static bool begin(run *r)
     const rondo *context = r->command->context;
     const options *o = r->options;
     count_text parameters, batches;
-    if (!begin_data(r) || !begin_model(r) || !run_settings_write(o, &context->allocator, r->folder.settings, &r->command->error))
+    if (!begin_data(r) || !begin_model(r) ||
+        !run_settings_write(o, &context->allocator, r->folder.settings, &r->command->error))
         return false;
-    message(r->command->name, "%s parameters, %s batches an epoch, %d thread%s%s", count_format(parameters, rondo_weights_count(r->weights)),
-            count_format(batches, r->data.train_batches.count), context->threads, context->threads == 1 ? "" : "s",
-            o->minutes > 0 || o->epochs > 0 || o->updates > 0 ? "" : "; no --minutes, --epochs or --updates: until Ctrl-C");
+    message(r->command->name, "%s parameters, %s batches an epoch, %d thread%s%s",
+            count_format(parameters, rondo_weights_count(r->weights)),
+            count_format(batches, r->data.train_batches.count), context->threads,
+            context->threads == 1 ? "" : "s",
+            o->minutes > 0 || o->epochs > 0 || o->updates > 0
+                ? ""
+                : "; no --minutes, --epochs or --updates: until Ctrl-C");
     return true;
 }
 
@@ -152,10 +163,12 @@ static double measure_peak(run *r)
 {
     options quick = *r->options;
     double gflops = 0;
-    bool brief = (quick.minutes > 0 && quick.minutes < 1) || (quick.updates > 0 && quick.updates - r->updates < 200);
+    bool brief =
+        (quick.minutes > 0 && quick.minutes < 1) || (quick.updates > 0 && quick.updates - r->updates < 200);
     bench b = {.c = r->command, .o = &quick, .error = &r->command->error};
     quick.runs = 1;
-    if (brief || signals_caught() || !(b.team = context_team(r->command->context, b.error)) || !peak_measure(&b, &gflops))
+    if (brief || signals_caught() || !(b.team = context_team(r->command->context, b.error)) ||
+        !peak_measure(&b, &gflops))
         return 0;
     return 1e9 * gflops;
 }
@@ -167,12 +180,16 @@ static bool save(run *r)
     arena a;
     arena_begin(&a, &r->command->context->allocator);
     text seconds = {.arena = &a}, nll = {.arena = &a};
-    const char *mark = arena_text(&a, "%lld", (long long)r->mark), *update = arena_text(&a, "%lld", (long long)r->best_update);
-    bool good = text_number(&seconds, r->before + r->seconds) && text_number(&nll, r->best_nll) && mark && update;
+    const char *mark = arena_text(&a, "%lld", (long long)r->mark),
+               *update = arena_text(&a, "%lld", (long long)r->best_update);
+    bool good =
+        text_number(&seconds, r->before + r->seconds) && text_number(&nll, r->best_nll) && mark && update;
     if (!good)
         fail_memory(&r->command->error, seconds.length, "a checkpoint");
-    const char *const metadata[] = {"rondo.seconds", seconds.data, "rondo.data", mark, "rondo.best_nll", nll.data, "rondo.best_update", update};
-    good = good && trainer_save(r->trainer, r->folder.checkpoint, metadata, isfinite(r->best_nll) ? 4 : 2, &r->command->error);
+    const char *const metadata[] = {"rondo.seconds",  seconds.data, "rondo.data",        mark,
+                                    "rondo.best_nll", nll.data,     "rondo.best_update", update};
+    good = good && trainer_save(r->trainer, r->folder.checkpoint, metadata, isfinite(r->best_nll) ? 4 : 2,
+                                &r->command->error);
     arena_end(&a);
     if (good)
         r->saved = r->updates;
@@ -187,40 +204,22 @@ static bool show_samples(run *r, const char *when)
     return run_samples_show(r->decoder, r->weights, &r->data, r->options, when, &r->command->error);
 }
 
-/* The loss on the validation text; not to be used when a signal came in between. */
-static bool measure_nll(run *r)
-{
-    double sum = 0;
-    int64_t targets = 0;
-    rondo_tensor inputs[6];
-    batches_plan(&r->data.valid_batches, 0);
-    for (int64_t i = 0; i < r->data.valid_batches.count && !signals_caught(); i++) {
-        batch b;
-        rondo_step step;
-        batches_get(&r->data.valid_batches, i, &b);
-        int count = run_data_inputs(&b, inputs);
-        if (!rondo_trainer_evaluate(r->trainer, inputs, count, &step, &r->command->error))
-            return false;
-        sum += step.nll * (double)step.targets;
-        targets += step.targets;
-    }
-    r->nll = targets ? sum / (double)targets : 0;
-    return isfinite(r->nll) || fail(&r->command->error, RONDO_DIVERGED, "the validation loss is not finite after update %lld",
-                                    (long long)r->updates);
-}
-
 static bool validate(run *r, const char *when)
 {
     count_text update;
     if (r->data.has_valid) {
-        if (!measure_nll(r))
+        if (!run_data_nll(&r->data, r->trainer, &r->nll, &r->command->error))
             return false;
         if (signals_caught())
             return true;
+        if (!isfinite(r->nll))
+            return fail(&r->command->error, RONDO_DIVERGED,
+                        "the validation loss is not finite after update %s",
+                        count_format(update, r->updates));
         bool better = !(r->best_nll <= r->nll);
         progress_clear(&r->progress);
-        message(r->command->name, "update %s: validation nll %.3f, perplexity %.4g%s", count_format(update, r->updates), r->nll,
-                exp(r->nll), better ? ", the best so far" : "");
+        message(r->command->name, "update %s: validation nll %.3f, perplexity %.4g%s",
+                count_format(update, r->updates), r->nll, exp(r->nll), better ? ", the best so far" : "");
         if (better && !rondo_weights_save(r->weights, r->folder.best, &r->command->error))
             return false;
         if (better) {
@@ -241,7 +240,10 @@ static double rate_at(const options *o, int64_t update)
     return !strcmp(o->schedule, "constant") || warmup < 1 ? o->rate : o->rate * sqrt(warmup / at);
 }
 
-static double epochs_done(const run *r) { return (double)r->epoch + (double)r->index / (double)r->data.train_batches.count; }
+static double epochs_done(const run *r)
+{
+    return (double)r->epoch + (double)r->index / (double)r->data.train_batches.count;
+}
 
 /* By whichever limit comes first; 0: there is none. */
 static double share_done(const run *r)
@@ -274,9 +276,17 @@ static bool one_update(run *r)
         r->index = 0;
     }
     double done = share_done(r);
-    const progress_update update = {.number = r->updates, .epoch = epoch + 1, .loss = step.loss, .nll = step.nll, .rate = rate,
-                                    .gradient_norm = step.gradient_norm, .seconds = step.seconds, .flops = trainer_flops(r->trainer),
-                                    .targets = step.targets, .source_tokens = b.source_tokens, .target_tokens = b.target_tokens,
+    const progress_update update = {.number = r->updates,
+                                    .epoch = epoch + 1,
+                                    .loss = step.loss,
+                                    .nll = step.nll,
+                                    .rate = rate,
+                                    .gradient_norm = step.gradient_norm,
+                                    .seconds = step.seconds,
+                                    .flops = trainer_flops(r->trainer),
+                                    .targets = step.targets,
+                                    .source_tokens = b.source_tokens,
+                                    .target_tokens = b.target_tokens,
                                     .done = done > 0 ? done : -1};
     progress_add(&r->progress, &update);
     return true;
@@ -316,14 +326,19 @@ static int failed(run *r)
     double lower = fmin(r->options->rate / 4, 2.5e-3);
     int code = command_failed(r->command, r->otherwise);
     if (code == EXIT_DIVERGED && r->saved >= 0)
-        message(name, "%s keeps the checkpoint of update %s; go on from it with: rondo train --output-folder %s --rate %.3g", folder,
-                count_format(update, r->saved), folder, lower);
+        message(name,
+                "%s keeps the checkpoint of update %s; go on from it with: rondo train --output-folder %s "
+                "--rate %.3g",
+                folder, count_format(update, r->saved), folder, lower);
     else if (code == EXIT_DIVERGED)
-        message(name, "no checkpoint was saved yet; begin again with: rondo train --output-folder %s --rate %.3g", folder,
-                lower);
+        message(name,
+                "no checkpoint was saved yet; begin again with: rondo train --output-folder %s --rate %.3g",
+                folder, lower);
     else if (code == EXIT_MACHINE && r->saved >= 0)
-        message(name, "%s keeps the checkpoint of update %s; when the cause is gone, the same command goes on from it", folder,
-                count_format(update, r->saved));
+        message(
+            name,
+            "%s keeps the checkpoint of update %s; when the cause is gone, the same command goes on from it",
+            folder, count_format(update, r->saved));
     return code;
 }
 
@@ -334,26 +349,37 @@ static int finish(run *r)
     duration_text time;
     count_text updates, source, target, best;
     text line = {.arena = r->options->arena};
-    text_add(&line, "%s: %s updates, %.1f epochs, %s of training", folder, count_format(updates, r->updates), epochs_done(r),
-             duration_format(time, r->before + r->seconds));
+    text_add(&line, "%s: %s updates, %.1f epochs, %s of training", folder, count_format(updates, r->updates),
+             epochs_done(r), duration_format(time, r->before + r->seconds));
     if (all->updates && all->seconds > 0)
-        text_add(&line, ", %s%s%s tokens/s", all->source_tokens ? count_format(source, llround((double)all->source_tokens / all->seconds)) : "",
-                 all->source_tokens ? " + " : "", count_format(target, llround((double)all->target_tokens / all->seconds)));
+        text_add(&line, ", %s%s%s tokens/s",
+                 all->source_tokens ? count_format(source, llround((double)all->source_tokens / all->seconds))
+                                    : "",
+                 all->source_tokens ? " + " : "",
+                 count_format(target, llround((double)all->target_tokens / all->seconds)));
     if (isfinite(r->best_nll))
-        text_add(&line, ", best validation nll %.3f at update %s", r->best_nll, count_format(best, r->best_update));
+        text_add(&line, ", best validation nll %.3f at update %s", r->best_nll,
+                 count_format(best, r->best_update));
     message(r->command->name, "%s", line.data ? line.data : folder);
     if (r->stopped)
         message(r->command->name, "stopped%s; the same command goes on", r->updates ? " and saved" : "");
     else if (r->updates == r->first)
-        message(r->command->name, "there was nothing left to do; a larger --minutes, --epochs or --updates goes on");
+        message(r->command->name,
+                "there was nothing left to do; a larger --minutes, --epochs or --updates goes on");
     else
-        message(r->command->name, "try it: rondo %s %s", strcmp(r->options->type, "language") ? "translate" : "generate", folder);
+        message(r->command->name, "try it: rondo %s %s",
+                strcmp(r->options->type, "language") ? "translate" : "generate", folder);
     return r->stopped ? EXIT_SIGNAL + signals_caught() : EXIT_DONE;
 }
 
 int command_train(command *c)
 {
-    run r = {.command = c, .options = (options *)c->options, .folder = {.lock = -1}, .saved = -1, .nll = NAN, .best_nll = NAN};
+    run r = {.command = c,
+             .options = (options *)c->options,
+             .folder = {.lock = -1},
+             .saved = -1,
+             .nll = NAN,
+             .best_nll = NAN};
     signals_begin();
     bool good = begin(&r) && train(&r);
     progress_clear(&r.progress);

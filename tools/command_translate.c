@@ -1,4 +1,5 @@
-/* rondo translate: standard input to standard output, a line for a line, in order, some hundred lines at a time. */
+/* rondo translate: standard input to standard output, a line for a line, in order, some hundred lines at a
+ * time. */
 #include "tools/command.h"
 #include "tools/lines.h"
 #include <stdlib.h>
@@ -29,10 +30,14 @@ static bool check_line(command *c, const char *line, size_t length, int64_t numb
         const char *here = at;
         int32_t character = utf8_next(&at, end);
         if (character < 0)
-            return fail(&c->error, RONDO_FILE, "standard input line %s: not UTF-8 (byte 0x%02X at column %lld); convert it, for example: "
-                        "iconv -f latin1 -t utf-8", count_format(count, number), (unsigned char)*here, (long long)column);
+            return fail(
+                &c->error, RONDO_FILE,
+                "standard input line %s: not UTF-8 (byte 0x%02X at column %lld); convert it, for example: "
+                "iconv -f latin1 -t utf-8",
+                count_format(count, number), (unsigned char)*here, (long long)column);
         if (!character)
-            return fail(&c->error, RONDO_FILE, "standard input line %s holds a NUL byte; it is no text", count_format(count, number));
+            return fail(&c->error, RONDO_FILE, "standard input line %s holds a NUL byte; it is no text",
+                        count_format(count, number));
     }
     return true;
 }
@@ -72,8 +77,9 @@ static bool warn_long(command *c, const model *m, const char *line, int64_t numb
     if (!tokenizer_encode(m->tokenizer, line, length, &none, 0, &count, &c->error))
         return false;
     if (count > TRANSLATE_MOST_TOKENS)
-        message(c->name, "standard input line %s has %s tokens; only the first %s are translated", count_format(at, number),
-                count_format(tokens, count), count_format(most, TRANSLATE_MOST_TOKENS));
+        message(c->name, "standard input line %s has %s tokens; only the first %s are translated",
+                count_format(at, number), count_format(tokens, count),
+                count_format(most, TRANSLATE_MOST_TOKENS));
     return true;
 }
 
@@ -88,12 +94,16 @@ static void print(const char *line)
 static bool translate_block(command *c, const model *m, const block *b)
 {
     const options *o = c->options;
-    const rondo_search search = {.size = sizeof search, .max_length = o->max_length, .temperature = (float)o->temperature,
-                                 .top_k = (int)o->top_k, .top_p = (float)o->top_p};
+    const rondo_search search = {.size = sizeof search,
+                                 .max_length = o->max_length,
+                                 .temperature = (float)o->temperature,
+                                 .top_k = (int)o->top_k,
+                                 .top_p = (float)o->top_p};
     for (size_t i = 0; i < b->count; i++)
         if (!warn_long(c, m, b->lines[i], b->first + (int64_t)i))
             return false;
-    rondo_lines *out = translate_lines(m->program, m->weights, (const char *const *)b->lines, b->count, &c->error, &search, o->batch);
+    rondo_lines *out = translate_lines(m->program, m->weights, (const char *const *)b->lines, b->count,
+                                       &c->error, &search, o->batch);
     for (size_t i = 0; out && i < b->count; i++)
         print(rondo_lines_get(out, i, NULL));
     bool good = out != NULL;
@@ -137,7 +147,9 @@ int command_translate(command *c)
         if (!m.tokenizer)
             code = message_fail(c->name, EXIT_MODEL, "%s has no tokenizer: export it from a run", path);
         else if (!m.program->source)
-            code = message_fail(c->name, EXIT_MODEL, "%s is a language model, which goes on from a prompt; use rondo generate %s", path, path);
+            code = message_fail(c->name, EXIT_MODEL,
+                                "%s is a language model, which goes on from a prompt; use rondo generate %s",
+                                path, path);
         else
             code = translate_all(c, &m);
         model_close(&m);

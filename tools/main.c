@@ -16,7 +16,10 @@ static void catch_signal(int number)
     caught = number;
 }
 
-int signals_caught(void) { return caught; }
+int signals_caught(void)
+{
+    return caught;
+}
 
 void signals_begin(void)
 {
@@ -29,13 +32,18 @@ void signals_begin(void)
         sigaction(SIGHUP, &action, NULL);
 }
 
-int command_failed(const command *c, exit_code otherwise) { return message_error(c->name, &c->error, otherwise); }
+int command_failed(const command *c, exit_code otherwise)
+{
+    return message_error(c->name, &c->error, otherwise);
+}
 
 static command_main *const mains[COMMAND_COUNT] = {
-    [COMMAND_TRAIN] = command_train,       [COMMAND_TRANSLATE] = command_translate, [COMMAND_GENERATE] = command_generate,
-    [COMMAND_EXPORT] = command_export,     [COMMAND_EVALUATE] = command_evaluate,   [COMMAND_EXPLAIN] = command_explain,
-    [COMMAND_INSPECT] = command_inspect,   [COMMAND_CHECK] = command_check,         [COMMAND_BENCH] = command_bench,
-    [COMMAND_TUNE] = command_tune,         [COMMAND_CORPUS] = command_corpus,
+    [COMMAND_TRAIN] = command_train,       [COMMAND_TRANSLATE] = command_translate,
+    [COMMAND_GENERATE] = command_generate, [COMMAND_EXPORT] = command_export,
+    [COMMAND_EVALUATE] = command_evaluate, [COMMAND_EXPLAIN] = command_explain,
+    [COMMAND_INSPECT] = command_inspect,   [COMMAND_CHECK] = command_check,
+    [COMMAND_BENCH] = command_bench,       [COMMAND_TUNE] = command_tune,
+    [COMMAND_CORPUS] = command_corpus,
 };
 
 static int run_command(rondo *context, command_id id, int count, const char *const *words)
@@ -50,7 +58,8 @@ static int run_command(rondo *context, command_id id, int count, const char *con
     else if (o.help) {
         options_print_help(stdout, id);
         code = message_finish_output(c.name);
-    } else if (o.wisdom && !(context->wisdom = arena_copy_text(&context->arena, o.wisdom, strlen(o.wisdom)))) {
+    } else if (o.wisdom &&
+               !(context->wisdom = arena_copy_text(&context->arena, o.wisdom, strlen(o.wisdom)))) {
         fail_memory(&c.error, strlen(o.wisdom), "options");
         code = command_failed(&c, EXIT_MACHINE);
     } else
@@ -76,7 +85,8 @@ static int run_words(rondo *context, int argc, char **argv)
         return argc > 1 ? message_finish_output(NULL) : EXIT_USE;
     }
     if (is_word(word, "--version", "-V", "version")) {
-        printf("rondo %d.%d.%d\n", rondo_version() / 10000, rondo_version() / 100 % 100, rondo_version() % 100);
+        printf("rondo %d.%d.%d\n", rondo_version() / 10000, rondo_version() / 100 % 100,
+               rondo_version() % 100);
         return message_finish_output(NULL);
     }
     if (is_word(word, "completion", "manual", "man")) {
@@ -88,7 +98,9 @@ static int run_words(rondo *context, int argc, char **argv)
     }
     int id = command_find(word, &near);
     if (id < 0)
-        return message_fail(NULL, EXIT_USE, near ? "there is no command %s; did you mean %s?" : "there is no command %s; `rondo help` lists them%s",
+        return message_fail(NULL, EXIT_USE,
+                            near ? "there is no command %s; did you mean %s?"
+                                 : "there is no command %s; `rondo help` lists them%s",
                             word, near ? near : "");
     return run_command(context, (command_id)id, argc - 2, (const char *const *)argv + 2);
 }

@@ -64,7 +64,8 @@ int message_finish_output(const char *command)
     bool failed = ferror(stdout) != 0;
     if (fflush(stdout) == 0 && !failed)
         return EXIT_DONE;
-    struct pollfd pipe = {.fd = fileno(stdout), .events = POLLOUT}; /* what made an earlier write fail is not kept */
+    struct pollfd pipe = {.fd = fileno(stdout),
+                          .events = POLLOUT}; /* what made an earlier write fail is not kept */
     if (errno == EPIPE || (poll(&pipe, 1, 0) == 1 && pipe.revents & POLLERR))
         return message_fail(command, EXIT_MACHINE,
                             "standard output was closed by its reader before everything was written");

@@ -11,7 +11,10 @@ bool is_folder(const char *path)
     return !stat(path, &s) && S_ISDIR(s.st_mode);
 }
 
-const char *path_in(arena *a, const char *folder, const char *name) { return arena_text(a, "%s/%s", folder, name); }
+const char *path_in(arena *a, const char *folder, const char *name)
+{
+    return arena_text(a, "%s/%s", folder, name);
+}
 
 /* What the caller misspelled is no failure of the machine. */
 static bool is_there(const char *path, rondo_error *error)
@@ -57,10 +60,19 @@ rondo_graph *read_graph(command *c, arena *a, const char *path)
 
 transformer transformer_of_options(const options *o, int64_t vocabulary)
 {
-    return (transformer){.language_model = !strcmp(o->type, "language"), .vocabulary = vocabulary, .dim = o->dim, .ffn = o->ffn,
-                         .heads = o->heads, .encoder_layers = (int)o->encoder_layers, .decoder_layers = (int)o->decoder_layers,
-                         .post_norm = o->post_norm, .untied = o->no_tied_embeddings, .encoder_self = o->encoder_self,
-                         .decoder_self = o->decoder_self, .cross = o->cross, .dropout = (float)o->dropout,
+    return (transformer){.language_model = !strcmp(o->type, "language"),
+                         .vocabulary = vocabulary,
+                         .dim = o->dim,
+                         .ffn = o->ffn,
+                         .heads = o->heads,
+                         .encoder_layers = (int)o->encoder_layers,
+                         .decoder_layers = (int)o->decoder_layers,
+                         .post_norm = o->post_norm,
+                         .untied = o->no_tied_embeddings,
+                         .encoder_self = o->encoder_self,
+                         .decoder_self = o->decoder_self,
+                         .cross = o->cross,
+                         .dropout = (float)o->dropout,
                          .smoothing = (float)o->smoothing};
 }
 
@@ -73,12 +85,14 @@ static bool exists(const char *path)
 static bool open_run(model *m, command *c, arena *a, const char *folder)
 {
     size_t bytes;
-    const char *settings = path_in(a, folder, "settings.yaml"), *best = path_in(a, folder, "best.safetensors");
+    const char *settings = path_in(a, folder, "settings.yaml"),
+               *best = path_in(a, folder, "best.safetensors");
     const char *weights = exists(best) ? best : path_in(a, folder, "checkpoint.safetensors");
     if (!exists(settings))
-        return fail(&c->error, RONDO_MISMATCH, "%s is no run of `rondo train`: it has no settings.yaml", folder);
-    if (!options_begin(&m->options, a, COMMAND_TRAIN, &c->error) || !options_read_settings(&m->options, settings, &c->error) ||
-        !options_finish(&m->options, &c->error))
+        return fail(&c->error, RONDO_MISMATCH, "%s is no run of `rondo train`: it has no settings.yaml",
+                    folder);
+    if (!options_begin(&m->options, a, COMMAND_TRAIN, &c->error) ||
+        !options_read_settings(&m->options, settings, &c->error) || !options_finish(&m->options, &c->error))
         return false;
     char *subwords = read_whole(a, path_in(a, folder, "tokenizer.model"), &bytes, &c->error);
     rondo_error reason = {0};
@@ -94,7 +108,8 @@ static bool open_run(model *m, command *c, arena *a, const char *folder)
         return fail(&c->error, RONDO_MISMATCH, "%s has no checkpoint yet; train it first", folder);
     m->weights = rondo_weights_load(m->graph.graph, weights, &c->error);
     m->program = m->weights ? rondo_program_new(m->graph.logits, TRANSFORMER_TIME, &c->error) : NULL;
-    if (m->program) /* so that rondo_translate finds it; the program does not free it twice: model_close takes it back */
+    if (m->program) /* so that rondo_translate finds it; the program does not free it twice: model_close takes
+                       it back */
         m->program->tokenizer = m->tokenizer;
     return m->program != NULL;
 }
@@ -104,8 +119,9 @@ bool model_open(model *m, command *c, arena *a, const char *path)
     *m = (model){0};
     if (!is_there(path, &c->error))
         return false;
-    if (is_folder(path) ? open_run(m, c, a, path) : options_begin(&m->options, a, COMMAND_TRAIN, &c->error) &&
-                                                        (m->program = rondo_program_load(c->context, path, &c->error))) {
+    if (is_folder(path) ? open_run(m, c, a, path)
+                        : options_begin(&m->options, a, COMMAND_TRAIN, &c->error) &&
+                              (m->program = rondo_program_load(c->context, path, &c->error))) {
         m->tokenizer = m->program->tokenizer;
         return true;
     }

@@ -87,23 +87,25 @@ static void describe(const progress *p, const progress_update *u, line *l)
     append(l, "gradient %.3g, rate %.3g", s->gradient_norm / (double)s->updates, u->rate);
 }
 
-/* The same for a terminal that has not room for all of it: what matters most, in a form that fits 80 columns. */
+/* The same for a terminal that has not room for all of it: what matters most, in a form that fits 80 columns.
+ */
 static void describe_short(const progress *p, const progress_update *u, line *l)
 {
     const struct progress_sums *s = &p->since;
     double targets = s->targets ? (double)s->targets : 1, seconds = s->seconds > 0 ? s->seconds : 1e-9;
     count_text a;
     duration_text left;
-    append(l, "%s, ", count_format(a, u->number));
+    append(l, "%s", count_format(a, u->number));
     if (u->done > 0)
-        append(l, "%s left, ", duration_format(left, u->done < 1 ? (now() - p->began) * (1 - u->done) / u->done : 0));
-    append(l, "loss %.3f, nll %.3f = ln %.4g, ", s->loss / targets, s->nll / targets, exp(s->nll / targets));
+        append(l, ", %s left",
+               duration_format(left, u->done < 1 ? (now() - p->began) * (1 - u->done) / u->done : 0));
+    append(l, ": loss %.3f, nll %.3f (%.4g), ", s->loss / targets, s->nll / targets, exp(s->nll / targets));
     if (s->source_tokens)
-        append(l, "%.0fk + ", (double)s->source_tokens / seconds / 1000);
+        append(l, "%.0f + ", (double)s->source_tokens / seconds / 1000);
     append(l, "%.0fk/s", (double)s->target_tokens / seconds / 1000);
     if (p->peak > 0 && s->flops > 0)
-        append(l, ", %.0f %% of peak", 100 * s->flops / seconds / p->peak);
-    append(l, ", gradient %.2g", s->gradient_norm / (double)s->updates);
+        append(l, ", %.0f %% peak", 100 * s->flops / seconds / p->peak);
+    append(l, ", norm %.2g", s->gradient_norm / (double)s->updates);
 }
 
 static int terminal_columns(FILE *out)

@@ -5,12 +5,15 @@
 #include <unistd.h>
 #include <zlib.h>
 
-static bool read_texts(run_data *d, command *c, const option_list *files, int first, bool language, const char *option)
+static bool read_texts(run_data *d, command *c, const option_list *files, int first, bool language,
+                       const char *option)
 {
     int wanted = language ? 1 : 2;
     if (files->count != wanted)
-        return fail(&c->error, RONDO_ARGUMENT, language ? "%s takes one file for a language model" :
-                    "%s takes two files: source and target", option);
+        return fail(&c->error, RONDO_ARGUMENT,
+                    language ? "%s takes one file for a language model"
+                             : "%s takes two files: source and target",
+                    option);
     for (int i = 0; i < wanted; i++)
         if (!lines_read(&d->texts[first + i + language], &c->context->allocator, files->items[i], &c->error))
             return false;
@@ -51,9 +54,11 @@ static bool make_tokenizer(run_data *d, command *c, const options *o)
         if (d->texts[i].count)
             texts[count++] = (tokenizer_lines){d->texts[i].text, d->texts[i].start, d->texts[i].count};
     message(c->name, "finding %s subwords", count_format(wanted, o->vocabulary));
-    d->tokenizer = tokenizer_train(texts, count, o->vocabulary, strcmp(o->subwords, "bpe") ? TOKENIZER_UNIGRAM : TOKENIZER_BPE, &c->error);
+    d->tokenizer = tokenizer_train(texts, count, o->vocabulary,
+                                   strcmp(o->subwords, "bpe") ? TOKENIZER_UNIGRAM : TOKENIZER_BPE, &c->error);
     if (d->tokenizer && tokenizer_size(d->tokenizer) != o->vocabulary)
-        message(c->name, "the text has no more than %s subwords", count_format(found, tokenizer_size(d->tokenizer)));
+        message(c->name, "the text has no more than %s subwords",
+                count_format(found, tokenizer_size(d->tokenizer)));
     return d->tokenizer != NULL;
 }
 
@@ -61,7 +66,8 @@ static bool find_tokenizer(run_data *d, command *c, const options *o, const char
 {
     if (begun && !access(kept, F_OK))
         return load_tokenizer(d, c, kept);
-    return (o->tokenizer ? load_tokenizer(d, c, o->tokenizer) : make_tokenizer(d, c, o)) && write_tokenizer(c, d->tokenizer, kept);
+    return (o->tokenizer ? load_tokenizer(d, c, o->tokenizer) : make_tokenizer(d, c, o)) &&
+           write_tokenizer(c, d->tokenizer, kept);
 }
 
 static bool make_corpus(run_data *d, command *c, const options *o, int first, corpus *out)
@@ -70,8 +76,10 @@ static bool make_corpus(run_data *d, command *c, const options *o, int first, co
     bool language = !strcmp(o->type, "language");
     char said[200];
     if (language && o->block)
-        return corpus_make_blocks(out, &c->context->allocator, &d->texts[first + 1], d->tokenizer, o->block, &c->error);
-    if (!corpus_make(out, &c->context->allocator, language ? NULL : &d->texts[first], &d->texts[first + 1], d->tokenizer, limits, &c->error))
+        return corpus_make_blocks(out, &c->context->allocator, &d->texts[first + 1], d->tokenizer, o->block,
+                                  &c->error);
+    if (!corpus_make(out, &c->context->allocator, language ? NULL : &d->texts[first], &d->texts[first + 1],
+                     d->tokenizer, limits, &c->error))
         return false;
     corpus_describe(out, limits, said, sizeof said);
     message(c->name, "%s: %s", first ? "validation" : "training", said);
@@ -82,11 +90,32 @@ bool run_data_open(run_data *d, command *c, const options *o, const char *kept, 
 {
     bool language = !strcmp(o->type, "language");
     *d = (run_data){.has_valid = o->valid.count > 0};
-    return read_texts(d, c, &o->train, 0, language, "--train") && (!d->has_valid || read_texts(d, c, &o->valid, 2, language, "--valid")) &&
+    return read_texts(d, c, &o->train, 0, language, "--train") &&
+           (!d->has_valid || read_texts(d, c, &o->valid, 2, language, "--valid")) &&
            find_tokenizer(d, c, o, kept, begun) && make_corpus(d, c, o, 0, &d->train) &&
            (!d->has_valid || make_corpus(d, c, o, 2, &d->valid)) &&
            batches_begin(&d->train_batches, &d->train, o->batch_tokens, (uint64_t)o->seed, &c->error) &&
            (!d->has_valid || batches_begin(&d->valid_batches, &d->valid, o->batch_tokens, 1, &c->error));
+}
+
+bool run_data_nll(run_data *d, rondo_trainer *trainer, double *nll, rondo_error *error)
+{
+    double sum = 0;
+    int64_t targets = 0;
+    rondo_tensor inputs[6];
+    batches_plan(&d->valid_batches, 0);
+    for (int64_t i = 0; i < d->valid_batches.count && !signals_caught(); i++) {
+        batch b;
+        rondo_step step;
+        batches_get(&d->valid_batches, i, &b);
+        int count = run_data_inputs(&b, inputs);
+        if (!rondo_trainer_evaluate(trainer, inputs, count, &step, error))
+            return false;
+        sum += step.nll * (double)step.targets;
+        targets += step.targets;
+    }
+    *nll = targets ? sum / (double)targets : 0;
+    return true;
 }
 
 uint32_t run_data_mark(const run_data *d, const options *o)

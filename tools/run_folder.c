@@ -1,4 +1,5 @@
-/* A run's folder belongs to one process at a time. What a killed one left half written is swept out by the next. */
+/* A run's folder belongs to one process at a time. What a killed one left half written is swept out by the
+ * next. */
 #include "tools/run_folder.h"
 #include "core/file.h"
 #include "tools/command.h"
@@ -8,7 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
-bool run_folder_has(const char *path) { return access(path, F_OK) == 0; }
+bool run_folder_has(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
 
 static bool name_files(run_folder *f, const options *o, rondo_error *error)
 {
@@ -18,7 +22,8 @@ static bool name_files(run_folder *f, const options *o, rondo_error *error)
     f->best = path_in(a, f->path, "best.safetensors");
     f->settings = path_in(a, f->path, "settings.yaml");
     f->tokenizer = path_in(a, f->path, "tokenizer.model");
-    return (f->checkpoint && f->best && f->settings && f->tokenizer) || fail_memory(error, strlen(f->path), "names of files");
+    return (f->checkpoint && f->best && f->settings && f->tokenizer) ||
+           fail_memory(error, strlen(f->path), "names of files");
 }
 
 /* The temporary files of writers (core/file.c) that were killed. */
@@ -39,10 +44,14 @@ static bool find_run(run_folder *f, options *o, rondo_error *error)
     bool trained = run_folder_has(f->checkpoint);
     f->begun = run_folder_has(f->settings);
     if (trained && !f->begun)
-        return fail(error, RONDO_MISMATCH, "%s has a checkpoint but no settings.yaml that says of what; take another folder", f->path);
+        return fail(error, RONDO_MISMATCH,
+                    "%s has a checkpoint but no settings.yaml that says of what; take another folder",
+                    f->path);
     if (trained && !run_folder_has(f->tokenizer))
-        return fail(error, RONDO_MISMATCH, "%s has a checkpoint but not its subwords, tokenizer.model; put that file back, or take "
-                    "another folder", f->path);
+        return fail(error, RONDO_MISMATCH,
+                    "%s has a checkpoint but not its subwords, tokenizer.model; put that file back, or take "
+                    "another folder",
+                    f->path);
     return !f->begun || run_settings_adopt(o, f->settings, error);
 }
 

@@ -31,8 +31,8 @@ static void print(const char *label, const char *words)
     fprintf(stderr, "    %-6s  %.*s%s\n", label, (int)((whole ? end : cut) - words), words, whole ? "" : "…");
 }
 
-bool run_samples_show(const rondo_program *decoder, const rondo_weights *weights, const run_data *d, const options *o,
-                      const char *when, rondo_error *error)
+bool run_samples_show(const rondo_program *decoder, const rondo_weights *weights, const run_data *d,
+                      const options *o, const char *when, rondo_error *error)
 {
     const lines *source = &d->texts[2], *target = &d->texts[3];
     const rondo_search search = {.size = sizeof search, .max_length = o->max_length};

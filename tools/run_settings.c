@@ -1,25 +1,42 @@
-/* What a run was begun with stands in its folder. Going on, a command line may change how long and how fast it trains; what
- * fixes the model, its subwords or its random numbers stays, and a command line that says otherwise is refused in words. */
+/* What a run was begun with stands in its folder. Going on, a command line may change how long and how fast
+ * it trains; what fixes the model, its subwords or its random numbers stays, and a command line that says
+ * otherwise is refused in words. */
 #include "tools/run_settings.h"
 #include "core/file.h"
 #include <stdlib.h>
 #include <string.h>
 
-static const option_id fixed[] = {
-    OPTION_type,       OPTION_dim,          OPTION_ffn,   OPTION_heads,     OPTION_encoder_layers,
-    OPTION_decoder_layers, OPTION_encoder_self, OPTION_decoder_self, OPTION_cross, OPTION_post_norm,
-    OPTION_no_tied_embeddings, OPTION_vocabulary, OPTION_subwords, OPTION_tokenizer, OPTION_seed};
+static const option_id fixed[] = {OPTION_type,
+                                  OPTION_dim,
+                                  OPTION_ffn,
+                                  OPTION_heads,
+                                  OPTION_encoder_layers,
+                                  OPTION_decoder_layers,
+                                  OPTION_encoder_self,
+                                  OPTION_decoder_self,
+                                  OPTION_cross,
+                                  OPTION_post_norm,
+                                  OPTION_no_tied_embeddings,
+                                  OPTION_vocabulary,
+                                  OPTION_subwords,
+                                  OPTION_tokenizer,
+                                  OPTION_seed};
 
 /* ---- values ---- */
 
-static void *field_of(const options *o, int id) { return (char *)o + option_rows[id].offset; }
+static void *field_of(const options *o, int id)
+{
+    return (char *)o + option_rows[id].offset;
+}
 
 static void copy_value(options *to, const options *from, int id)
 {
     static const size_t bytes[] = {
-        [OPTION_FLAG] = sizeof(bool),          [OPTION_INTEGER] = sizeof(int64_t),    [OPTION_COUNTED] = sizeof(int64_t),
-        [OPTION_REAL] = sizeof(double),        [OPTION_CHOICE] = sizeof(const char *), [OPTION_TEXT] = sizeof(const char *),
-        [OPTION_FILE] = sizeof(const char *),  [OPTION_FILES] = sizeof(option_list),  [OPTION_TEXTS] = sizeof(option_list)};
+        [OPTION_FLAG] = sizeof(bool),           [OPTION_INTEGER] = sizeof(int64_t),
+        [OPTION_COUNTED] = sizeof(int64_t),     [OPTION_REAL] = sizeof(double),
+        [OPTION_CHOICE] = sizeof(const char *), [OPTION_TEXT] = sizeof(const char *),
+        [OPTION_FILE] = sizeof(const char *),   [OPTION_FILES] = sizeof(option_list),
+        [OPTION_TEXTS] = sizeof(option_list)};
     memcpy(field_of(to, id), field_of(from, id), bytes[option_rows[id].type]);
     to->origin[id] = from->origin[id];
 }
@@ -45,7 +62,8 @@ static const char *value_text(const options *o, int id)
     }
 }
 
-/* The name of a file from the root of the file system; as it is when it has none: "-", or a file that is not there. */
+/* The name of a file from the root of the file system; as it is when it has none: "-", or a file that is not
+ * there. */
 static const char *full_name(arena *a, const char *path)
 {
     char *full = path && strcmp(path, "-") ? realpath(path, NULL) : NULL;
@@ -56,7 +74,8 @@ static const char *full_name(arena *a, const char *path)
 
 /* ---- going on ---- */
 
-/* The option was said on this command line, or in the settings file that it names, or by a preset other than the run's. */
+/* The option was said on this command line, or in the settings file that it names, or by a preset other than
+ * the run's. */
 static bool is_said(const options *o, const options *begun, int id)
 {
     bool same_preset = o->preset && begun->preset && !strcmp(o->preset, begun->preset);
@@ -76,8 +95,10 @@ static bool check_fixed(const options *o, const options *begun, const char *path
         if (!said || !was)
             return fail_memory(error, sizeof *o, "settings");
         if (strcmp(said, was))
-            return fail(error, RONDO_MISMATCH, "--%s %s: this run was begun with --%s %s (%s) and goes on with that only; leave the "
-                        "option out, or begin another run with another --output-folder", name, said, name, was, path);
+            return fail(error, RONDO_MISMATCH,
+                        "--%s %s: this run was begun with --%s %s (%s) and goes on with that only; leave the "
+                        "option out, or begin another run with another --output-folder",
+                        name, said, name, was, path);
     }
     return true;
 }
@@ -91,8 +112,8 @@ bool run_settings_adopt(options *o, const char *path, rondo_error *error)
         !options_finish(begun, error) || !check_fixed(o, begun, path, error))
         return false;
     for (int id = 0; id < OPTION_COUNT; id++)
-        if (option_rows[id].commands >> o->command & 1 && id != OPTION_output_folder && id != OPTION_settings &&
-            !is_said(o, begun, id))
+        if (option_rows[id].commands >> o->command & 1 && id != OPTION_output_folder &&
+            id != OPTION_settings && !is_said(o, begun, id))
             copy_value(o, begun, id);
     return true;
 }
@@ -108,14 +129,16 @@ static bool full_list(arena *a, option_list *list)
     return full.items != NULL;
 }
 
-bool run_settings_write(const options *o, const rondo_allocator *allocator, const char *path, rondo_error *error)
+bool run_settings_write(const options *o, const rondo_allocator *allocator, const char *path,
+                        rondo_error *error)
 {
     options full = *o;
     text yaml = {.arena = o->arena};
     full.tokenizer = full_name(o->arena, o->tokenizer);
     full.wisdom = full_name(o->arena, o->wisdom);
     full.output_folder = full_name(o->arena, o->output_folder);
-    if (!full_list(o->arena, &full.train) || !full_list(o->arena, &full.valid) || !options_write_settings(&full, &yaml))
+    if (!full_list(o->arena, &full.train) || !full_list(o->arena, &full.valid) ||
+        !options_write_settings(&full, &yaml))
         return fail_memory(error, yaml.length, "settings");
     file_writer *w = file_create(allocator, path, error);
     if (w && file_write(w, yaml.data, yaml.length, error))

@@ -18,7 +18,10 @@ static int below(growing *r, int limit)
     return (int)((r->state >> 33) % (uint64_t)limit);
 }
 
-static value_id any(growing *r) { return r->values[below(r, 4) ? r->count - 1 - below(r, r->count < 6 ? r->count : 6) : below(r, r->count)]; }
+static value_id any(growing *r)
+{
+    return r->values[below(r, 4) ? r->count - 1 - below(r, r->count < 6 ? r->count : 6) : below(r, r->count)];
+}
 
 static shape shape_of(int rank, const dim *dims)
 {
@@ -46,7 +49,8 @@ static shape some_shape(growing *r)
 
 static value_id unary(growing *r, value_id x)
 {
-    static const op_id smooth[] = {OP_neg, OP_tanh, OP_sigmoid, OP_gelu, OP_silu, OP_relu, OP_elu, OP_softplus};
+    static const op_id smooth[] = {OP_neg,  OP_tanh, OP_sigmoid, OP_gelu,
+                                   OP_silu, OP_relu, OP_elu,     OP_softplus};
     return build_unary(r->g, smooth[below(r, 8)], x);
 }
 
@@ -69,7 +73,8 @@ static value_id binary(growing *r, value_id x, bool constants)
     if (constants && !below(r, 4)) {
         static const double numbers[] = {0, 1, -1, 0.5, 2};
         double number = numbers[below(r, 5)];
-        y = below(r, 2) ? build_number(r->g, number) : build_constant(r->g, number, RONDO_F32, graph_shape_of(r->g, x));
+        y = below(r, 2) ? build_number(r->g, number)
+                        : build_constant(r->g, number, RONDO_F32, graph_shape_of(r->g, x));
         if (!below(r, 4))
             return build_div(r->g, x, build_number(r->g, number == 0 ? 1 : number));
     }
@@ -110,13 +115,17 @@ static value_id view(growing *r, value_id x)
     case 0:
         return s.rank > 1 ? build_swap(g, x, below(r, s.rank), below(r, s.rank)) : x;
     case 1:
-        return shape_elements(&s, &flat.dims[0]) ? build_reshape(g, build_unary(g, OP_neg, build_reshape(g, x, &flat)), &s) : x;
+        return shape_elements(&s, &flat.dims[0])
+                   ? build_reshape(g, build_unary(g, OP_neg, build_reshape(g, x, &flat)), &s)
+                   : x;
     case 2:
         return s.rank < 4 ? build_unsqueeze(g, x, below(r, s.rank + 1)) : x;
     case 3: {
         const shape wide = shape_of(3, (dim[]){r->B, r->T, dim_number(4)});
         shape joined;
-        return shape_broadcast(&s, &wide, &joined) && shape_equal(&joined, &wide) ? build_broadcast(g, x, &wide) : x;
+        return shape_broadcast(&s, &wide, &joined) && shape_equal(&joined, &wide)
+                   ? build_broadcast(g, x, &wide)
+                   : x;
     }
     default:
         for (int a = 0; a < s.rank; a++)
@@ -138,10 +147,13 @@ static void grow(growing *r, random_graph_options o)
 {
     value_id x = any(r), y;
     switch (below(r, 8)) {
-    case 0: case 1:
+    case 0:
+    case 1:
         y = unary(r, x);
         break;
-    case 2: case 3: case 4:
+    case 2:
+    case 3:
+    case 4:
         y = binary(r, x, o.constants);
         break;
     case 5:
@@ -157,7 +169,8 @@ static void grow(growing *r, random_graph_options o)
         r->values[r->count++] = y;
 }
 
-/* A state, readers of it, and what it becomes: mostly f(old, something), sometimes something else altogether. */
+/* A state, readers of it, and what it becomes: mostly f(old, something), sometimes something else altogether.
+ */
 static void add_ports(growing *r)
 {
     for (int k = 0; k < 3; k++) {
@@ -165,7 +178,8 @@ static void add_ports(growing *r)
         snprintf(name, sizeof name, "s%d", k);
         value_id like = any(r), other = any(r);
         const shape s = *graph_shape_of(r->g, like);
-        value_id in = build_leaf(r->g, OP_state, name, RONDO_F32, &s), out = build_unary(r->g, OP_tanh, build_add(r->g, in, like));
+        value_id in = build_leaf(r->g, OP_state, name, RONDO_F32, &s),
+                 out = build_unary(r->g, OP_tanh, build_add(r->g, in, like));
         if (below(r, 3) == 0)
             out = build_add(r->g, in, like);
         if (below(r, 3) == 0 && shape_equal(graph_shape_of(r->g, other), &s))

@@ -1,4 +1,5 @@
-/* Random graphs of elementwise ops, reductions, products, views and ports; everything follows from the seed. */
+/* Random graphs of elementwise ops, reductions, products, views and ports; everything follows from the seed.
+ */
 #pragma once
 #include "ops/build.h"
 

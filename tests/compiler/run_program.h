@@ -1,18 +1,25 @@
-/* A program run on numbers that follow from the leaves' names, and the same graph in the double interpreter. */
+/* A program run on numbers that follow from the leaves' names, and the same graph in the double interpreter.
+ */
 #pragma once
 #include "compiler/program.h"
 
 enum { RUN_OUTPUTS = 16 };
 typedef struct program_outputs {
     int count; /* outputs, then ports */
-    struct { char name[64]; float *data; int64_t elements; } items[RUN_OUTPUTS];
+    struct {
+        char name[64];
+        float *data;
+        int64_t elements;
+    } items[RUN_OUTPUTS];
 } program_outputs;
 
 /* Runs a copy of g `times` times, carrying its ports. False: error says. */
-bool run_program(const rondo_graph *g, const program_options *options, const int64_t *bound, int times, int threads,
-                 program_outputs *out, rondo_error *error);
-bool run_interpreter(const rondo_graph *g, const int64_t *bound, int times, program_outputs *out, rondo_error *error);
+bool run_program(const rondo_graph *g, const program_options *options, const int64_t *bound, int times,
+                 int threads, program_outputs *out, rondo_error *error);
+bool run_interpreter(const rondo_graph *g, const int64_t *bound, int times, program_outputs *out,
+                     rondo_error *error);
 void outputs_free(program_outputs *o);
 bool outputs_same(const program_outputs *a, const program_outputs *b, const char **where); /* bit for bit */
-/* The largest of rms(a − b) / rms(b) and max|a − b| / rms(b) / 10; infinite when anything is not finite in one alone. */
+/* The largest of rms(a − b) / r and max|a − b| / r / 10 with r = rms(b), 0.1 at least; infinite when anything
+ * is not finite in one alone. */
 double outputs_difference(const program_outputs *a, const program_outputs *b, const char **where);

@@ -1,4 +1,5 @@
-/* plan: buffers that live at the same time never share a byte, and the arena is hardly larger than what lives at once. */
+/* plan: buffers that live at the same time never share a byte, and the arena is hardly larger than what lives
+ * at once. */
 #include "compiler/program.h"
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -25,7 +26,8 @@ static memory_report planned(lifetime *records, int count)
             const lifetime *b = &records[k];
             bool in_time = a->first <= b->last && b->first <= a->last;
             bool in_space = a->offset < b->offset + b->bytes && b->offset < a->offset + a->bytes;
-            cr_assert_not(a->bytes && b->bytes && in_time && in_space, "buffers %d and %d share memory", k, i);
+            cr_assert_not(a->bytes && b->bytes && in_time && in_space, "buffers %d and %d share memory", k,
+                          i);
         }
     }
     cr_assert_eq(report.peak_bytes, highest);
@@ -79,7 +81,8 @@ Test(plan, never_overlaps)
     }
 }
 
-/* As training makes them: most live for a step or two, activations from their forward step to the mirrored backward one. */
+/* As training makes them: most live for a step or two, activations from their forward step to the mirrored
+ * backward one. */
 static int training_set(lifetime *records, int layers)
 {
     int count = 0, calls = layers * 12;

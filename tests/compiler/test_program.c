@@ -1,5 +1,6 @@
-/* Programs against the double interpreter on random graphs, whatever the order of the calls, whichever kernels are chosen,
- * with and without in-place results, fused or not, in poisoned memory: and the same bits wherever bits may not differ. */
+/* Programs against the double interpreter on random graphs, whatever the order of the calls, whichever
+ * kernels are chosen, with and without in-place results, fused or not, in poisoned memory: and the same bits
+ * wherever bits may not differ. */
 #include "compiler/passes.h"
 #include "tests/compiler/random_graph.h"
 #include "tests/compiler/run_program.h"
@@ -19,16 +20,18 @@ static rondo_graph *fused(const rondo_graph *g, rondo_error *error)
     return out;
 }
 
-static program_outputs ran(const rondo_graph *g, program_options options, const int64_t *bound, int threads, int seed)
+static program_outputs ran(const rondo_graph *g, program_options options, const int64_t *bound, int threads,
+                           int seed)
 {
     program_outputs out;
     rondo_error error = {0};
-    cr_assert(run_program(g, &options, bound, RUNS, threads, &out, &error), "graph %d: %s", seed, error.message);
+    cr_assert(run_program(g, &options, bound, RUNS, threads, &out, &error), "graph %d: %s", seed,
+              error.message);
     return out;
 }
 
-static void same_as(const program_outputs *expected, const rondo_graph *g, program_options options, const int64_t *bound,
-                    int threads, int seed, const char *what)
+static void same_as(const program_outputs *expected, const rondo_graph *g, program_options options,
+                    const int64_t *bound, int threads, int seed, const char *what)
 {
     const char *where;
     program_outputs out = ran(g, options, bound, threads, seed);
@@ -53,7 +56,8 @@ static void check(const rondo_graph *g, const int64_t *bound, int seed, const ch
     same_as(&out, g, (program_options){.poison = true}, bound, 2, seed, "poisoned");
     same_as(&out, g, (program_options){.no_in_place = true}, bound, 1, seed, "nothing in place");
     for (int order = 1; order <= 20; order += seed % 4 ? 7 : 1)
-        same_as(&out, g, (program_options){.schedule_seed = order, .poison = true}, bound, 1, seed, "another order");
+        same_as(&out, g, (program_options){.schedule_seed = order, .poison = true}, bound, 1, seed,
+                "another order");
     program_outputs other = ran(g, (program_options){.kernel_choice = 1}, bound, 1, seed);
     close_to(&expected, &other, seed, "other kernels");
     outputs_free(&expected);
@@ -66,7 +70,8 @@ static void check_random(bool ports, bool fuse_it)
     for (int seed = 1; seed <= GRAPHS; seed++) {
         rondo_error error = {0};
         rondo *r = rondo_new(1);
-        rondo_graph *g = random_graph(r, (uint64_t)seed, (random_graph_options){8 + seed % 32, ports, true}, &error);
+        rondo_graph *g =
+            random_graph(r, (uint64_t)seed, (random_graph_options){8 + seed % 32, ports, true}, &error);
         cr_assert(g && graph_verify(g, &error), "graph %d: %s", seed, error.message);
         rondo_graph *small = fuse_it ? fused(g, &error) : NULL;
         check(small ? small : g, bounds[seed % 4], seed, fuse_it ? "fused" : "as written");
@@ -76,10 +81,22 @@ static void check_random(bool ports, bool fuse_it)
     }
 }
 
-Test(program, runs_random_graphs) { check_random(false, false); }
-Test(program, runs_random_graphs_with_state) { check_random(true, false); }
-Test(program, runs_fused_graphs) { check_random(false, true); }
-Test(program, runs_fused_graphs_with_state) { check_random(true, true); }
+Test(program, runs_random_graphs)
+{
+    check_random(false, false);
+}
+Test(program, runs_random_graphs_with_state)
+{
+    check_random(true, false);
+}
+Test(program, runs_fused_graphs)
+{
+    check_random(false, true);
+}
+Test(program, runs_fused_graphs_with_state)
+{
+    check_random(true, true);
+}
 
 /* One program, many shapes, one instance: each specialisation as if alone. */
 Test(program, specialisations_do_not_disturb_each_other)
@@ -93,7 +110,8 @@ Test(program, specialisations_do_not_disturb_each_other)
         const specialisation *s = program_specialise(p, bounds[k % 4], &error);
         cr_assert(s, "%s", error.message);
         cr_expect_eq(s, program_specialise(p, bounds[k % 4], &error), "not cached");
-        cr_expect(s->memory.lower_bytes <= s->memory.peak_bytes && s->memory.peak_bytes <= s->memory.naive_bytes);
+        cr_expect(s->memory.lower_bytes <= s->memory.peak_bytes &&
+                  s->memory.peak_bytes <= s->memory.naive_bytes);
     }
     program_free(p);
     rondo_graph_free(g);
@@ -105,7 +123,8 @@ Test(program, names_a_leaf_that_was_given_no_data)
     rondo_error error = {0};
     instance i;
     rondo *r = rondo_new(1);
-    rondo_graph *g = graph_parse(r, "symbols B\nx = input(name=\"left\", type=f32[B])\ny = exp(x)\noutput y = y\n", "test", &error);
+    rondo_graph *g = graph_parse(
+        r, "symbols B\nx = input(name=\"left\", type=f32[B])\ny = exp(x)\noutput y = y\n", "test", &error);
     program *p = program_new(g, NULL, &error);
     cr_assert(p && instance_begin(&i, p, &error), "%s", error.message);
     team *t = team_new(&r->allocator, 1, &error);
@@ -131,7 +150,8 @@ Test(program, poison_notices_a_write_past_the_end)
     instance i;
     rondo *r = rondo_new(1);
     float three[3] = {0};
-    rondo_graph *g = graph_parse(r, "symbols B\nx = input(name=\"x\", type=f32[B])\ny = exp(x)\noutput y = y\n", "test", &error);
+    rondo_graph *g = graph_parse(
+        r, "symbols B\nx = input(name=\"x\", type=f32[B])\ny = exp(x)\noutput y = y\n", "test", &error);
     program *p = program_new(g, &(program_options){.poison = true}, &error);
     cr_assert(p && instance_begin(&i, p, &error), "%s", error.message);
     team *t = team_new(&r->allocator, 1, &error);

@@ -1,4 +1,5 @@
-/* schedule: operands first, the old content of a port read before it is overwritten, and little memory alive at once. */
+/* schedule: operands first, the old content of a port read before it is overwritten, and little memory alive
+ * at once. */
 #include "compiler/program.h"
 #include "tests/compiler/random_graph.h"
 #include <criterion/criterion.h>
@@ -53,7 +54,8 @@ static scheduled *of_text(const char *source)
     return scheduled_new(context, g);
 }
 
-/* Every node once, operands first, and nothing reads a port's old content, by whatever views, after it was overwritten. */
+/* Every node once, operands first, and nothing reads a port's old content, by whatever views, after it was
+ * overwritten. */
 static void check_order(const scheduled *s, const node_id *order)
 {
     const rondo_graph *g = s->g;
@@ -73,7 +75,8 @@ static void check_order(const scheduled *s, const node_id *order)
                 v = graph_node_of(g, v)->inputs[0];
             for (int p = 0; p < g->port_count; p++)
                 if (s->in_place[p] && v == g->ports[p].in)
-                    cr_assert_leq(place[id], place[g->values[g->ports[p].out].node], "port %d is read too late", p);
+                    cr_assert_leq(place[id], place[g->values[g->ports[p].out].node],
+                                  "port %d is read too late", p);
         }
 }
 
@@ -83,7 +86,8 @@ Test(schedule, is_an_order_that_ports_survive)
     for (uint64_t seed = 1; seed <= 80; seed++) {
         rondo_error error = {0};
         rondo *context = rondo_new(1);
-        rondo_graph *g = random_graph(context, seed, (random_graph_options){10 + (int)seed % 40, true, true}, &error);
+        rondo_graph *g =
+            random_graph(context, seed, (random_graph_options){10 + (int)seed % 40, true, true}, &error);
         cr_assert(g, "%s", error.message);
         scheduled *s = scheduled_new(context, g);
         for (int order = 0; order <= 5; order++) {
@@ -95,7 +99,8 @@ Test(schedule, is_an_order_that_ports_survive)
             in_place += s->in_place[p];
         scheduled_free(s);
     }
-    cr_expect(in_place > ports / 4 && in_place < ports, "%d of %d ports in place: the test sees one side only", in_place, ports);
+    cr_expect(in_place > ports / 4 && in_place < ports,
+              "%d of %d ports in place: the test sees one side only", in_place, ports);
 }
 
 /* Two hundred random orders seldom find a lower peak. */
@@ -117,14 +122,17 @@ Test(schedule, keeps_little_alive)
             int64_t now = schedule_peak(&s->problem, s->order);
             best = now < best ? now : best;
         }
-        cr_expect_leq((double)peak, 1.4 * (double)best, "graph %d: %ld, a random order %ld", (int)seed, (long)peak, (long)best);
+        cr_expect_leq((double)peak, 1.4 * (double)best, "graph %d: %ld, a random order %ld", (int)seed,
+                      (long)peak, (long)best);
         sum += (double)peak / (double)best;
         scheduled_free(s);
     }
     cr_expect_leq(sum / GRAPHS, 1.1, "%g in the mean", sum / GRAPHS);
 }
 
-#define STATES "symbols B\na = state(name=\"a\", type=f32[B])\nb = state(name=\"b\", type=f32[B])\nx = input(name=\"x\", type=f32[B])\n"
+#define STATES                                                                                               \
+    "symbols B\na = state(name=\"a\", type=f32[B])\nb = state(name=\"b\", type=f32[B])\nx = "                \
+    "input(name=\"x\", type=f32[B])\n"
 
 Test(schedule, a_sum_is_updated_in_place)
 {
@@ -135,11 +143,12 @@ Test(schedule, a_sum_is_updated_in_place)
     scheduled_free(s);
 }
 
-/* Each new content is made from the other's old one: one of them has to wait, and so cannot be overwritten. */
+/* Each new content is made from the other's old one: one of them has to wait, and so cannot be overwritten.
+ */
 Test(schedule, a_cycle_of_ports_is_not_in_place)
 {
     scheduled *s = of_text(STATES "c = add(a, b)\ne = mul(b, a)\n"
-                                 "port a carry in=a out=c\nport b carry in=b out=e\n");
+                                  "port a carry in=a out=c\nport b carry in=b out=e\n");
     cr_expect_neq(s->in_place[0] && s->in_place[1], true);
     cr_assert(schedule(&s->problem, s->order, NULL));
     check_order(s, s->order);
@@ -151,7 +160,9 @@ Test(schedule, who_reads_both_old_and_new_forbids_it)
     scheduled *s = of_text(STATES "c = add(a, x)\nd = sub(c, a)\noutput y = d\nport a carry in=a out=c\n");
     cr_expect_not(s->in_place[0]);
     scheduled_free(s);
-    s = of_text(STATES "c = add(a, x)\nr = reshape(a, dims=[1,B])\nd = sub(c, r)\noutput y = d\nport a carry in=a out=c\n");
+    s = of_text(
+        STATES
+        "c = add(a, x)\nr = reshape(a, dims=[1,B])\nd = sub(c, r)\noutput y = d\nport a carry in=a out=c\n");
     cr_expect_not(s->in_place[0], "through a view");
     scheduled_free(s);
     s = of_text(STATES "c = add(a, x)\noutput y = a\nport a carry in=a out=c\n");

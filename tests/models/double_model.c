@@ -7,19 +7,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-const sizes primes = {3, 5, 7, 2, 22, 13, 17, 19}, fours = {4, 4, 4, 4, 16, 4, 4, 8}, ones = {1, 1, 1, 1, 2, 1, 4, 2};
+const sizes primes = {3, 5, 7, 2, 22, 13, 17, 19}, fours = {4, 4, 4, 4, 16, 4, 4, 8},
+            ones = {1, 1, 1, 1, 2, 1, 4, 2};
 
-transformer transformer_of(const sizes *n, const char *encoder, const char *decoder, const char *cross, bool post_norm)
+transformer transformer_of(const sizes *n, const char *encoder, const char *decoder, const char *cross,
+                           bool post_norm)
 {
-    return (transformer){.language_model = !encoder, .vocabulary = n->vocabulary, .dim = n->dim, .ffn = n->ffn, .heads = n->heads,
-                         .encoder_layers = 1, .decoder_layers = n->dim > 16 ? 1 : 2, .post_norm = post_norm,
-                         .encoder_self = encoder, .decoder_self = decoder, .cross = cross};
+    return (transformer){.language_model = !encoder,
+                         .vocabulary = n->vocabulary,
+                         .dim = n->dim,
+                         .ffn = n->ffn,
+                         .heads = n->heads,
+                         .encoder_layers = 1,
+                         .decoder_layers = n->dim > 16 ? 1 : 2,
+                         .post_norm = post_norm,
+                         .encoder_self = encoder,
+                         .decoder_self = decoder,
+                         .cross = cross};
 }
 
 void double_bound(const double_model *m, const rondo_graph *g, int64_t step, int64_t *bound)
 {
-    const struct { const char *name; int64_t number; } known[] = {{"B", m->n.batch}, {"T", m->n.time}, {"S", m->n.source},
-                                                                  {STEP_SYMBOL, step}, {CAPACITY_SYMBOL, m->n.capacity}};
+    const struct {
+        const char *name;
+        int64_t number;
+    } known[] = {{"B", m->n.batch},
+                 {"T", m->n.time},
+                 {"S", m->n.source},
+                 {STEP_SYMBOL, step},
+                 {CAPACITY_SYMBOL, m->n.capacity}};
     for (int s = 0; s < MAX_SYMBOLS; s++)
         bound[s] = 0;
     for (int s = 0; s < g->symbol_count; s++)
@@ -46,7 +62,8 @@ const double *double_leaf(double_model *m, const rondo_graph *g, const node *lea
     if (!strcmp(name, "target_in") && m->tokens)
         return m->tokens;
     shape_elements(&v->shape, &elements);
-    int64_t count = dim_value(elements, bound), width = v->shape.rank ? dim_value(v->shape.dims[v->shape.rank - 1], bound) : 1;
+    int64_t count = dim_value(elements, bound),
+            width = v->shape.rank ? dim_value(v->shape.dims[v->shape.rank - 1], bound) : 1;
     double *data = ARENA_NEW(&m->numbers, double, count + 1);
     for (int64_t i = 0; i < count; i++) {
         double u = unit(name, i);
@@ -62,8 +79,8 @@ const double *double_leaf(double_model *m, const rondo_graph *g, const node *lea
     return data;
 }
 
-static bool run_graph(double_model *m, const rondo_graph *g, const double_state *s, int64_t step, const double *tokens,
-                      const double *count, interpretation *out, rondo_error *error)
+static bool run_graph(double_model *m, const rondo_graph *g, const double_state *s, int64_t step,
+                      const double *tokens, const double *count, interpretation *out, rondo_error *error)
 {
     int64_t bound[MAX_SYMBOLS];
     interpret_binding *bindings = malloc(sizeof *bindings * (size_t)(g->node_count + 1));
@@ -147,8 +164,8 @@ void state_free(double_state *s)
     s->count = 0;
 }
 
-double *double_advance(double_model *m, const rondo_graph *advance, double_state *s, int64_t step, const double *tokens,
-                       const double *count, int64_t *elements)
+double *double_advance(double_model *m, const rondo_graph *advance, double_state *s, int64_t step,
+                       const double *tokens, const double *count, int64_t *elements)
 {
     interpretation result;
     rondo_error error = {0};
@@ -156,7 +173,8 @@ double *double_advance(double_model *m, const rondo_graph *advance, double_state
     for (int p = 0; p < advance->port_count; p++) {
         const port *port = &advance->ports[p];
         if (port->out != NONE)
-            state_set(s, advance->names[port->name], &result.values[port->out], port->kind, port->append_axis);
+            state_set(s, advance->names[port->name], &result.values[port->out], port->kind,
+                      port->append_axis);
     }
     const reference_tensor *logits = &result.values[graph_find_output(advance, "logits")];
     double *out = malloc(sizeof(double) * (size_t)(logits->count + 1));
@@ -174,7 +192,8 @@ void double_stage(double_model *m, const rondo_graph *stage, double_state *s)
         return;
     cr_assert(run_graph(m, stage, s, 0, NULL, NULL, &result, &error), "%s", error.message);
     for (int o = 0; o < stage->output_count; o++)
-        state_set(s, stage->names[stage->outputs[o].name], &result.values[stage->outputs[o].value], PORT_FIXED, -1);
+        state_set(s, stage->names[stage->outputs[o].name], &result.values[stage->outputs[o].value],
+                  PORT_FIXED, -1);
     interpret_end(&result);
 }
 
@@ -209,11 +228,12 @@ double state_difference(const double_state *a, const double_state *b, const doub
             continue;
         }
         /* caches are [B, H, C, D] or [B, C, …]: rows of what stands behind the capacity */
-        int64_t outer = m->n.batch * (a->ports[p].axis == 2 ? m->n.heads : 1), row = a->ports[p].elements / outer / m->n.capacity;
+        int64_t outer = m->n.batch * (a->ports[p].axis == 2 ? m->n.heads : 1),
+                row = a->ports[p].elements / outer / m->n.capacity;
         cr_assert_eq(a->ports[p].elements, outer * m->n.capacity * row);
         for (int64_t o = 0; o < outer; o++)
-            most = fmax(most, double_difference(a->ports[p].data + o * m->n.capacity * row, b->ports[q].data + o * m->n.capacity * row,
-                                                filled * row));
+            most = fmax(most, double_difference(a->ports[p].data + o * m->n.capacity * row,
+                                                b->ports[q].data + o * m->n.capacity * row, filled * row));
     }
     return most;
 }

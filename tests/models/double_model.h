@@ -1,5 +1,6 @@
-/* Transformers in double precision: a model of any mixers and sizes with numbers for every leaf by name, run in parallel
- * form or through the state that a decoder graph carries. What all tests of derived decoders share. */
+/* Transformers in double precision: a model of any mixers and sizes with numbers for every leaf by name, run
+ * in parallel form or through the state that a decoder graph carries. What all tests of derived decoders
+ * share. */
 #pragma once
 #include "compiler/pipeline.h"
 #include "models/transformer.h"
@@ -20,7 +21,8 @@ typedef struct double_model {
     double *logits; /* [B, T, V] of the parallel form as written */
 } double_model;
 
-transformer transformer_of(const sizes *n, const char *encoder, const char *decoder, const char *cross, bool post_norm);
+transformer transformer_of(const sizes *n, const char *encoder, const char *decoder, const char *cross,
+                           bool post_norm);
 /* encoder NULL: a language model. Fails the test on any error. */
 double_model double_model_new(transformer shape, const sizes *n, uint64_t seed);
 void double_model_free(double_model *m);
@@ -34,16 +36,24 @@ const double *double_leaf(double_model *m, const rondo_graph *g, const node *lea
 enum { MOST_PORTS = 64 };
 typedef struct double_state {
     int count;
-    struct { char name[96]; double *data; int64_t elements; port_kind kind; int axis; } ports[MOST_PORTS];
+    struct {
+        char name[96];
+        double *data;
+        int64_t elements;
+        port_kind kind;
+        int axis;
+    } ports[MOST_PORTS];
 } double_state;
 void state_free(double_state *s);
-/* Runs `advance` (or a step stage, with what earlier stages made in `s`) by `step` tokens of which count[b] count; tokens
- * [B, step]. Carries the ports and returns the output "logits", dense, of *elements numbers; the caller frees it. */
-double *double_advance(double_model *m, const rondo_graph *advance, double_state *s, int64_t step, const double *tokens,
-                       const double *count, int64_t *elements);
+/* Runs `advance` (or a step stage, with what earlier stages made in `s`) by `step` tokens of which count[b]
+ * count; tokens [B, step]. Carries the ports and returns the output "logits", dense, of *elements numbers;
+ * the caller frees it. */
+double *double_advance(double_model *m, const rondo_graph *advance, double_state *s, int64_t step,
+                       const double *tokens, const double *count, int64_t *elements);
 /* Runs a stage and puts its outputs into `s` under their names. NULL graph: nothing. */
 void double_stage(double_model *m, const rondo_graph *stage, double_state *s);
-/* Of two tensors: the larger of rms(a − b) / rms(b) and max|a − b| / rms(b) / 10; infinite when not finite. */
+/* Of two tensors: the larger of rms(a − b) / rms(b) and max|a − b| / rms(b) / 10; infinite when not finite.
+ */
 double double_difference(const double *a, const double *b, int64_t count);
 /* By port: what two runs left behind; of caches, the rows that were written: `filled` of them. */
 double state_difference(const double_state *a, const double_state *b, const double_model *m, int64_t filled);

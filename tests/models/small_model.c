@@ -11,8 +11,15 @@ small_model small_model_new(const char *encoder, const char *decoder, const char
 {
     rondo_error error = {0};
     small_model m = {.context = rondo_new(threads), .translates = encoder != NULL};
-    const transformer shape = {.language_model = !encoder, .vocabulary = SMALL_VOCABULARY, .dim = 12, .ffn = 20, .heads = 3,
-                               .encoder_layers = 2, .decoder_layers = 2, .encoder_self = encoder, .decoder_self = decoder,
+    const transformer shape = {.language_model = !encoder,
+                               .vocabulary = SMALL_VOCABULARY,
+                               .dim = 12,
+                               .ffn = 20,
+                               .heads = 3,
+                               .encoder_layers = 2,
+                               .decoder_layers = 2,
+                               .encoder_self = encoder,
+                               .decoder_self = decoder,
                                .cross = cross};
     cr_assert(transformer_build(m.context, &shape, &m.built, &error), "%s", error.message);
     m.weights = rondo_weights_new(m.built.graph, 3, &error);
@@ -54,10 +61,12 @@ void small_source(const small_model *m, rondo_session *s, int64_t batch, int64_t
 {
     rondo_error error = {0};
     rondo_tensor inputs[2];
-    int32_t *source = calloc((size_t)(batch * SMALL_SOURCE), sizeof *source), *length = calloc((size_t)batch, sizeof *length);
+    int32_t *source = calloc((size_t)(batch * SMALL_SOURCE), sizeof *source),
+            *length = calloc((size_t)batch, sizeof *length);
     int count = m->translates ? source_tensors(inputs, source, length, batch, first) : 0;
     cr_assert(rondo_session_source(s, inputs, count, &error), "%s", error.message);
-    memset(source, 0x55, sizeof *source * (size_t)(batch * SMALL_SOURCE)); /* read during the call, and never again */
+    memset(source, 0x55,
+           sizeof *source * (size_t)(batch * SMALL_SOURCE)); /* read during the call, and never again */
     memset(length, 0x55, sizeof *length * (size_t)batch);
     free(source);
     free(length);
@@ -72,7 +81,8 @@ rondo_session *small_session(const small_model *m, int64_t batch, int64_t first)
     return s;
 }
 
-float *small_parallel(const small_model *m, const int32_t *tokens, int64_t batch, int64_t length, int64_t first)
+float *small_parallel(const small_model *m, const int32_t *tokens, int64_t batch, int64_t length,
+                      int64_t first)
 {
     rondo_error error = {0};
     binding b;
@@ -83,7 +93,8 @@ float *small_parallel(const small_model *m, const int32_t *tokens, int64_t batch
         instance_bind(&i, graph_find_leaf(p->graph, OP_parameter, m->weights->items[k].name),
                       m->weights->block + m->weights->items[k].offset);
     rondo_tensor inputs[3];
-    int32_t *source = calloc((size_t)(batch * SMALL_SOURCE), sizeof *source), *lengths = calloc((size_t)batch, sizeof *lengths);
+    int32_t *source = calloc((size_t)(batch * SMALL_SOURCE), sizeof *source),
+            *lengths = calloc((size_t)batch, sizeof *lengths);
     int count = m->translates ? source_tensors(inputs, source, lengths, batch, first) : 0;
     inputs[count++] = (rondo_tensor){"target_in", RONDO_I32, 2, {batch, length}, (void *)tokens};
     binding_begin(&b);
@@ -112,5 +123,7 @@ double small_difference(const float *a, const float *b, int64_t count)
         differences += d * d;
         largest = fmax(largest, d);
     }
-    return largest == 0 ? 0 : fmax(sqrt(differences / (double)count), largest / 10) / sqrt(squares / (double)count);
+    return largest == 0
+               ? 0
+               : fmax(sqrt(differences / (double)count), largest / 10) / sqrt(squares / (double)count);
 }

@@ -21,7 +21,8 @@ int32_t small_token(int64_t sentence, int64_t place);
 void small_source(const small_model *m, rondo_session *s, int64_t batch, int64_t first);
 rondo_session *small_session(const small_model *m, int64_t batch, int64_t first); /* with its source */
 /* Logits [batch, length, V] of the parallel graph; the caller frees them. */
-float *small_parallel(const small_model *m, const int32_t *tokens, int64_t batch, int64_t length, int64_t first);
+float *small_parallel(const small_model *m, const int32_t *tokens, int64_t batch, int64_t length,
+                      int64_t first);
 
 /* rms(a − b) / rms(b) and max|a − b| / rms(b) / 10, the larger. */
 double small_difference(const float *a, const float *b, int64_t count);

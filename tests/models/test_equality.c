@@ -1,6 +1,6 @@
-/* One model, three forms. For every combination of mixers: the parallel form, the derived decoder run by any pieces, by
- * ragged ones with padding on the right, and its load, source and step stages give the same logits and leave the same
- * state, in double precision. */
+/* One model, three forms. For every combination of mixers: the parallel form, the derived decoder run by any
+ * pieces, by ragged ones with padding on the right, and its load, source and step stages give the same logits
+ * and leave the same state, in double precision. */
 #include "tests/models/double_model.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@ typedef struct combination {
     const char *encoder, *decoder, *cross; /* encoder NULL: a language model */
 } combination;
 static const combination all[] = {
-    {NULL, "softmax", NULL},          {NULL, "linear", NULL},          {NULL, "average", NULL},
+    {NULL, "softmax", NULL},           {NULL, "linear", NULL},           {NULL, "average", NULL},
     {"softmax", "softmax", "softmax"}, {"softmax", "linear", "softmax"}, {"softmax", "average", "softmax"},
     {"linear", "softmax", "linear"},   {"linear", "linear", "linear"},   {"linear", "average", "linear"},
     {"softmax", "linear", "linear"},   {"linear", "softmax", "softmax"}, {"linear", "linear", "softmax"},
@@ -33,7 +33,8 @@ static rondo_graph *advance_of(const double_model *m, bool no_linearize)
 static double by_pieces(double_model *m, const rondo_graph *advance, uint32_t cuts, double_state *state)
 {
     int64_t batch = m->n.batch, time = m->n.time, vocabulary = m->n.vocabulary;
-    double *tokens = calloc((size_t)(batch * time), sizeof *tokens), *count = calloc((size_t)batch, sizeof *count);
+    double *tokens = calloc((size_t)(batch * time), sizeof *tokens),
+           *count = calloc((size_t)batch, sizeof *count);
     double *all_logits = calloc((size_t)(batch * time * vocabulary), sizeof *all_logits);
     for (int64_t from = 0, to; from < time; from = to) {
         for (to = from + 1; to < time && !(cuts >> (to - 1) & 1); to++)
@@ -62,7 +63,8 @@ static double ragged(double_model *m, const rondo_graph *advance, uint64_t seed,
 {
     int64_t batch = m->n.batch, time = m->n.time, vocabulary = m->n.vocabulary, left = batch * time;
     int64_t *at = calloc((size_t)batch, sizeof *at);
-    double *tokens = calloc((size_t)(batch * time), sizeof *tokens), *count = calloc((size_t)batch, sizeof *count);
+    double *tokens = calloc((size_t)(batch * time), sizeof *tokens),
+           *count = calloc((size_t)batch, sizeof *count);
     double *all_logits = calloc((size_t)(batch * time * vocabulary), sizeof *all_logits);
     srand((unsigned)seed);
     while (left) {
@@ -71,7 +73,8 @@ static double ragged(double_model *m, const rondo_graph *advance, uint64_t seed,
             int64_t most = time - at[b] < step ? time - at[b] : step, now = rand() % (most + 1);
             count[b] = (double)now;
             for (int64_t t = 0; t < step; t++)
-                tokens[b * step + t] = t < now ? m->tokens[b * time + at[b] + t] : (double)(rand() % vocabulary);
+                tokens[b * step + t] =
+                    t < now ? m->tokens[b * time + at[b] + t] : (double)(rand() % vocabulary);
         }
         double *logits = double_advance(m, advance, state, step, tokens, count, &elements);
         for (int64_t b = 0; b < batch; b++) {
@@ -97,7 +100,8 @@ static const char *title(const combination *c, bool post_norm, char *text, size_
     return text;
 }
 
-static void check_forms(const combination *c, const sizes *n, bool post_norm, bool no_linearize, uint32_t stride)
+static void check_forms(const combination *c, const sizes *n, bool post_norm, bool no_linearize,
+                        uint32_t stride)
 {
     char name[120];
     title(c, post_norm, name, sizeof name);
@@ -111,7 +115,8 @@ static void check_forms(const combination *c, const sizes *n, bool post_norm, bo
         difference = by_pieces(&m, advance, cuts, &state);
         cr_expect_leq(difference, algebra, "%s: pieces %x differ by %g", name, cuts, difference);
         difference = state_difference(&whole, &state, &m, n->time);
-        cr_expect_leq(difference, algebra, "%s: pieces %x leave another state, by %g", name, cuts, difference);
+        cr_expect_leq(difference, algebra, "%s: pieces %x leave another state, by %g", name, cuts,
+                      difference);
         state_free(&state);
     }
     for (uint64_t seed = 1; seed <= 3; seed++) {
@@ -122,7 +127,8 @@ static void check_forms(const combination *c, const sizes *n, bool post_norm, bo
         double_state again = {0};
         by_pieces(&m, advance, 0, &again);
         difference = state_difference(&again, &state, &m, n->time);
-        cr_expect_leq(difference, algebra, "%s: ragged pieces %d leave another state, by %g", name, (int)seed, difference);
+        cr_expect_leq(difference, algebra, "%s: ragged pieces %d leave another state, by %g", name, (int)seed,
+                      difference);
         state_free(&state);
         state_free(&again);
         m.n.capacity = n->capacity;
@@ -158,8 +164,8 @@ Test(equality, with_every_size_one)
         check_forms(&all[i], &ones, i % 2, false, 1);
 }
 
-/* The quadratic form streams too, then every attention keeps a cache; but not the mean of everything before, whose mask has
- * no batch axis and so cannot tell the sequences' positions apart. */
+/* The quadratic form streams too, then every attention keeps a cache; but not the mean of everything before,
+ * whose mask has no batch axis and so cannot tell the sequences' positions apart. */
 Test(equality, without_linearize)
 {
     for (int i = 0; i < COMBINATIONS; i++)
@@ -170,8 +176,9 @@ Test(equality, without_linearize)
     pipeline_options options = {.no_linearize = true};
     cr_assert_null(pipeline_advance(m.built.logits, "T", &options, &error));
     cr_assert_eq(error.code, RONDO_NOT_CAUSAL);
-    cr_assert(strstr(error.message, "average.c:") && strstr(error.message, "decoder.layers.0.self_attn: causal_mask"), "%s",
-              error.message);
+    cr_assert(strstr(error.message, "average.c:") &&
+                  strstr(error.message, "decoder.layers.0.self_attn: causal_mask"),
+              "%s", error.message);
     double_model_free(&m);
 }
 
@@ -196,8 +203,8 @@ static void check_stages(const combination *c, const sizes *n)
     for (node_id id = 0; c->encoder && id < stages.step->node_count; id++) {
         const node *at = &stages.step->nodes[id];
         bool free_of_cost = at->op == OP_constant || op_table[at->op].flags & (OP_LEAF | OP_VIEW);
-        cr_expect(free_of_cost || strncmp(stages.step->names[at->scope], "encoder", 7), "%s: the step runs the encoder's %s", name,
-                  op_table[at->op].signature.name);
+        cr_expect(free_of_cost || strncmp(stages.step->names[at->scope], "encoder", 7),
+                  "%s: the step runs the encoder's %s", name, op_table[at->op].signature.name);
     }
     state_free(&state);
     staged_free(&stages);

@@ -1,5 +1,5 @@
-/* Sessions in f32: whatever way the tokens come, the logits are those of the parallel form; state moves, grows and is copied
- * without anybody noticing; what cannot be is refused in a sentence. */
+/* Sessions in f32: whatever way the tokens come, the logits are those of the parallel form; state moves,
+ * grows and is copied without anybody noticing; what cannot be is refused in a sentence. */
 #include "tests/models/small_model.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -13,12 +13,15 @@ enum { V = SMALL_VOCABULARY };
 typedef struct mixers_of {
     const char *encoder, *decoder, *cross;
 } mixers_of;
-static const mixers_of models[] = {{NULL, "softmax", NULL}, {NULL, "linear", NULL}, {NULL, "average", NULL},
-                                   {"softmax", "softmax", "softmax"}, {"softmax", "linear", "linear"},
-                                   {"linear", "average", "softmax"}};
+static const mixers_of models[] = {{NULL, "softmax", NULL},         {NULL, "linear", NULL},
+                                   {NULL, "average", NULL},         {"softmax", "softmax", "softmax"},
+                                   {"softmax", "linear", "linear"}, {"linear", "average", "softmax"}};
 enum { MODELS = sizeof models / sizeof *models };
 
-static small_model model(int i) { return small_model_new(models[i].encoder, models[i].decoder, models[i].cross, 2); }
+static small_model model(int i)
+{
+    return small_model_new(models[i].encoder, models[i].decoder, models[i].cross, 2);
+}
 
 static const float *advance(rondo_session *s, const int32_t *tokens, int64_t length, const int32_t *counts)
 {
@@ -37,7 +40,8 @@ static int32_t *line_tokens(int64_t batch, int64_t first, int64_t from, int64_t 
     return tokens;
 }
 
-static const float *advance_lines(rondo_session *s, int64_t batch, int64_t first, int64_t from, int64_t length)
+static const float *advance_lines(rondo_session *s, int64_t batch, int64_t first, int64_t from,
+                                  int64_t length)
 {
     int32_t *tokens = line_tokens(batch, first, from, length);
     const float *logits = advance(s, tokens, length, NULL);
@@ -45,11 +49,13 @@ static const float *advance_lines(rondo_session *s, int64_t batch, int64_t first
     return logits;
 }
 
-static void same(const float *logits, const float *parallel, int64_t batch, int64_t length, int64_t at, const char *what, int i)
+static void same(const float *logits, const float *parallel, int64_t batch, int64_t length, int64_t at,
+                 const char *what, int i)
 {
     for (int64_t b = 0; b < batch; b++) {
         double d = small_difference(logits + b * V, parallel + (b * length + at) * V, V);
-        cr_expect_leq(d, bound_f32, "model %d, %s: row %d after token %d differs by %g", i, what, (int)b, (int)at, d);
+        cr_expect_leq(d, bound_f32, "model %d, %s: row %d after token %d differs by %g", i, what, (int)b,
+                      (int)at, d);
     }
 }
 
@@ -67,7 +73,8 @@ Test(session, by_ones_by_pieces_and_at_once)
         small_source(&m, s, BATCH, 0); /* the same session starts anew */
         static const int64_t pieces[] = {5, 1, 8, 7};
         for (int64_t k = 0, at = 0; k < 4; at += pieces[k++])
-            same(advance_lines(s, BATCH, 0, at, pieces[k]), parallel, BATCH, LENGTH, at + pieces[k] - 1, "by pieces", i);
+            same(advance_lines(s, BATCH, 0, at, pieces[k]), parallel, BATCH, LENGTH, at + pieces[k] - 1,
+                 "by pieces", i);
         small_source(&m, s, BATCH, 0);
         same(advance_lines(s, BATCH, 0, 0, LENGTH), parallel, BATCH, LENGTH, LENGTH - 1, "at once", i);
         cr_expect_eq(s->tokens_run, 3 * BATCH * LENGTH);
@@ -92,13 +99,17 @@ Test(session, ragged_pieces)
                 counts[b] = (int32_t)((round * 7 + b * 3 + round / 3) % (STEP + 1));
                 counts[b] = at[b] + counts[b] > LENGTH ? (int32_t)(LENGTH - at[b]) : counts[b];
                 for (int t = 0; t < STEP; t++)
-                    padded[b * STEP + t] = t < counts[b] ? tokens[b * LENGTH + at[b] + t] : (b + t) % V; /* garbage */
+                    padded[b * STEP + t] =
+                        t < counts[b] ? tokens[b * LENGTH + at[b] + t] : (b + t) % V; /* garbage */
                 at[b] += counts[b];
             }
             const float *logits = advance(s, padded, STEP, counts);
             for (int b = 0; b < BATCH; b++) {
-                double d = counts[b] ? small_difference(logits + b * V, parallel + (b * LENGTH + at[b] - 1) * V, V) : 0;
-                cr_expect_leq(d, bound_f32, "model %d: row %d after token %d differs by %g", i, b, (int)at[b], d);
+                double d = counts[b]
+                               ? small_difference(logits + b * V, parallel + (b * LENGTH + at[b] - 1) * V, V)
+                               : 0;
+                cr_expect_leq(d, bound_f32, "model %d: row %d after token %d differs by %g", i, b, (int)at[b],
+                              d);
             }
         }
         for (int b = 0; b < BATCH; b++)
@@ -114,7 +125,9 @@ Test(session, ragged_pieces)
 Test(session, reorder)
 {
     enum { BATCH = 3, LENGTH = 9 };
-    static const struct { int64_t batch, from[7]; } orders[] = {{3, {2, 0, 1}}, {3, {1, 1, 1}}, {1, {2}}, {7, {0, 1, 2, 2, 1, 0, 1}}};
+    static const struct {
+        int64_t batch, from[7];
+    } orders[] = {{3, {2, 0, 1}}, {3, {1, 1, 1}}, {1, {2}}, {7, {0, 1, 2, 2, 1, 0, 1}}};
     for (int i = 0; i < MODELS; i++)
         for (int k = 0; k < 4; k++) {
             rondo_error error = {0};
@@ -129,8 +142,10 @@ Test(session, reorder)
                     next[b] = tokens[orders[k].from[b] * LENGTH + t];
                 const float *logits = advance(s, next, 1, NULL);
                 for (int64_t b = 0; b < orders[k].batch; b++) {
-                    double d = small_difference(logits + b * V, parallel + (orders[k].from[b] * LENGTH + t) * V, V);
-                    cr_expect_leq(d, bound_f32, "model %d, order %d: row %d, token %d: %g", i, k, (int)b, (int)t, d);
+                    double d =
+                        small_difference(logits + b * V, parallel + (orders[k].from[b] * LENGTH + t) * V, V);
+                    cr_expect_leq(d, bound_f32, "model %d, order %d: row %d, token %d: %g", i, k, (int)b,
+                                  (int)t, d);
                 }
             }
             rondo_session_free(s);
@@ -209,7 +224,8 @@ Test(session, rows_do_not_know_their_neighbours)
                 if (k == 0)
                     memcpy(expected + t * V, logits, sizeof(float) * V);
                 else
-                    cr_expect_arr_eq(logits, expected + t * V, sizeof(float) * V, "model %d: batch %d, token %d", i, (int)batches[k], (int)t);
+                    cr_expect_arr_eq(logits, expected + t * V, sizeof(float) * V,
+                                     "model %d: batch %d, token %d", i, (int)batches[k], (int)t);
             }
             rondo_session_free(s);
         }
@@ -248,7 +264,8 @@ Test(session, greedy_is_recomputing_every_prefix)
                 next[b] = largest(parallel + (b * (t + 1) + t) * V);
                 done[b] = done[b] || next[b] == TOKEN_END;
                 if (!done[b])
-                    cr_expect(t < lengths[b] && tokens[b * LENGTH + t] == next[b], "model %d: sequence %d, token %d", i, b, t);
+                    cr_expect(t < lengths[b] && tokens[b * LENGTH + t] == next[b],
+                              "model %d: sequence %d, token %d", i, b, t);
                 else
                     cr_expect_leq(lengths[b], t);
             }
@@ -276,8 +293,9 @@ Test(session, generate_goes_on_from_a_prompt)
         rondo_session *s = small_session(&m, 1, 0);
         for (int t = 0; t < 4; t += k ? 1 : 4)
             advance(s, prompt + t, k ? 1 : 4, NULL);
-        cr_assert(rondo_generate(s, tokens[k], &lengths[k], &scores[k], &error, 8, .go_on = true, .temperature = 0.7f, .top_k = 5,
-                                 .top_p = 0.9f, .seed = 4), "%s", error.message);
+        cr_assert(rondo_generate(s, tokens[k], &lengths[k], &scores[k], &error, 8, .go_on = true,
+                                 .temperature = 0.7f, .top_k = 5, .top_p = 0.9f, .seed = 4),
+                  "%s", error.message);
         cr_expect(!rondo_generate(s, tokens[k], &lengths[k], &scores[k], &error, 0));
         error = (rondo_error){0};
         rondo_session_free(s);
@@ -300,37 +318,43 @@ Test(session, what_cannot_be_is_refused_in_a_sentence)
     rondo_error error = {0};
     small_model m = model(3);
     int32_t source[12] = {4, 4, 4}, length[2] = {1, 2}, tokens[4] = {4, 4, 4, 4};
-    rondo_tensor inputs[] = {{"source", RONDO_I32, 2, {2, 6}, source}, {"source_length", RONDO_I32, 1, {2}, length}};
+    rondo_tensor inputs[] = {{"source", RONDO_I32, 2, {2, 6}, source},
+                             {"source_length", RONDO_I32, 1, {2}, length}};
     refused(rondo_session_new(m.program, m.weights, 0, &error), &error, "at least one sequence");
     refused(rondo_session_new(m.program, NULL, 2, &error), &error, "give the session its weights");
     rondo_session *s = rondo_session_new(m.program, m.weights, 2, &error);
     refused(rondo_session_advance(s, tokens, 1, NULL, &error), &error, "waits for its source");
     refused(rondo_session_source(s, inputs, 1, &error), &error, "source_length");
     inputs[1].dims[0] = 3;
-    refused(rondo_session_source(s, inputs, 2, &error), &error, "source_length: axis 0 has 3 entries, but B is 2");
+    refused(rondo_session_source(s, inputs, 2, &error), &error,
+            "source_length: axis 0 has 3 entries, but B is 2");
     inputs[1].dims[0] = 2;
     inputs[0].type = RONDO_F32;
     refused(rondo_session_source(s, inputs, 2, &error), &error, "source is f32, the graph says i32");
     inputs[0].type = RONDO_I32;
     source[7] = SMALL_VOCABULARY;
-    refused(rondo_session_source(s, inputs, 2, &error), &error, "entry 7 is id 23, the table has rows 0 to 22");
+    refused(rondo_session_source(s, inputs, 2, &error), &error,
+            "entry 7 is id 23, the table has rows 0 to 22");
     source[7] = 4;
     inputs[0].dims[0] = inputs[1].dims[0] = 1;
     refused(rondo_session_source(s, inputs, 2, &error), &error, "the session has 2 sequences, the source 1");
     refused(rondo_session_advance(s, tokens, 1, NULL, &error), &error, "waits for its source");
     inputs[0].dims[0] = inputs[1].dims[0] = 2;
     cr_assert(rondo_session_source(s, inputs, 2, &error), "%s", error.message);
-    refused(rondo_session_source(s, inputs, 1, &error), &error, "\"source_length\" was given no data"); /* the last call's is gone */
+    refused(rondo_session_source(s, inputs, 1, &error), &error,
+            "\"source_length\" was given no data"); /* the last call's is gone */
     cr_assert(rondo_session_source(s, inputs, 2, &error), "%s", error.message);
     refused(rondo_session_advance(s, tokens, 0, NULL, &error), &error, "at least one token");
-    refused(rondo_session_advance(s, tokens, 2, (int32_t[]){1, 3}, &error), &error, "sequence 1: 3 of 2 new tokens");
+    refused(rondo_session_advance(s, tokens, 2, (int32_t[]){1, 3}, &error), &error,
+            "sequence 1: 3 of 2 new tokens");
     refused(rondo_session_advance(s, (int32_t[]){4, -1}, 1, NULL, &error), &error, "id -1");
     refused(rondo_session_reorder(s, (int64_t[]){0, 2}, 2, &error), &error, "cannot come from 2");
     refused(rondo_session_reorder(s, NULL, 2, &error), &error, "at least one sequence");
     cr_assert(rondo_session_advance(s, tokens, 1, NULL, &error), "%s", error.message);
     rondo_session_cancel(s);
     refused(rondo_session_advance(s, tokens, 1, NULL, &error), &error, "cancelled");
-    cr_assert(rondo_session_source(s, inputs, 2, &error) && rondo_session_advance(s, tokens, 1, NULL, &error), "%s", error.message);
+    cr_assert(rondo_session_source(s, inputs, 2, &error) && rondo_session_advance(s, tokens, 1, NULL, &error),
+              "%s", error.message);
     cr_expect_eq(rondo_session_vocabulary(s), V);
     cr_expect_null(rondo_session_advance(NULL, tokens, 1, NULL, &error));
     cr_expect_null(rondo_session_clone(NULL, &error));
@@ -348,10 +372,13 @@ Test(session, the_load_stage_feeds_source_and_step)
     rondo_value table = rondo_exp(rondo_parameter(g, "table", "f32[11,4]"));
     rondo_value summed = rondo_softmax(rondo_parameter(g, "mix", "f32[1,4]"));
     rondo_value only_source = rondo_tanh(rondo_parameter(g, "source_only", "f32[4,4]"));
-    rondo_value source = rondo_sum(rondo_matmul(rondo_embed(table, rondo_input(g, "source", "i32[B,S]")), only_source), 1, .keep = true);
+    rondo_value source = rondo_sum(
+        rondo_matmul(rondo_embed(table, rondo_input(g, "source", "i32[B,S]")), only_source), 1, .keep = true);
     rondo_value tokens = rondo_input(g, "tokens", "i32[B,T]");
-    rondo_value counting = rondo_sum(rondo_constant(g, 0.25, "f32[B,T,4]"), -1, .keep = true); /* no input, but T */
-    rondo_value x = rondo_add(rondo_cumsum(rondo_mul(rondo_embed(table, tokens), summed), 1), rondo_mul(source, counting));
+    rondo_value counting =
+        rondo_sum(rondo_constant(g, 0.25, "f32[B,T,4]"), -1, .keep = true); /* no input, but T */
+    rondo_value x = rondo_add(rondo_cumsum(rondo_mul(rondo_embed(table, tokens), summed), 1),
+                              rondo_mul(source, counting));
     rondo_value logits = rondo_matmul(x, table, .transpose_b = true);
     rondo_weights *w = rondo_weights_new(g, 1, &error);
     rondo_program *p = rondo_program_new(logits, "T", &error);

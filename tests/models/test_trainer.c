@@ -1,5 +1,6 @@
-/* The trainer: the same bits for any number of threads, any split of an update, before and after a checkpoint; gradients
- * that are the loss's; dropout that belongs to sentences; and nothing touched when it diverges. */
+/* The trainer: the same bits for any number of threads, any split of an update, before and after a
+ * checkpoint; gradients that are the loss's; dropout that belongs to sentences; and nothing touched when it
+ * diverges. */
 #include "models/trainer.h"
 #include "models/transformer.h"
 #include "models/weights.h"
@@ -33,9 +34,18 @@ static training training_new(training_options o)
 {
     rondo_error error = {0};
     training t = {.context = rondo_new(o.threads ? o.threads : 1)};
-    const transformer shape = {.language_model = !o.encoder, .vocabulary = SMALL_VOCABULARY, .dim = 12, .ffn = 20, .heads = 3,
-                               .encoder_layers = 1, .decoder_layers = 2, .dropout = o.dropout, .smoothing = 0.1f,
-                               .encoder_self = o.encoder, .decoder_self = o.decoder, .cross = o.cross};
+    const transformer shape = {.language_model = !o.encoder,
+                               .vocabulary = SMALL_VOCABULARY,
+                               .dim = 12,
+                               .ffn = 20,
+                               .heads = 3,
+                               .encoder_layers = 1,
+                               .decoder_layers = 2,
+                               .dropout = o.dropout,
+                               .smoothing = 0.1f,
+                               .encoder_self = o.encoder,
+                               .decoder_self = o.decoder,
+                               .cross = o.cross};
     cr_assert(transformer_build(t.context, &shape, &t.built, &error), "%s", error.message);
     t.weights = rondo_weights_new(t.built.graph, 5, &error);
     t.trainer = rondo_trainer_new(t.built.loss, &error, t.weights, .clip_norm = o.clip, .seed = o.seed);
@@ -99,10 +109,15 @@ static rondo_step accumulate(training *t, int64_t first, int64_t rows, int64_t w
     return s;
 }
 
-static size_t block_bytes(const training *t) { return sizeof(float) * (size_t)t->weights->size; }
+static size_t block_bytes(const training *t)
+{
+    return sizeof(float) * (size_t)t->weights->size;
+}
 
-static const training_options every_kind[] = {{"softmax", "softmax", "softmax", 0.1f, 1}, {"linear", "linear", "linear", 0.1f, 1},
-                                              {NULL, "average", NULL, 0.1f, 1}, {NULL, "linear", NULL, 0.1f, 1}};
+static const training_options every_kind[] = {{"softmax", "softmax", "softmax", 0.1f, 1},
+                                              {"linear", "linear", "linear", 0.1f, 1},
+                                              {NULL, "average", NULL, 0.1f, 1},
+                                              {NULL, "linear", NULL, 0.1f, 1}};
 enum { KINDS = 4 };
 
 Test(trainer, same_bits_for_any_number_of_threads)
@@ -118,7 +133,8 @@ Test(trainer, same_bits_for_any_number_of_threads)
                 step(&t, i * 3, 1 + i % ROWS, WIDTH + i % 3);
             if (!n)
                 memcpy(expected = malloc(block_bytes(&t)), t.weights->block, block_bytes(&t));
-            cr_expect(!memcmp(t.weights->block, expected, block_bytes(&t)), "model %d with %d threads", k, threads[n]);
+            cr_expect(!memcmp(t.weights->block, expected, block_bytes(&t)), "model %d with %d threads", k,
+                      threads[n]);
             training_free(&t);
         }
         free(expected);
@@ -139,7 +155,8 @@ Test(trainer, learns)
     }
 }
 
-/* Two accumulated halves are the whole, up to the order of sums; with dropout too, as masks belong to sentences. */
+/* Two accumulated halves are the whole, up to the order of sums; with dropout too, as masks belong to
+ * sentences. */
 Test(trainer, an_update_may_be_split)
 {
     for (int k = 0; k < KINDS; k++) {
@@ -149,9 +166,10 @@ Test(trainer, an_update_may_be_split)
             rondo_step b = step(&halves, 10 * i + 2, 2, WIDTH - 1);
             cr_expect_eq(a.targets, b.targets);
             cr_expect_leq(first.targets, a.targets);
-            cr_expect_leq(fabs(a.loss - b.loss), 2e-6 * fabs(a.loss), "model %d: loss %.9g and %.9g", k, a.loss, b.loss);
-            cr_expect_leq(fabs(a.gradient_norm - b.gradient_norm), 5e-6 * a.gradient_norm, "model %d: norm %.9g and %.9g", k,
-                          a.gradient_norm, b.gradient_norm);
+            cr_expect_leq(fabs(a.loss - b.loss), 2e-6 * fabs(a.loss), "model %d: loss %.9g and %.9g", k,
+                          a.loss, b.loss);
+            cr_expect_leq(fabs(a.gradient_norm - b.gradient_norm), 5e-6 * a.gradient_norm,
+                          "model %d: norm %.9g and %.9g", k, a.gradient_norm, b.gradient_norm);
             cr_expect_eq(a.number, i + 1);
             cr_expect_eq(b.number, i + 1);
         }
@@ -167,18 +185,22 @@ Test(trainer, dropout_belongs_to_the_sentence)
         training_options o = every_kind[k];
         o.dropout = 0.3f;
         training t = training_new(o);
-        double together = accumulate(&t, 7, 4, WIDTH).loss, targets = 0, sum = 0, wide = accumulate(&t, 7, 4, WIDTH + 4).loss;
+        double together = accumulate(&t, 7, 4, WIDTH).loss, targets = 0, sum = 0,
+               wide = accumulate(&t, 7, 4, WIDTH + 4).loss;
         for (int r = 0; r < 4; r++) {
             rondo_step alone = accumulate(&t, 7 + r, 1, WIDTH - 2);
             sum += alone.loss * (double)alone.targets;
             targets += (double)alone.targets;
         }
-        cr_expect_leq(fabs(sum / targets - together), 2e-6 * together, "model %d: alone %.9g, together %.9g", k, sum / targets, together);
-        cr_expect_leq(fabs(wide - together), 2e-6 * together, "model %d: padded %.9g, not %.9g", k, wide, together);
+        cr_expect_leq(fabs(sum / targets - together), 2e-6 * together, "model %d: alone %.9g, together %.9g",
+                      k, sum / targets, together);
+        cr_expect_leq(fabs(wide - together), 2e-6 * together, "model %d: padded %.9g, not %.9g", k, wide,
+                      together);
         training_options other = o;
         other.seed = 99;
         training u = training_new(other);
-        cr_expect_gt(fabs(accumulate(&u, 7, 4, WIDTH).loss - together), 1e-4, "model %d: another seed, the same masks", k);
+        cr_expect_gt(fabs(accumulate(&u, 7, 4, WIDTH).loss - together), 1e-4,
+                     "model %d: another seed, the same masks", k);
         step(&t, 7, 4, WIDTH);
         training_free(&u);
         u = training_new(o);
@@ -215,9 +237,11 @@ Test(trainer, goes_on_from_a_checkpoint_bit_for_bit)
         unlink(path);
         for (int i = 5; i < 9; i++) {
             rondo_step a = step(&through, 3 * i, ROWS, WIDTH), b = step(&resumed, 3 * i, ROWS, WIDTH);
-            cr_expect(a.loss == b.loss && a.number == b.number && a.gradient_norm == b.gradient_norm, "model %d, update %d", k, i);
+            cr_expect(a.loss == b.loss && a.number == b.number && a.gradient_norm == b.gradient_norm,
+                      "model %d, update %d", k, i);
         }
-        cr_expect(!memcmp(through.weights->block, resumed.weights->block, block_bytes(&through)), "model %d", k);
+        cr_expect(!memcmp(through.weights->block, resumed.weights->block, block_bytes(&through)), "model %d",
+                  k);
         training_free(&through);
         training_free(&resumed);
     }
@@ -229,7 +253,8 @@ Test(trainer, a_checkpoint_that_does_not_fit_changes_nothing)
     char path[100];
     rondo_error error = {0};
     temporary(path, sizeof path, "other");
-    training other = training_new(every_kind[2]), t = training_new(every_kind[0]), twin = training_new(every_kind[0]);
+    training other = training_new(every_kind[2]), t = training_new(every_kind[0]),
+             twin = training_new(every_kind[0]);
     step(&t, 0, ROWS, WIDTH);
     step(&twin, 0, ROWS, WIDTH);
     cr_assert(rondo_trainer_save(other.trainer, path, &error), "%s", error.message);
@@ -267,7 +292,8 @@ Test(trainer, divergence_changes_nothing)
         cr_expect(!memcmp(before, t.weights->block, block_bytes(&t)), "model %d: weights changed", k);
         *(float *)gain.data = was;
         cr_expect_eq(step(&t, 4, ROWS, WIDTH).loss, step(&twin, 4, ROWS, WIDTH).loss, "model %d", k);
-        cr_expect(!memcmp(t.weights->block, twin.weights->block, block_bytes(&t)), "model %d: not as if nothing had been", k);
+        cr_expect(!memcmp(t.weights->block, twin.weights->block, block_bytes(&t)),
+                  "model %d: not as if nothing had been", k);
         free(before);
         training_free(&t);
         training_free(&twin);
@@ -290,7 +316,8 @@ Test(trainer, evaluates_without_dropout_and_without_change)
     cr_expect_lt(a.nll, a.loss + 1);
     batch_fill(&b, 4, ROWS, WIDTH);
     b.tensors[1].name = "a typing error";
-    cr_expect_not(rondo_trainer_evaluate(t.trainer, b.tensors, TENSORS, &a, &error)); /* not what an earlier call gave */
+    cr_expect_not(rondo_trainer_evaluate(t.trainer, b.tensors, TENSORS, &a,
+                                         &error)); /* not what an earlier call gave */
     cr_expect(strstr(error.message, "\"source_length\" was given no data"), "%s", error.message);
     training_free(&t);
     training_free(&plain);
@@ -326,7 +353,8 @@ static double loss_of(const probe *p, int64_t width)
             bindings[count++] = (interpret_binding){leaf, inputs[k]};
     }
     for (int i = 0; i < p->weights->item_count; i++)
-        bindings[count++] = (interpret_binding){graph_find_leaf(g, OP_parameter, p->weights->items[i].name), p->data[i]};
+        bindings[count++] =
+            (interpret_binding){graph_find_leaf(g, OP_parameter, p->weights->items[i].name), p->data[i]};
     interpretation result;
     rondo_error error = {0};
     cr_assert(interpret(g, bound, bindings, count, &result, &error), "%s", error.message);
@@ -350,7 +378,9 @@ static void check_gradient_of(training_options o)
     t.trainer = rondo_trainer_new(t.built.loss, &error, t.weights, .beta1 = tiny);
     cr_assert(t.trainer, "%s", error.message);
     static const char *const name = "loss";
-    probe p = {.graph = extract(t.built.graph, &t.built.loss.id, &name, 1, false, NULL, &error), .inputs = &b, .weights = t.weights};
+    probe p = {.graph = extract(t.built.graph, &t.built.loss.id, &name, 1, false, NULL, &error),
+               .inputs = &b,
+               .weights = t.weights};
     batch_fill(&b, 2, 2, SPAN);
     double *numeric[MOST], squares = 0, differences = 0;
     for (int i = 0; i < t.weights->item_count; i++) {
@@ -375,7 +405,9 @@ static void check_gradient_of(training_options o)
     cr_assert(rondo_trainer_step(t.trainer, b.tensors, TENSORS, 0, &s, &error), "%s", error.message);
     temporary(path, sizeof path, "gradient");
     safetensors file;
-    cr_assert(rondo_trainer_save(t.trainer, path, &error) && safetensors_open(&file, &t.context->allocator, path, &error), "%s", error.message);
+    cr_assert(rondo_trainer_save(t.trainer, path, &error) &&
+                  safetensors_open(&file, &t.context->allocator, path, &error),
+              "%s", error.message);
     for (int i = 0; i < t.weights->item_count; i++) {
         const weight *w = &t.weights->items[i];
         char key[200];
@@ -385,7 +417,8 @@ static void check_gradient_of(training_options o)
             double gradient = (double)moment[k] * (double)s.targets, d = gradient - numeric[i][k];
             squares += numeric[i][k] * numeric[i][k];
             differences += d * d;
-            cr_expect_leq(fabs(d), 2e-4 * (fabs(numeric[i][k]) + 0.1), "%s[%d]: %g, differences say %g", w->name, (int)k, gradient, numeric[i][k]);
+            cr_expect_leq(fabs(d), 2e-4 * (fabs(numeric[i][k]) + 0.1), "%s[%d]: %g, differences say %g",
+                          w->name, (int)k, gradient, numeric[i][k]);
         }
         free(numeric[i]);
         free(p.data[i]);

@@ -53,9 +53,14 @@ static double run_once(planned *p)
 /* Our kernel and oneDNN's candidate of the op's row in turns; one line of the table. */
 static void row(const char *what, const kernel_call *call)
 {
-    const kernel *const *candidates = op_table[call->op].kernels;
-    bool first = strstr(candidates[0]->name, "_onednn");
-    planned both[2] = {plan(candidates[first], call), plan(candidates[!first], call)};
+    const kernel *const *k = op_table[call->op].kernels;
+    const kernel *own = NULL, *candidate = NULL;
+    for (; *k; k++)
+        if (strstr((*k)->name, "_onednn"))
+            candidate = *k;
+        else if (!strstr((*k)->name, "narrow"))
+            own = *k;
+    planned both[2] = {plan(own, call), plan(candidate, call)};
     double seconds[2][MOST_RUNS] = {{0}};
     for (int r = -3; r < runs; r++)
         for (int k = 0; k < 2; k++)
@@ -260,6 +265,44 @@ static void products(void)
     }
 }
 
+/* What a primitive costs beside its work: made, and found and run. */
+static void costs(void)
+{
+    enum { NEW = 40, AGAIN = 2000 };
+    kernel_call call = {.attributes = attributes, .input_count = 1, .output_count = 1};
+    clear_attributes();
+    double made[2] = {0};
+    for (int64_t n = 1001; n < 1001 + NEW; n++) {
+        tensor x[] = {bench_dense(2, (int64_t[]){64, n}), bench_dense(2, (int64_t[]){n, 64})},
+               y = bench_dense(2, x[0].dims), z = bench_dense(2, (int64_t[]){64, 64});
+        call.inputs = x;
+        for (int product = 0; product < 2; product++) {
+            call.op = product ? OP_matmul : OP_tanh;
+            call.input_count = 1 + product;
+            call.outputs = product ? &z : &y;
+            double start = now();
+            (product ? &kernel_matmul_onednn : &kernel_elementwise_onednn)->plan(&call);
+            made[product] += now() - start;
+        }
+        tensor *all[] = {&x[0], &x[1], &y, &z};
+        for (int i = 0; i < 4; i++)
+            bench_free(all[i]);
+    }
+    tensor x = bench_dense(1, (int64_t[]){16}), y = bench_dense(1, (int64_t[]){16});
+    call = (kernel_call){.op = OP_abs,
+                         .attributes = attributes,
+                         .input_count = 1,
+                         .output_count = 1,
+                         .inputs = &x,
+                         .outputs = &y};
+    planned p = plan(&kernel_elementwise_onednn, &call);
+    double start = now();
+    for (int i = 0; p.scratch && i < AGAIN; i++)
+        p.call.kernel->run(&p.call, 0, 0, p.scratch);
+    printf("\nMade: %.0f µs (tanh), %.0f µs (matmul). Found and run on 16 numbers: %.2f µs.\n",
+           made[0] / NEW * 1e6, made[1] / NEW * 1e6, (now() - start) / AGAIN * 1e6);
+}
+
 int main(int argc, char **argv)
 {
     runs = argc > 1 ? atoi(argv[1]) : runs;
@@ -271,5 +314,6 @@ int main(int argc, char **argv)
     transposes();
     rows();
     products();
+    costs();
     return 0;
 }

@@ -51,7 +51,7 @@ static inline vf v_log(vf x)
 {
     vi tiny = x < 1.17549435e-38f;
     vf scaled = v_select(tiny, x * 8388608.0f, x);
-    vi bits = (vi)scaled - 0x3f3504f3; /* bits of √½ */
+    vi bits = (vi)((vu)scaled - 0x3f3504f3u); /* bits of √½; −0 wraps */
     vf e = v_to_float(bits >> 23) - v_select(tiny, v_splat(23.0f), v_splat(0.0f));
     vf f = (vf)((bits & 0x007fffff) + 0x3f3504f3) - 1.0f;
     vf p = f * 7.0376836292e-2f - 1.1514610310e-1f;

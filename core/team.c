@@ -34,6 +34,7 @@ struct team {
     pthread_mutex_t turn;        /* held from begin to end */
     _Atomic(const char *) owner; /* who holds it: the address of something of that thread */
     unsigned mode;               /* the owner's floating-point mode */
+    sigset_t signals;            /* those the owner blocks by itself */
 
     pthread_mutex_t lock; /* of the two conditions */
     pthread_cond_t more, over;
@@ -190,10 +191,24 @@ static const char *myself(void)
     return &here;
 }
 
+/* oneDNN's generated matmuls use the stack pointer for a buffer on the heap: a signal that came meanwhile
+ * would be pushed into whatever lies below it. On the caller's thread, too, signals wait, except those that a
+ * fault of its own raises. */
+static void hold_signals(sigset_t *before)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
+    sigset_t held;
+    sigfillset(&held);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        sigdelset(&held, faults[i]);
+    pthread_sigmask(SIG_BLOCK, &held, before);
+}
+
 void team_begin(team *t)
 {
     pthread_mutex_lock(&t->turn);
     atomic_store(&t->owner, myself());
+    hold_signals(&t->signals);
     t->mode = flush_denormals();
     atomic_store(&t->awake, true);
 }
@@ -202,8 +217,10 @@ void team_end(team *t)
 {
     atomic_store(&t->awake, false);
     restore_mode(t->mode);
+    sigset_t signals = t->signals;
     atomic_store(&t->owner, NULL);
     pthread_mutex_unlock(&t->turn);
+    pthread_sigmask(SIG_SETMASK, &signals, NULL); /* now those that waited are handled, and may call us */
 }
 
 typedef struct shifted_work {
@@ -300,4 +317,7 @@ void team_free(team *t)
     memory_free(allocator, t, sizeof *t);
 }
 
-int team_size(const team *t) { return t->size; }
+int team_size(const team *t)
+{
+    return t->size;
+}

@@ -51,11 +51,11 @@ static bool check_port(const rondo_graph *g, const port *p, int batch, const cha
 {
     const char *name = g->names[p->name];
     const shape *s = graph_shape_of(g, p->in);
-    int capacity = graph_find_symbol(g, CAPACITY_SYMBOL), append_axis = p->kind == PORT_APPEND ? p->append_axis : -1;
-    bool good = p->batch_axis < s->rank && append_axis < s->rank && (p->kind != PORT_APPEND || append_axis >= 0);
+    int capacity = graph_find_symbol(g, CAPACITY_SYMBOL), grows_along = p->kind == PORT_APPEND ? p->append_axis : -1;
+    bool good = p->batch_axis < s->rank && grows_along < s->rank && (p->kind != PORT_APPEND || grows_along >= 0);
     for (int a = 0; good && a < s->rank; a++) { /* what changes while a session lives stands alone on the axis that is told */
         bool has_batch = dim_has(s->dims[a], batch), has_capacity = capacity >= 0 && dim_has(s->dims[a], capacity);
-        good = has_batch == (a == p->batch_axis) && has_capacity == (a == append_axis) &&
+        good = has_batch == (a == p->batch_axis) && has_capacity == (a == grows_along) &&
                (!has_batch || dim_only_symbol(s->dims[a]) == batch) && (!has_capacity || dim_only_symbol(s->dims[a]) == capacity);
     }
     good = good && (p->out == NONE || g->values[p->in].type == g->values[p->out].type);

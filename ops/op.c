@@ -24,11 +24,14 @@
 #undef KERNELS
 #undef NO_KERNELS
 
-/* librondo-run loads graphs and runs them: no gradients, no passes, no samples. */
+/* librondo-run loads graphs and runs them: no gradients, no updates, no passes, no samples. */
 #ifdef RONDO_RUN_ONLY
+static const kernel *const no_kernels[] = {NULL};
 #define WHOLE(rule) NULL
+#define KERNELS_OF(name, flags) ((flags)&OP_TRAINING ? no_kernels : name##_kernels)
 #else
 #define WHOLE(rule) rule
+#define KERNELS_OF(name, flags) name##_kernels
 #endif
 #define LEAST(a, b) a
 #define MOST(a, b)  b
@@ -36,7 +39,7 @@
 #define NO_KERNELS
 #define OP(name, fields, inputs, outputs, version, flags, infer, vjp, form, step, kernels, reference, samples, meaning)  \
     [OP_##name] = {{#name, LEAST inputs, MOST inputs, outputs, name##_fields, !((flags)&OP_NAMED), infer}, version, WHOLE(vjp), WHOLE(form),  \
-                   WHOLE(step), flags, name##_kernels, WHOLE(reference), WHOLE(samples), meaning},
+                   WHOLE(step), flags, KERNELS_OF(name, flags), WHOLE(reference), WHOLE(samples), meaning},
 const op_row op_table[OP_COUNT] = {
 #include "ops/ops.def"
 };

@@ -26,7 +26,7 @@ function finish() {
     here_passed += part[5] + 0
     here_failed += part[7] # crashing ones are among them
 }
-/^1\.\.[0-9]+/ { tap = 1 }
+/^TAP version [0-9]+/ || /^1\.\.[0-9]+/ { tap = 1 }
 tap && /^ok / { reported = 1; here_passed++ }
 tap && /^not ok / { reported = 1; here_failed++ }
 END {

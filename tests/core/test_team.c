@@ -2,6 +2,7 @@
 #include "core/team.h"
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
@@ -180,4 +181,50 @@ Test(team, each_allocation_may_fail)
     }
     team_free(t);
     cr_expect_eq(blocks_alive, 0);
+}
+
+/* A kernel may use the stack pointer for something else (oneDNN's do): no signal may be pushed onto its
+ * stack. */
+static volatile sig_atomic_t handled;
+static void handle(int number)
+{
+    (void)number;
+    handled++;
+}
+typedef struct signalled {
+    pthread_t caller;
+    atomic_int meanwhile; /* handled while tasks ran */
+} signalled;
+static void signal_task(void *argument, int64_t task, int worker)
+{
+    (void)task;
+    (void)worker;
+    signalled *s = argument;
+    pthread_kill(s->caller, SIGUSR1);
+    atomic_fetch_add(&s->meanwhile, handled);
+}
+
+Test(team, signals_wait_until_the_tasks_are_done)
+{
+    const struct sigaction action = {.sa_handler = handle};
+    sigaction(SIGUSR1, &action, NULL);
+    for (int threads = 1; threads <= 3; threads++) {
+        team *t = make(threads);
+        signalled here = {.caller = pthread_self()};
+        handled = 0;
+        team_begin(t);
+        team_run(t, 50, signal_task, &here);
+        team_run(t, 50, signal_task, &here);
+        cr_expect_eq(handled, 0);
+        team_end(t);
+        cr_expect_eq(handled, 1, "what waits, waits once");
+        handled = 0;
+        team_run(t, 50, signal_task, &here);
+        cr_expect_eq(handled, 1);
+        cr_expect_eq(here.meanwhile, 0, "%d threads", threads);
+        team_free(t);
+    }
+    sigset_t blocked;
+    pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+    cr_expect(!sigismember(&blocked, SIGUSR1) && !sigismember(&blocked, SIGINT));
 }

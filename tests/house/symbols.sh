@@ -41,8 +41,9 @@ nm "$run" | awk '$2 ~ /[tTwW]/ { print $3 }' >"$folder/inside"
 grep -E '^(vjp|samples|reference|form|step|differentiate|linearize|contract|stream|trainer|weights|optimizer|transformer|mixer|command|explain)_' "$folder/inside" |
     grep -v '^reference_elementwise' >"$folder/training"
 [ ! -s "$folder/training" ] || complain "librondo-run holds what only training and compiling need:" cat "$folder/training"
+nm "$run" | grep -E ' kernel_(adam|[a-z_]*_grad)' >"$folder/training" && complain "librondo-run holds kernels of training:" cat "$folder/training"
 # And the same names are there in the whole, so that the line above can find something.
-nm "$whole" | grep -q ' t vjp_' || complain "librondo has no vjp rules: this test looks for the wrong names" true
+nm "$whole" | grep -q ' t vjp_' && nm "$whole" | grep -q ' kernel_adam' || complain "librondo has no vjp rules or no kernel_adam: this test looks for the wrong names" true
 
 for library in "$whole" "$run"; do
     name=$(objdump -p "$library" | awk '$1 == "SONAME" { print $2 }')

@@ -24,6 +24,7 @@ unset NO_COLOR
 RONDO_THREADS=2
 export RONDO_THREADS
 
+echo 'TAP version 13'
 number=0
 wrong=0
 # ok NAME: reports the exit code of the command before it.

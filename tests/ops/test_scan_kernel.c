@@ -220,7 +220,7 @@ static void check(scan_case c, bool grad)
     scan_results(&x, grad);
     scan_run(&x, grad, false);
     double time = fmax(1, sqrt((double)c.time / 1000));
-    check_against(&x, &e, grad ? 5e-6 * time : 1e-6 * time);
+    check_against(&x, &e, grad ? 5e-6 : 1e-6 * time);
     expected_free(&e);
     scan_end(&x);
 }

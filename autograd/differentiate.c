@@ -109,7 +109,8 @@ static bool check_request(rondo_graph *to, const rondo_graph *g, value_id loss, 
     graph_at(to, g, v->node);
     if (!single)
         return graph_fail(to, RONDO_SHAPE, "the loss is %s%s, it must be one f32; sum it", type_name(v->type),
-                          shape_text(&t, g, &v->shape) ? t.data : ""), false;
+                          shape_text(&t, g, &v->shape) ? t.data : ""),
+               false;
     for (int i = 0; i < count; i++)
         if (wrt[i] < 0 || wrt[i] >= g->value_count || g->values[wrt[i]].type != RONDO_F32)
             return graph_fail(to, RONDO_ARGUMENT,

@@ -3,8 +3,8 @@
  *   needs: a verified graph     gives: only what the chosen values need     breaks: outputs that were not chosen */
 #include "compiler/passes.h"
 
-rondo_graph *extract(const rondo_graph *g, const value_id *values, const char *const *names, int count, bool keep_ports,
-                     value_id **map, rondo_error *error)
+rondo_graph *extract(const rondo_graph *g, const value_id *values, const char *const *names, int count,
+                     bool keep_ports, value_id **map, rondo_error *error)
 {
     rewriter r;
     if (!rewrite_begin(&r, g, error))

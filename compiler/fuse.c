@@ -11,7 +11,10 @@
 
 /* ---- products ---- */
 
-static bool only_reader(const rewriter *r, const int *readers, value_id old) { return old != NONE && readers[old] == 1 && r->map[old] != NONE; }
+static bool only_reader(const rewriter *r, const int *readers, value_id old)
+{
+    return old != NONE && readers[old] == 1 && r->map[old] != NONE;
+}
 
 /* bias: [n] along the last axis of a product with n columns. */
 static bool is_bias(const rondo_graph *g, value_id bias, value_id product)
@@ -25,7 +28,8 @@ static bool is_bias(const rondo_graph *g, value_id bias, value_id product)
     return dim_is_literal(b->dims[b->rank - 1]) && !dim_is_number(b->dims[b->rank - 1], 1);
 }
 
-static value_id with_operand(rondo_graph *g, const node *product, int at, value_id operand, int64_t activation)
+static value_id with_operand(rondo_graph *g, const node *product, int at, value_id operand,
+                             int64_t activation)
 {
     value_id inputs[4] = {NONE, NONE, NONE, NONE};
     attribute attributes[MAX_ATTRIBUTES];
@@ -46,9 +50,11 @@ static value_id into_product(rewriter *r, const int *readers, const node *n)
             continue;
         value_id product = r->map[n->inputs[i]], other = r->map[n->inputs[1 - i]];
         node p = *graph_node_of(g, product);
-        if (p.op != OP_matmul || p.attributes[matmul_activation].integer || g->values[other].type != RONDO_F32)
+        if (p.op != OP_matmul || p.attributes[matmul_activation].integer ||
+            g->values[other].type != RONDO_F32)
             continue;
-        bool has_c = p.input_count > 2 && p.inputs[2] != NONE, has_bias = p.input_count > 3 && p.inputs[3] != NONE;
+        bool has_c = p.input_count > 2 && p.inputs[2] != NONE,
+             has_bias = p.input_count > 3 && p.inputs[3] != NONE;
         if (!has_bias && !has_c && is_bias(g, other, product)) {
             const shape *s = graph_shape_of(g, other);
             shape flat = {.rank = 1};
@@ -100,7 +106,8 @@ typedef struct chain {
 
 static bool chainable(const rondo_graph *g, const node *n)
 {
-    if (!(op_table[n->op].flags & OP_ELEMENTWISE) || n->op == OP_cast || g->values[n->first_output].type != RONDO_F32)
+    if (!(op_table[n->op].flags & OP_ELEMENTWISE) || n->op == OP_cast ||
+        g->values[n->first_output].type != RONDO_F32)
         return false;
     for (int i = 0; i < n->input_count; i++)
         if (g->values[n->inputs[i]].type != RONDO_F32)
@@ -140,7 +147,10 @@ static int operand_index(chain *c, value_id v)
     return c->operand_count++;
 }
 
-static void add_word(text *t, const char *format, int number) { text_add(t, format, t->length ? " " : "", number); }
+static void add_word(text *t, const char *format, int number)
+{
+    text_add(t, format, t->length ? " " : "", number);
+}
 
 static bool add_operand(rondo_graph *g, chain *c, value_id v, bool embed)
 {
@@ -166,7 +176,8 @@ static bool add_chain(chain *c, const chain *inner)
     while (*at) {
         int length = (int)strcspn(at, " ");
         if (*at >= '0' && *at <= '9')
-            add_word(&c->program, "%s%d", numbers[at[1] >= '0' && at[1] <= '9' ? (at[0] - '0') * 10 + at[1] - '0' : at[0] - '0']);
+            add_word(&c->program, "%s%d",
+                     numbers[at[1] >= '0' && at[1] <= '9' ? (at[0] - '0') * 10 + at[1] - '0' : at[0] - '0']);
         else
             text_add(&c->program, "%s%.*s", c->program.length ? " " : "", length, at);
         at += length + (at[length] == ' ');
@@ -178,7 +189,8 @@ static bool add_chain(chain *c, const chain *inner)
 static value_id materialise(rondo_graph *g, chain *c)
 {
     text_add(&c->program, " =0");
-    attribute attributes[MAX_ATTRIBUTES] = {{.integer = c->program.data ? graph_name(g, c->program.data) : 0}};
+    attribute attributes[MAX_ATTRIBUTES] = {
+        {.integer = c->program.data ? graph_name(g, c->program.data) : 0}};
     value_id v = graph_add(g, OP_fused, c->operands, c->operand_count, attributes);
     c->program = (text){0};
     return v;
@@ -220,8 +232,10 @@ static bool build_chain(chaining *k, const node *n, chain *c, bool embed)
         const chain *inner = &k->chains[n->inputs[i]];
         chain before = *c;
         size_t length = c->program.length;
-        bool inside = k->r.map[n->inputs[i]] == NONE && inner->program.data && c->op_count + inner->op_count < MOST_OPS;
-        if (inside && c->operand_count + inner->operand_count <= MAX_INPUTS - (n->input_count - i - 1) && add_chain(c, inner))
+        bool inside =
+            k->r.map[n->inputs[i]] == NONE && inner->program.data && c->op_count + inner->op_count < MOST_OPS;
+        if (inside && c->operand_count + inner->operand_count <= MAX_INPUTS - (n->input_count - i - 1) &&
+            add_chain(c, inner))
             continue;
         c->operand_count = before.operand_count;
         c->op_count = before.op_count;
@@ -248,7 +262,8 @@ static bool chain_node(chaining *k, node_id id)
     if (deferred || (host && takes)) {
         chain c;
         const shape *result = graph_shape_of(k->r.from, n->first_output);
-        if (!build_chain(k, n, &c, true) || (!keeps_shape(k->r.to, &c, result) && !build_chain(k, n, &c, false)))
+        if (!build_chain(k, n, &c, true) ||
+            (!keeps_shape(k->r.to, &c, result) && !build_chain(k, n, &c, false)))
             return false;
         if (c.operand_count) {
             k->chains[n->first_output] = c;

@@ -30,7 +30,8 @@ static stage shape_stage(const rondo_graph *g, const node *n, bool has_source)
     for (int o = 0; o < n->output_count; o++) {
         const shape *s = graph_shape_of(g, n->first_output + o);
         for (int a = 0; a < s->rank; a++) {
-            if ((late[0] >= 0 && dim_has(s->dims[a], late[0])) || (late[1] >= 0 && dim_has(s->dims[a], late[1])))
+            if ((late[0] >= 0 && dim_has(s->dims[a], late[0])) ||
+                (late[1] >= 0 && dim_has(s->dims[a], late[1])))
                 return STAGE_STEP;
             if (!dim_is_literal(s->dims[a]))
                 least = has_source ? STAGE_SOURCE : STAGE_STEP;
@@ -44,7 +45,8 @@ static stage *find_stages(arena *a, const rondo_graph *g)
     stage *stages = ARENA_NEW(a, stage, g->node_count + 1);
     bool has_source = false;
     for (node_id id = 0; id < g->node_count; id++)
-        has_source = has_source || (g->nodes[id].op == OP_input && leaf_stage(g, &g->nodes[id]) == STAGE_SOURCE);
+        has_source =
+            has_source || (g->nodes[id].op == OP_input && leaf_stage(g, &g->nodes[id]) == STAGE_SOURCE);
     for (node_id id = 0; stages && id < g->node_count; id++) {
         const node *n = &g->nodes[id];
         stages[id] = n->input_count ? shape_stage(g, n, has_source) : leaf_stage(g, n);
@@ -142,7 +144,8 @@ static rondo_graph *one_stage(const crossing *x, stage which, rondo_error *error
                 continue;
             const shape *s = graph_shape_of(g, v + o);
             r.map[v + o] = build_leaf(r.to, OP_state, name, g->values[v + o].type, s);
-            graph_add_port(r.to, name, r.map[v + o], NONE, PORT_FIXED, load >= 0 ? -1 : batch_axis_of(g, s), -1, 0);
+            graph_add_port(r.to, name, r.map[v + o], NONE, PORT_FIXED, load >= 0 ? -1 : batch_axis_of(g, s),
+                           -1, 0);
         }
         if (r.map[v] == NONE && (x->stages[id] == which || is_free(g, v)))
             graph_copy_node(r.to, g, id, r.map);

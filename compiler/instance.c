@@ -4,7 +4,6 @@
 #include <string.h>
 #include <time.h>
 
-
 bool instance_begin(instance *i, program *p, rondo_error *error)
 {
     *i = (instance){.program = p, .allocator = &p->context->allocator};
@@ -117,7 +116,8 @@ static void fill_poison(char *memory, int64_t bytes)
 {
     static const uint32_t signalling = 0x7fa00000; /* a NaN as f32, out of any range as i32 */
     for (int64_t at = 0; at < bytes; at += (int64_t)sizeof signalling)
-        memcpy(memory + at, &signalling, bytes - at < (int64_t)sizeof signalling ? (size_t)(bytes - at) : sizeof signalling);
+        memcpy(memory + at, &signalling,
+               bytes - at < (int64_t)sizeof signalling ? (size_t)(bytes - at) : sizeof signalling);
 }
 
 static void poison_before(const instance *i, int call, int workers)

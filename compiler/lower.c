@@ -30,11 +30,15 @@ static int64_t elements(const specialisation *s, const rondo_graph *g, value_id 
     return count;
 }
 
-int64_t type_bytes(rondo_type type) { return type == RONDO_F64 ? 8 : 4; }
+int64_t type_bytes(rondo_type type)
+{
+    return type == RONDO_F64 ? 8 : 4;
+}
 
 static int64_t root_bytes(const specialisation *s, const rondo_graph *g, value_id v)
 {
-    if (graph_op_of(g, v) == OP_constant && s->placements[v].root == v && s->placements[v].strides[0] == 0 && elements(s, g, v))
+    if (graph_op_of(g, v) == OP_constant && s->placements[v].root == v && s->placements[v].strides[0] == 0 &&
+        elements(s, g, v))
         return type_bytes(g->values[v].type);
     return elements(s, g, v) * type_bytes(g->values[v].type);
 }
@@ -115,18 +119,25 @@ static bool make_call(specialisation *s, const program *p, node_id id, rondo_err
     if (!tensors || !attributes)
         return fail_memory(error, sizeof *tensors * MAX_INPUTS, "a kernel call");
     memcpy(attributes, n->attributes, sizeof n->attributes);
-    *call = (kernel_call){.op = n->op, .attributes = attributes, .input_count = n->input_count,
-                          .output_count = n->output_count, .inputs = tensors, .outputs = tensors + room, .phases = 1};
+    *call = (kernel_call){.op = n->op,
+                          .attributes = attributes,
+                          .input_count = n->input_count,
+                          .output_count = n->output_count,
+                          .inputs = tensors,
+                          .outputs = tensors + room,
+                          .phases = 1};
     if (n->op == OP_fused)
         call->program = g->names[n->attributes[fused_program].integer];
     for (int i = 0; i < n->input_count; i++) {
         tensors[i] = tensor_of(s, g, n->inputs[i]);
-        if (n->inputs[i] != NONE) /* plans look at whether an optional operand is there, never at what it holds */
+        if (n->inputs[i] !=
+            NONE) /* plans look at whether an optional operand is there, never at what it holds */
             tensors[i].data = (void *)s;
     }
     for (int o = 0; o < n->output_count; o++) {
         call->outputs[o] = tensor_of(s, g, n->first_output + o);
-        call->outputs[o].data = n->output_count == 1 || read_at_all(p, n->first_output + o) ? (void *)s : NULL;
+        call->outputs[o].data =
+            n->output_count == 1 || read_at_all(p, n->first_output + o) ? (void *)s : NULL;
     }
     if (n->op == OP_constant && s->placements[n->first_output].strides[0] == 0)
         call->outputs[0].rank = 0;
@@ -158,8 +169,8 @@ static void touch(const specialisation *s, buffers *b, value_id v, int call)
 }
 
 /* May output take the storage of input i of this call? Its storage dies here, and it is laid out alike. */
-static bool takes_over(const specialisation *s, const program *p, const buffers *b, const int *last_read, const node *n,
-                       int i, value_id out, int call)
+static bool takes_over(const specialisation *s, const program *p, const buffers *b, const int *last_read,
+                       const node *n, int i, value_id out, int call)
 {
     const rondo_graph *g = p->graph;
     value_id in = i >= 0 && i < n->input_count ? n->inputs[i] : NONE;
@@ -174,7 +185,8 @@ static bool takes_over(const specialisation *s, const program *p, const buffers 
         if (k != i && n->inputs[k] != NONE && s->placements[n->inputs[k]].root == root)
             return false;
     int rank = g->values[out].shape.rank;
-    return s->placements[in].offset == 0 && rank == g->values[in].shape.rank && g->values[in].type == g->values[out].type &&
+    return s->placements[in].offset == 0 && rank == g->values[in].shape.rank &&
+           g->values[in].type == g->values[out].type &&
            !memcmp(s->dims[in], s->dims[out], sizeof s->dims[in][0] * (size_t)rank) &&
            !memcmp(s->placements[in].strides, s->placements[out].strides, sizeof(int64_t) * (size_t)rank) &&
            root_bytes(s, g, root) == root_bytes(s, g, out);
@@ -182,8 +194,8 @@ static bool takes_over(const specialisation *s, const program *p, const buffers 
 
 /* The operand whose storage output o takes over; −1: none. Elementwise work may take any of them, as it reads each element
  * before it writes that place; a fused chain with several results may not, as it stores one before it has read for the next. */
-static int operand_taken(const specialisation *s, const program *p, const buffers *b, const int *last_read, const node *n,
-                         int o, int call)
+static int operand_taken(const specialisation *s, const program *p, const buffers *b, const int *last_read,
+                         const node *n, int o, int call)
 {
     bool any = (op_table[n->op].flags & OP_ELEMENTWISE) || n->op == OP_fused;
     if (n->op == OP_fused && n->output_count > 1)
@@ -244,7 +256,8 @@ static bool plan_memory(specialisation *s, const program *p, rondo_error *error)
         }
         for (int i = 0; i < n->input_count; i++)
             touch(s, &b, n->inputs[i], c);
-        b.of_shared[c] = s->calls[c].shared_bytes ? new_record(&b, p, (int64_t)s->calls[c].shared_bytes, c, c) : -1;
+        b.of_shared[c] =
+            s->calls[c].shared_bytes ? new_record(&b, p, (int64_t)s->calls[c].shared_bytes, c, c) : -1;
     }
     s->memory = plan(b.records, b.count, 64, b.scratch);
     s->lifetimes = b.records;

@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *const pipeline_passes[] = {"verify", "mode", "linearize", "contract", "differentiate", "stream", "simplify", "fuse", NULL};
+const char *const pipeline_passes[] = {"verify", "mode",     "linearize", "contract", "differentiate",
+                                       "stream", "simplify", "fuse",      NULL};
 
 /* A graph on its way through a pipeline. Each step frees what it replaces; after a failure or behind `after`, steps do nothing. */
 typedef struct passage {
@@ -17,7 +18,10 @@ typedef struct passage {
     bool ended;
 } passage;
 
-static bool goes_on(const passage *p) { return p->graph && !p->ended; }
+static bool goes_on(const passage *p)
+{
+    return p->graph && !p->ended;
+}
 
 static void step_to(passage *p, rondo_graph *next, const char *pass)
 {
@@ -60,7 +64,8 @@ static void do_contract(passage *p)
 static void do_differentiate(passage *p)
 {
     if (goes_on(p))
-        step_to(p, differentiate_parameters(p->graph, graph_find_output(p->graph, "loss"), p->error), "differentiate");
+        step_to(p, differentiate_parameters(p->graph, graph_find_output(p->graph, "loss"), p->error),
+                "differentiate");
 }
 
 static void do_stream(passage *p, const char *time)
@@ -121,7 +126,8 @@ rondo_graph *pipeline_evaluate(rondo_value loss, const pipeline_options *options
     return p.graph;
 }
 
-rondo_graph *pipeline_forward(rondo_value result, const char *name, const pipeline_options *options, rondo_error *error)
+rondo_graph *pipeline_forward(rondo_value result, const char *name, const pipeline_options *options,
+                              rondo_error *error)
 {
     if (!result.graph || !rondo_graph_check(result.graph, error))
         return NULL;
@@ -135,7 +141,8 @@ rondo_graph *pipeline_forward(rondo_value result, const char *name, const pipeli
     return p.graph;
 }
 
-rondo_graph *pipeline_advance(rondo_value logits, const char *time, const pipeline_options *options, rondo_error *error)
+rondo_graph *pipeline_advance(rondo_value logits, const char *time, const pipeline_options *options,
+                              rondo_error *error)
 {
     static const char *const name = "logits";
     if (!logits.graph || !rondo_graph_check(logits.graph, error))
@@ -162,7 +169,8 @@ static bool finish_stage(rondo_graph **g, const pipeline_options *options, rondo
     return p.graph != NULL;
 }
 
-bool pipeline_decode(rondo_value logits, const char *time, const pipeline_options *options, staged *stages, rondo_error *error)
+bool pipeline_decode(rondo_value logits, const char *time, const pipeline_options *options, staged *stages,
+                     rondo_error *error)
 {
     *stages = (staged){0};
     rondo_graph *advance = pipeline_advance(logits, time, options, error);

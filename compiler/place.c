@@ -80,7 +80,9 @@ static bool stored_order(const specialisation *s, const rondo_graph *g, value_id
     const int64_t *strides = s->placements[x].strides, *dims = s->dims[x];
     identity(order, rank);
     for (int i = 1; i < rank; i++) /* by falling stride; stable, extents of 1 stay where they are */
-        for (int j = i; j > 0 && strides[order[j - 1]] < strides[order[j]] && dims[order[j]] > 1 && dims[order[j - 1]] > 1; j--) {
+        for (int j = i; j > 0 && strides[order[j - 1]] < strides[order[j]] && dims[order[j]] > 1 &&
+                        dims[order[j - 1]] > 1;
+             j--) {
             int t = order[j];
             order[j] = order[j - 1];
             order[j - 1] = t;
@@ -102,9 +104,11 @@ static void own_storage(specialisation *s, const program *p, value_id v, int64_t
     if (!p->kept[v] && !(op_table[n->op].flags & OP_LEAF)) {
         if (wish)
             order_unpack(wish, order);
-        else if (op_table[n->op].flags & OP_ELEMENTWISE || n->op == OP_fused || n->op == OP_dropout || n->op == OP_row_mask)
+        else if (op_table[n->op].flags & OP_ELEMENTWISE || n->op == OP_fused || n->op == OP_dropout ||
+                 n->op == OP_row_mask)
             for (int i = 0; i < n->input_count; i++)
-                if (n->inputs[i] != NONE && shape_equal(graph_shape_of(g, v), graph_shape_of(g, n->inputs[i]))) {
+                if (n->inputs[i] != NONE &&
+                    shape_equal(graph_shape_of(g, v), graph_shape_of(g, n->inputs[i]))) {
                     if (!stored_order(s, g, n->inputs[i], order))
                         identity(order, rank);
                     else
@@ -120,7 +124,8 @@ static void own_storage(specialisation *s, const program *p, value_id v, int64_t
 
 /* Strides for `to` dims over storage that has `from` dims with `strides`: each group of equal product must be contiguous in
  * itself wherever it is cut differently. */
-static bool view_reshape(const int64_t *from, int from_rank, const int64_t *strides, const int64_t *to, int to_rank, int64_t *out)
+static bool view_reshape(const int64_t *from, int from_rank, const int64_t *strides, const int64_t *to,
+                         int to_rank, int64_t *out)
 {
     int64_t dims[MAX_RANK], steps[MAX_RANK];
     int rank = 0;

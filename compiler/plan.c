@@ -45,7 +45,8 @@ static int64_t most_alive(const lifetime *records, int count)
 
 static int larger_first(const void *a, const void *b, void *records)
 {
-    const lifetime *x = (const lifetime *)records + *(const int *)a, *y = (const lifetime *)records + *(const int *)b;
+    const lifetime *x = (const lifetime *)records + *(const int *)a,
+                   *y = (const lifetime *)records + *(const int *)b;
     if (x->bytes != y->bytes)
         return x->bytes < y->bytes ? 1 : -1;
     return x->first != y->first ? x->first - y->first : *(const int *)a - *(const int *)b;

@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <string.h>
 
-
 static bool mark_kept(program *p)
 {
     const rondo_graph *g = p->graph;
@@ -120,7 +119,8 @@ static specialisation *specialise(program *p, const int64_t *bound, rondo_error 
     bool good = s->placements && s->dims;
     if (!good)
         fail_memory(error, sizeof *s->dims * (size_t)g->value_count, "a program");
-    good = good && lower_placements(s, p, error) && find_order(p, s, error) && lower_calls(s, p, p->order, g->node_count, error);
+    good = good && lower_placements(s, p, error) && find_order(p, s, error) &&
+           lower_calls(s, p, p->order, g->node_count, error);
     if (good)
         return s;
     specialisation_free(p, s);

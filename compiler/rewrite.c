@@ -65,7 +65,9 @@ int *count_readers(arena *a, const rondo_graph *g)
 
 bool is_number(const rondo_graph *g, value_id v, double number)
 {
-    while (v != NONE && (graph_op_of(g, v) == OP_broadcast || graph_op_of(g, v) == OP_reshape || graph_op_of(g, v) == OP_transpose))
+    while (v != NONE && (graph_op_of(g, v) == OP_broadcast || graph_op_of(g, v) == OP_reshape ||
+                         graph_op_of(g, v) == OP_transpose))
         v = graph_node_of(g, v)->inputs[0];
-    return v != NONE && graph_op_of(g, v) == OP_constant && graph_node_of(g, v)->attributes[constant_number].real == number;
+    return v != NONE && graph_op_of(g, v) == OP_constant &&
+           graph_node_of(g, v)->attributes[constant_number].real == number;
 }

@@ -14,7 +14,8 @@ typedef struct edges {
  * order serves all, so each counts as one. */
 static value_id looked_at(const rondo_graph *g, value_id v)
 {
-    for (const node *n = graph_node_of(g, v); (op_table[n->op].flags & OP_VIEW) && n->input_count; n = graph_node_of(g, v))
+    for (const node *n = graph_node_of(g, v); (op_table[n->op].flags & OP_VIEW) && n->input_count;
+         n = graph_node_of(g, v))
         v = n->inputs[0];
     return v;
 }
@@ -219,7 +220,8 @@ bool schedule(const schedule_problem *p, node_id *order, rondo_error *error)
     if (!other || !list_schedule(p, order, &made))
         return fail_memory(error, sizeof *other * (size_t)nodes, "a schedule");
     if (made != nodes)
-        return fail(error, RONDO_ARGUMENT, "the graph has no order in which every port is read before it is overwritten");
+        return fail(error, RONDO_ARGUMENT,
+                    "the graph has no order in which every port is read before it is overwritten");
     if (p->seed)
         return true;
     if (!graph_schedule(p, other, &made))
@@ -247,12 +249,14 @@ bool schedule_ports(const rondo_graph *g, bool *in_place, arena *scratch)
     for (int k = 0; k < g->port_count; k++) {
         const port *port = &g->ports[k];
         in_place[k] = false;
-        if (port->out == NONE || port->kind == PORT_FIXED || port->out == port->in || root[port->out] != port->out)
+        if (port->out == NONE || port->kind == PORT_FIXED || port->out == port->in ||
+            root[port->out] != port->out)
             continue;
         const node *writer = graph_node_of(g, port->out);
         int taken = node_in_place(writer, g->values[port->out].port);
         bool allowed = true;
-        for (int o = 0; o < g->output_count; o++) /* an output that is the old content is read after the run */
+        for (int o = 0; o < g->output_count;
+             o++) /* an output that is the old content is read after the run */
             allowed = allowed && g->outputs[o].value != port->in;
         for (int i = 0; i < writer->input_count; i++)
             if (writer->inputs[i] != NONE && root[writer->inputs[i]] == port->in)

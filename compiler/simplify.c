@@ -16,7 +16,11 @@ static bool same_shape(const rondo_graph *g, value_id v, const shape *s)
 
 static value_id identity_element(rondo_graph *g, const node *n, const value_id *in, const shape *result)
 {
-    static const struct { op_id op; double number; bool left; } table[] = {
+    static const struct {
+        op_id op;
+        double number;
+        bool left;
+    } table[] = {
         {OP_mul, 1, true}, {OP_add, 0, true}, {OP_div, 1, false}, {OP_sub, 0, false}, {OP_power, 1, false}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (table[i].op != n->op)
@@ -52,7 +56,8 @@ static value_id reshape_chain(rondo_graph *g, const node *n, const value_id *in,
         return NONE;
     value_id x = reshaped(g, in[0]);
     if (graph_op_of(g, x) == OP_constant)
-        return build_constant(g, graph_node_of(g, x)->attributes[constant_number].real, g->values[x].type, result);
+        return build_constant(g, graph_node_of(g, x)->attributes[constant_number].real, g->values[x].type,
+                              result);
     return same_shape(g, x, result) || x != in[0] ? build_reshape(g, x, result) : NONE;
 }
 
@@ -62,7 +67,8 @@ static value_id transpose_chain(rondo_graph *g, const node *n, const value_id *i
     if (n->op != OP_transpose)
         return NONE;
     if (graph_op_of(g, in[0]) == OP_constant)
-        return build_constant(g, graph_node_of(g, in[0])->attributes[constant_number].real, g->values[in[0]].type, result);
+        return build_constant(g, graph_node_of(g, in[0])->attributes[constant_number].real,
+                              g->values[in[0]].type, result);
     if (graph_op_of(g, in[0]) == OP_transpose) {
         order_unpack(n->attributes[transpose_order].integer, outer);
         order_unpack(graph_node_of(g, in[0])->attributes[transpose_order].integer, inner);
@@ -82,7 +88,8 @@ static value_id broadcast_of_same(rondo_graph *g, const node *n, const value_id 
     if (n->op != OP_broadcast)
         return NONE;
     if (graph_op_of(g, in[0]) == OP_constant)
-        return build_constant(g, graph_node_of(g, in[0])->attributes[constant_number].real, g->values[in[0]].type, result);
+        return build_constant(g, graph_node_of(g, in[0])->attributes[constant_number].real,
+                              g->values[in[0]].type, result);
     return same_shape(g, in[0], result) ? in[0] : NONE;
 }
 
@@ -128,8 +135,13 @@ static value_id fold(rondo_graph *g, const node *n, const value_id *in, const sh
         numbers[i] = made->attributes[constant_number].real;
         inputs[i] = (reference_tensor){.data = &numbers[i], .count = 1};
     }
-    const reference_call call = {.graph = g, .attributes = n->attributes, .input_count = n->input_count, .output_count = 1,
-                                 .inputs = inputs, .outputs = &output, .scratch = &g->arena};
+    const reference_call call = {.graph = g,
+                                 .attributes = n->attributes,
+                                 .input_count = n->input_count,
+                                 .output_count = 1,
+                                 .inputs = inputs,
+                                 .outputs = &output,
+                                 .scratch = &g->arena};
     if (!op_table[n->op].reference(&call))
         return NONE;
     return build_constant(g, number, RONDO_F32, result);
@@ -157,11 +169,21 @@ static value_id same_sum_to(rondo_graph *g, const node *n, const value_id *in, c
 static value_id same_cast(rondo_graph *g, const node *n, const value_id *in, const shape *result)
 {
     (void)result;
-    return n->op == OP_cast && g->values[in[0]].type == (rondo_type)n->attributes[cast_type].integer ? in[0] : NONE;
+    return n->op == OP_cast && g->values[in[0]].type == (rondo_type)n->attributes[cast_type].integer ? in[0]
+                                                                                                     : NONE;
 }
 
-static rule *const rules[] = {fold, identity_element, double_negation, reshape_chain, transpose_chain, broadcast_of_same,
-                              implicit_broadcast, sum_of_one, whole_slice, same_sum_to, same_cast};
+static rule *const rules[] = {fold,
+                              identity_element,
+                              double_negation,
+                              reshape_chain,
+                              transpose_chain,
+                              broadcast_of_same,
+                              implicit_broadcast,
+                              sum_of_one,
+                              whole_slice,
+                              same_sum_to,
+                              same_cast};
 
 static value_id first_rule(rewriter *r, const node *n)
 {

@@ -21,7 +21,8 @@ static bool find_batch(step_context *c)
         c->batch = s->rank > 1 ? dim_only_symbol(s->dims[0]) : -1;
         if (c->batch < 0 || c->batch == c->time) {
             graph_at(c->to, g, id);
-            graph_fail(c->to, RONDO_NOT_CAUSAL, "input \"%s\" carries %s but no batch symbol on its first axis",
+            graph_fail(c->to, RONDO_NOT_CAUSAL,
+                       "input \"%s\" carries %s but no batch symbol on its first axis",
                        g->names[n->attributes[input_name].integer], g->symbols[c->time]);
             return false;
         }
@@ -41,7 +42,8 @@ static bool begin_position(step_context *c)
     c->count = build_leaf(g, OP_input, "count", RONDO_I32, &s);
     value_id sum = build_add(g, build_cast(g, c->position, RONDO_F32), build_cast(g, c->count, RONDO_F32));
     c->filled = build_cast(g, sum, RONDO_I32);
-    return c->filled != NONE && graph_add_port(g, "position", c->position, c->filled, PORT_CARRY, 0, -1, 0) >= 0;
+    return c->filled != NONE &&
+           graph_add_port(g, "position", c->position, c->filled, PORT_CARRY, 0, -1, 0) >= 0;
 }
 
 static bool walk(step_context *c, time_fact *facts)
@@ -60,7 +62,8 @@ static bool finish(step_context *c)
     const rondo_graph *g = c->from;
     for (int o = 0; o < g->output_count; o++)
         if (c->facts[g->outputs[o].value].kind == TIME_PAIR)
-            return graph_fail(c->to, RONDO_NOT_CAUSAL, "output %s carries the time axis twice", g->names[g->outputs[o].name]) != NONE;
+            return graph_fail(c->to, RONDO_NOT_CAUSAL, "output %s carries the time axis twice",
+                              g->names[g->outputs[o].name]) != NONE;
     for (int o = 0; o < g->output_count; o++)
         graph_add_output(c->to, g->names[g->outputs[o].name], c->map[g->outputs[o].value]);
     return !c->to->error.code;
@@ -72,13 +75,16 @@ rondo_graph *stream(const rondo_graph *g, const char *time, rondo_error *error)
     if (!rewrite_begin(&r, g, error))
         return NULL;
     time_fact *facts = ARENA_NEW(&r.to->arena, time_fact, g->value_count + 1);
-    step_context c = {.from = g, .to = r.to, .map = r.map, .facts = facts, .time = graph_find_symbol(g, time)};
+    step_context c = {
+        .from = g, .to = r.to, .map = r.map, .facts = facts, .time = graph_find_symbol(g, time)};
     if (!facts)
         graph_fail(r.to, RONDO_MEMORY, "out of memory in stream");
     else if (c.time < 0)
         graph_fail(r.to, RONDO_ARGUMENT, "the graph has no symbol %s to advance along", time);
     else if (graph_find_symbol(g, STEP_SYMBOL) >= 0 || graph_find_symbol(g, CAPACITY_SYMBOL) >= 0)
-        graph_fail(r.to, RONDO_ARGUMENT, "the symbols " STEP_SYMBOL " and " CAPACITY_SYMBOL " are the decoder's own: give those of the model other names");
+        graph_fail(r.to, RONDO_ARGUMENT,
+                   "the symbols " STEP_SYMBOL " and " CAPACITY_SYMBOL
+                   " are the decoder's own: give those of the model other names");
     else if (g->port_count)
         graph_fail(r.to, RONDO_ARGUMENT, "the graph has state already; stream takes a parallel model");
     c.step = graph_symbol(r.to, STEP_SYMBOL);
@@ -125,7 +131,8 @@ rondo_graph *last_only(const rondo_graph *advance, const char *name, rondo_error
     value_id count = graph_find_leaf(r.to, OP_input, "count");
     for (int o = 0; o < r.to->output_count; o++)
         if (!strcmp(r.to->names[r.to->outputs[o].name], name))
-            r.to->outputs[o].value = narrow(r.to, r.to->outputs[o].value, count, graph_find_symbol(r.to, STEP_SYMBOL));
+            r.to->outputs[o].value =
+                narrow(r.to, r.to->outputs[o].value, count, graph_find_symbol(r.to, STEP_SYMBOL));
     rondo_graph *clean = NULL;
     if (r.to->error.code)
         fail(error, r.to->error.code, "%s", r.to->error.message);

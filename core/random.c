@@ -29,7 +29,10 @@ void random_block(uint64_t seed, uint32_t site, uint64_t sentence, uint32_t posi
     philox(counter, (uint32_t)seed, (uint32_t)(seed >> 32) ^ (uint32_t)(sentence >> 32) * 0x9E3779B1u, out);
 }
 
-double random_uniform(uint32_t bits) { return bits * 0x1p-32; }
+double random_uniform(uint32_t bits)
+{
+    return bits * 0x1p-32;
+}
 
 void random_normal_pair(uint32_t a, uint32_t b, double out[2])
 {

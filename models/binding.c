@@ -17,7 +17,8 @@ void binding_clear(instance *i)
 }
 
 /* One extent against one dim: a symbol that is not known yet takes the number, anything else must agree. */
-static bool bind_dim(binding *b, const rondo_graph *g, dim d, int64_t extent, const rondo_tensor *t, int axis, rondo_error *error)
+static bool bind_dim(binding *b, const rondo_graph *g, dim d, int64_t extent, const rondo_tensor *t, int axis,
+                     rondo_error *error)
 {
     int symbol = dim_only_symbol(d);
     if (extent < 0)
@@ -27,11 +28,11 @@ static bool bind_dim(binding *b, const rondo_graph *g, dim d, int64_t extent, co
         return true;
     }
     if (symbol >= 0 && b->bound[symbol] != extent)
-        return fail(error, RONDO_SHAPE, "tensor %s: axis %d has %lld entries, but %s is %lld in this call", t->name, axis,
-                    (long long)extent, g->symbols[symbol], (long long)b->bound[symbol]);
+        return fail(error, RONDO_SHAPE, "tensor %s: axis %d has %lld entries, but %s is %lld in this call",
+                    t->name, axis, (long long)extent, g->symbols[symbol], (long long)b->bound[symbol]);
     if (symbol < 0 && dim_value(d, b->bound) != extent)
-        return fail(error, RONDO_SHAPE, "tensor %s: axis %d has %lld entries, the graph says %lld", t->name, axis,
-                    (long long)extent, (long long)dim_value(d, b->bound));
+        return fail(error, RONDO_SHAPE, "tensor %s: axis %d has %lld entries, the graph says %lld", t->name,
+                    axis, (long long)extent, (long long)dim_value(d, b->bound));
     return true;
 }
 
@@ -67,8 +68,8 @@ static bool check_ids(const rondo_graph *g, value_id leaf, const rondo_tensor *t
         count *= t->dims[a];
     for (int64_t i = 0; limit >= 0 && i < count; i++)
         if (ids[i] < 0 || ids[i] >= limit)
-            return fail(error, RONDO_ARGUMENT, "tensor %s: entry %lld is id %d, the table has rows 0 to %lld", t->name,
-                        (long long)i, ids[i], (long long)limit - 1);
+            return fail(error, RONDO_ARGUMENT, "tensor %s: entry %lld is id %d, the table has rows 0 to %lld",
+                        t->name, (long long)i, ids[i], (long long)limit - 1);
     return true;
 }
 
@@ -82,9 +83,11 @@ bool binding_tensor(binding *b, instance *i, const rondo_tensor *t, rondo_error 
         return true; /* the model does not use it: a pass may have found that out */
     const value *v = &g->values[leaf];
     if (v->type != t->type)
-        return fail(error, RONDO_SHAPE, "tensor %s is %s, the graph says %s", t->name, type_name(t->type), type_name(v->type));
+        return fail(error, RONDO_SHAPE, "tensor %s is %s, the graph says %s", t->name, type_name(t->type),
+                    type_name(v->type));
     if (v->shape.rank != t->rank)
-        return fail(error, RONDO_SHAPE, "tensor %s has %d axes, the graph says %d", t->name, t->rank, v->shape.rank);
+        return fail(error, RONDO_SHAPE, "tensor %s has %d axes, the graph says %d", t->name, t->rank,
+                    v->shape.rank);
     for (int a = 0; a < t->rank; a++)
         if (!bind_dim(b, g, v->shape.dims[a], t->dims[a], t, a, error))
             return false;

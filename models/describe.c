@@ -6,7 +6,10 @@ static const shape *shape_of(rondo_value v)
     return v.graph && v.id >= 0 && v.id < v.graph->value_count ? graph_shape_of(v.graph, v.id) : NULL;
 }
 
-int rondo_rank(rondo_value v) { return shape_of(v) ? shape_of(v)->rank : -1; }
+int rondo_rank(rondo_value v)
+{
+    return shape_of(v) ? shape_of(v)->rank : -1;
+}
 
 int64_t rondo_extent(rondo_value v, int axis)
 {

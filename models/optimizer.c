@@ -32,8 +32,8 @@ rondo_graph *optimizer_norm(rondo *context, int64_t size, rondo_error *error)
     return finish(g, error);
 }
 
-rondo_graph *optimizer_step(rondo *context, int64_t size, double beta1, double beta2, double epsilon, double weight_decay,
-                            rondo_error *error)
+rondo_graph *optimizer_step(rondo *context, int64_t size, double beta1, double beta2, double epsilon,
+                            double weight_decay, rondo_error *error)
 {
     rondo_graph *g = graph_new(context, error);
     if (!g)
@@ -49,7 +49,8 @@ rondo_graph *optimizer_step(rondo *context, int64_t size, double beta1, double b
     attributes[adam_beta2].real = beta2;
     attributes[adam_epsilon].real = epsilon;
     attributes[adam_weight_decay].real = weight_decay;
-    value_id after = build_node(g, OP_adam, 5, (value_id[]){state[0], gradient, state[1], state[2], scalars}, attributes);
+    value_id after =
+        build_node(g, OP_adam, 5, (value_id[]){state[0], gradient, state[1], state[2], scalars}, attributes);
     for (int i = 0; i < 3; i++)
         graph_add_port(g, names[i], state[i], build_output(g, after, i), PORT_CARRY, -1, -1, 0);
     return finish(g, error);

@@ -31,7 +31,10 @@ void rondo_program_free(rondo_program *p)
     memory_free(&allocator, p, sizeof *p);
 }
 
-const char *program_text(rondo_program *p, const char *source) { return source ? arena_copy_text(&p->arena, source, strlen(source)) : NULL; }
+const char *program_text(rondo_program *p, const char *source)
+{
+    return source ? arena_copy_text(&p->arena, source, strlen(source)) : NULL;
+}
 
 /* Whether v is of this type, its dims these symbols; a symbol of −1 stands for the extent 1. */
 static bool has_symbols(const rondo_graph *g, value_id v, rondo_type type, int rank, const int *symbols)
@@ -51,24 +54,31 @@ static bool check_port(const rondo_graph *g, const port *p, int batch, const cha
 {
     const char *name = g->names[p->name];
     const shape *s = graph_shape_of(g, p->in);
-    int capacity = graph_find_symbol(g, CAPACITY_SYMBOL), grows_along = p->kind == PORT_APPEND ? p->append_axis : -1;
-    bool good = p->batch_axis < s->rank && grows_along < s->rank && (p->kind != PORT_APPEND || grows_along >= 0);
-    for (int a = 0; good && a < s->rank; a++) { /* what changes while a session lives stands alone on the axis that is told */
-        bool has_batch = dim_has(s->dims[a], batch), has_capacity = capacity >= 0 && dim_has(s->dims[a], capacity);
+    int capacity = graph_find_symbol(g, CAPACITY_SYMBOL),
+        grows_along = p->kind == PORT_APPEND ? p->append_axis : -1;
+    bool good =
+        p->batch_axis < s->rank && grows_along < s->rank && (p->kind != PORT_APPEND || grows_along >= 0);
+    for (int a = 0; good && a < s->rank;
+         a++) { /* what changes while a session lives stands alone on the axis that is told */
+        bool has_batch = dim_has(s->dims[a], batch),
+             has_capacity = capacity >= 0 && dim_has(s->dims[a], capacity);
         good = has_batch == (a == p->batch_axis) && has_capacity == (a == grows_along) &&
-               (!has_batch || dim_only_symbol(s->dims[a]) == batch) && (!has_capacity || dim_only_symbol(s->dims[a]) == capacity);
+               (!has_batch || dim_only_symbol(s->dims[a]) == batch) &&
+               (!has_capacity || dim_only_symbol(s->dims[a]) == capacity);
     }
     good = good && (p->out == NONE || g->values[p->in].type == g->values[p->out].type);
     if (!strncmp(name, "load.", 5))
         good = good && p->kind == PORT_FIXED && p->batch_axis < 0;
     if (!strcmp(name, "position"))
         good = good && p->kind == PORT_CARRY && s->rank == 1 && has_symbols(g, p->in, RONDO_I32, 1, &batch);
-    return good || fail(error, RONDO_SHAPE, "%s: port %s has axes or a type that no session can keep", where, name);
+    return good ||
+           fail(error, RONDO_SHAPE, "%s: port %s has axes or a type that no session can keep", where, name);
 }
 
 bool program_check_step(const rondo_graph *g, const char *where, rondo_error *error)
 {
-    value_id count = graph_find_leaf(g, OP_input, "count"), logits = graph_find_output(g, "logits"), tokens = NONE;
+    value_id count = graph_find_leaf(g, OP_input, "count"), logits = graph_find_output(g, "logits"),
+             tokens = NONE;
     int step = graph_find_symbol(g, STEP_SYMBOL), batch = -1, inputs = 0;
     if (count != NONE && graph_shape_of(g, count)->rank == 1)
         batch = dim_only_symbol(graph_shape_of(g, count)->dims[0]);
@@ -79,8 +89,10 @@ bool program_check_step(const rondo_graph *g, const char *where, rondo_error *er
         }
     if (batch < 0 || batch == step || !has_symbols(g, count, RONDO_I32, 1, &batch))
         return fail(error, RONDO_NOT_CAUSAL, "%s: the logits do not depend on tokens", where);
-    if (inputs != 1 || step < 0 || graph_shape_of(g, tokens)->rank != 2 || !has_symbols(g, tokens, RONDO_I32, 2, (int[]){batch, step}))
-        return fail(error, RONDO_SHAPE, "%s: a decoder takes one input along time, the tokens, i32[B,T]", where);
+    if (inputs != 1 || step < 0 || graph_shape_of(g, tokens)->rank != 2 ||
+        !has_symbols(g, tokens, RONDO_I32, 2, (int[]){batch, step}))
+        return fail(error, RONDO_SHAPE, "%s: a decoder takes one input along time, the tokens, i32[B,T]",
+                    where);
     if (!has_symbols(g, logits, RONDO_F32, 2, (int[]){batch, -1}) || graph_shape_of(g, logits)->rank != 3 ||
         !dim_is_literal(graph_shape_of(g, logits)->dims[2]))
         return fail(error, RONDO_SHAPE, "%s: the logits must be f32[B,T,V] with a number for V", where);
@@ -90,9 +102,15 @@ bool program_check_step(const rondo_graph *g, const char *where, rondo_error *er
     return true;
 }
 
-const char *rondo_program_report(const rondo_program *p) { return p ? p->report : NULL; }
+const char *rondo_program_report(const rondo_program *p)
+{
+    return p ? p->report : NULL;
+}
 
-static int hex_digit(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
 
 static unsigned char *from_hex(arena *a, const char *hex, size_t *count)
 {
@@ -143,17 +161,21 @@ static program *read_stage(rondo_program *p, const char *key, bool *good, rondo_
         stage = program_new(g, NULL, &reason);
     *good = stage != NULL;
     if (!*good)
-        fail(error, reason.code == RONDO_MEMORY ? RONDO_MEMORY : RONDO_FILE, "%s: %s", p->file.path, reason.message);
+        fail(error, reason.code == RONDO_MEMORY ? RONDO_MEMORY : RONDO_FILE, "%s: %s", p->file.path,
+             reason.message);
     return stage;
 }
 
 static bool read_program(rondo_program *p, rondo_error *error)
 {
-    const char *format = safetensors_metadata(&p->file, "rondo.format"), *kind = safetensors_metadata(&p->file, "rondo.kind");
+    const char *format = safetensors_metadata(&p->file, "rondo.format"),
+               *kind = safetensors_metadata(&p->file, "rondo.kind");
     if (!format || !kind || strcmp(kind, "decoder"))
-        return fail(error, RONDO_MISMATCH, "%s holds no compiled model; make one with `rondo export`", p->file.path);
+        return fail(error, RONDO_MISMATCH, "%s holds no compiled model; make one with `rondo export`",
+                    p->file.path);
     if (strcmp(format, "1"))
-        return fail(error, RONDO_MISMATCH, "%s has format %.20s, this version reads format 1", p->file.path, format);
+        return fail(error, RONDO_MISMATCH, "%s has format %.20s, this version reads format 1", p->file.path,
+                    format);
     bool good = true;
     p->load = read_stage(p, stage_keys[0], &good, error);
     p->source = read_stage(p, stage_keys[1], &good, error);

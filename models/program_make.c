@@ -14,13 +14,16 @@ rondo_program *rondo_program_new(rondo_value logits, const char *time, rondo_err
         return NULL;
     text report = {.arena = &p->arena};
     p->time = program_text(p, time);
-    bool good = (p->time || fail_memory(error, sizeof *p, "a program")) && explain_graph(logits.graph, time, &report, error) && pipeline_decode(logits, time, NULL, &stages, error);
+    bool good = (p->time || fail_memory(error, sizeof *p, "a program")) &&
+                explain_graph(logits.graph, time, &report, error) &&
+                pipeline_decode(logits, time, NULL, &stages, error);
     p->report = report.data;
     if (good) {
         p->load = stages.load ? program_new(stages.load, NULL, error) : NULL;
         p->source = stages.source ? program_new(stages.source, NULL, error) : NULL;
         p->step = program_new(stages.step, NULL, error);
-        good = p->step && !p->load == !stages.load && !p->source == !stages.source && program_check_step(p->step->graph, "decoder", error);
+        good = p->step && !p->load == !stages.load && !p->source == !stages.source &&
+               program_check_step(p->step->graph, "decoder", error);
     }
     if (good)
         return p;
@@ -42,7 +45,8 @@ static char *to_hex(arena *a, const unsigned char *bytes, size_t count)
 }
 
 /* The parameters that the stages read, each once. */
-static bool collect_tensors(const rondo_program *p, const rondo_weights *w, arena *a, rondo_tensor **out, int *count, rondo_error *error)
+static bool collect_tensors(const rondo_program *p, const rondo_weights *w, arena *a, rondo_tensor **out,
+                            int *count, rondo_error *error)
 {
     program *const stages[] = {p->load, p->source, p->step};
     int capacity = 0;
@@ -57,28 +61,31 @@ static bool collect_tensors(const rondo_program *p, const rondo_weights *w, aren
             for (int i = 0; i < *count; i++)
                 seen = seen || !strcmp((*out)[i].name, name);
             if (!item)
-                return fail(error, RONDO_MISMATCH, "the weights have no parameter %s; they belong to another model", name);
+                return fail(error, RONDO_MISMATCH,
+                            "the weights have no parameter %s; they belong to another model", name);
             if (seen)
                 continue;
             if (!ARENA_PUSH(a, *out, *count, capacity))
                 return fail_memory(error, sizeof **out, "an exported model");
             rondo_tensor *t = &(*out)[(*count)++];
-            *t = (rondo_tensor){.name = name, .type = RONDO_F32, .rank = item->rank, .data = w->block + item->offset};
+            *t = (rondo_tensor){
+                .name = name, .type = RONDO_F32, .rank = item->rank, .data = w->block + item->offset};
             memcpy(t->dims, item->dims, sizeof t->dims);
         }
     }
     return true;
 }
 
-bool rondo_program_save(const rondo_program *p, const rondo_weights *w, const void *subwords, size_t subword_bytes,
-                        const char *path, rondo_error *error)
+bool rondo_program_save(const rondo_program *p, const rondo_weights *w, const void *subwords,
+                        size_t subword_bytes, const char *path, rondo_error *error)
 {
     if (!p || !w)
         return false;
     arena a;
     arena_begin(&a, &p->context->allocator);
     program *const stages[] = {p->load, p->source, p->step};
-    const char *metadata[20] = {"format", "pt", "rondo.format", "1", "rondo.kind", "decoder", "rondo.time", p->time};
+    const char *metadata[20] = {"format",     "pt",      "rondo.format", "1",
+                                "rondo.kind", "decoder", "rondo.time",   p->time};
     int pairs = 4, count = 0;
     bool good = true;
     for (int k = 0; good && k < 3; k++) {

@@ -75,7 +75,8 @@ static int32_t sample(searching *s, const float *logits, int64_t sequence, int64
 }
 
 /* Chooses a token for every living sequence; how many still live. */
-static int64_t choose(searching *s, const float *logits, int64_t at, int32_t *tokens, int64_t *lengths, double *scores)
+static int64_t choose(searching *s, const float *logits, int64_t at, int32_t *tokens, int64_t *lengths,
+                      double *scores)
 {
     int64_t alive = 0;
     for (int64_t b = 0; b < s->batch; b++) {
@@ -112,18 +113,24 @@ static bool generate(searching *s, int32_t *tokens, int64_t *lengths, double *sc
     return true;
 }
 
-bool rondo_generate_with(rondo_session *session, int32_t *tokens, int64_t *lengths, double *scores, rondo_error *error,
-                         const rondo_search *options)
+bool rondo_generate_with(rondo_session *session, int32_t *tokens, int64_t *lengths, double *scores,
+                         rondo_error *error, const rondo_search *options)
 {
     if (!session || !options)
         return false;
-    if (!tokens || !lengths || !scores || options->max_length < 1 || options->temperature < 0 || options->top_k < 0)
-        return fail(error, RONDO_ARGUMENT, "generate wants room for tokens, lengths and scores, max_length of at least 1, and "
+    if (!tokens || !lengths || !scores || options->max_length < 1 || options->temperature < 0 ||
+        options->top_k < 0)
+        return fail(error, RONDO_ARGUMENT,
+                    "generate wants room for tokens, lengths and scores, max_length of at least 1, and "
                     "no negative temperature or top_k");
     arena a;
     arena_begin(&a, &session->context->allocator);
-    searching s = {.options = options, .session = session, .begin = options->begin ? options->begin : TOKEN_BEGIN,
-                   .end = options->end ? options->end : TOKEN_END, .batch = session->batch, .vocabulary = session->vocabulary};
+    searching s = {.options = options,
+                   .session = session,
+                   .begin = options->begin ? options->begin : TOKEN_BEGIN,
+                   .end = options->end ? options->end : TOKEN_END,
+                   .batch = session->batch,
+                   .vocabulary = session->vocabulary};
     s.now = ARENA_NEW(&a, int32_t, s.batch);
     s.done = ARENA_NEW(&a, bool, s.batch);
     s.sorted = options->temperature > 0 ? ARENA_NEW(&a, candidate, s.vocabulary) : NULL;

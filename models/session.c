@@ -26,7 +26,10 @@ static void set_symbol(rondo_session *s, const char *name, int64_t number)
 
 /* ---- ports ---- */
 
-static const rondo_graph *step_graph(const rondo_session *s) { return s->step.program->graph; }
+static const rondo_graph *step_graph(const rondo_session *s)
+{
+    return s->step.program->graph;
+}
 
 static int64_t port_elements(const rondo_session *s, int p, int64_t *outer, int64_t *extent, int axis)
 {
@@ -53,7 +56,10 @@ static size_t port_bytes(const rondo_session *s, int p)
 }
 
 /* What load made lives in its own memory and never changes. */
-static bool is_load_port(const rondo_session *s, int p) { return !strncmp(step_graph(s)->names[step_graph(s)->ports[p].name], "load.", 5); }
+static bool is_load_port(const rondo_session *s, int p)
+{
+    return !strncmp(step_graph(s)->names[step_graph(s)->ports[p].name], "load.", 5);
+}
 
 /* A port whose old content is still read when the new one is written has two buffers, which change places after a run. */
 static bool is_doubled(const rondo_session *s, int p)
@@ -63,7 +69,8 @@ static bool is_doubled(const rondo_session *s, int p)
 }
 
 /* Room for `bytes`, the first `keep` of them as they were. After a failure the buffer is as it was. */
-static bool buffer_room(rondo_session *s, char **data, size_t *room, size_t bytes, size_t keep, rondo_error *error)
+static bool buffer_room(rondo_session *s, char **data, size_t *room, size_t bytes, size_t keep,
+                        rondo_error *error)
 {
     if (*data && bytes <= *room)
         return true;
@@ -90,7 +97,8 @@ static void bind_port(rondo_session *s, int p)
         instance_bind(&s->step, port->out, is_doubled(s, p) ? m->other : m->data);
     if (!s->source.program)
         return;
-    const rondo_graph *g = s->source.program->graph; /* what the source stage makes, or what load made for both */
+    const rondo_graph *g =
+        s->source.program->graph; /* what the source stage makes, or what load made for both */
     const char *name = step_graph(s)->names[port->name];
     value_id out = graph_find_output(g, name);
     if (out != NONE && !(op_table[graph_op_of(g, out)].flags & OP_LEAF))
@@ -103,7 +111,8 @@ static bool port_reserve(rondo_session *s, int p, size_t bytes, rondo_error *err
 {
     port_memory *m = &s->ports[p];
     bool good = buffer_room(s, &m->other, &m->other_room, bytes, 0, error) &&
-                (!is_doubled(s, p) || buffer_room(s, &m->data, &m->room, bytes, m->data ? port_bytes(s, p) : 0, error));
+                (!is_doubled(s, p) ||
+                 buffer_room(s, &m->data, &m->room, bytes, m->data ? port_bytes(s, p) : 0, error));
     bind_port(s, p);
     return good;
 }
@@ -137,7 +146,8 @@ static bool reset_ports(rondo_session *s, rondo_error *error)
             continue;
         for (int a = 0; a < graph_shape_of(g, g->ports[p].in)->rank; a++)
             if (dim_value(graph_shape_of(g, g->ports[p].in)->dims[a], s->bound) < 0)
-                return fail(error, RONDO_SHAPE, "port %s: nothing says how large its axis %d is", g->names[g->ports[p].name], a);
+                return fail(error, RONDO_SHAPE, "port %s: nothing says how large its axis %d is",
+                            g->names[g->ports[p].name], a);
         if (!buffer_room(s, &m->data, &m->room, port_bytes(s, p), 0, error) ||
             (is_doubled(s, p) && !buffer_room(s, &m->other, &m->other_room, port_bytes(s, p), 0, error)))
             return false;
@@ -205,10 +215,12 @@ static bool begin(rondo_session *s, rondo_error *error)
 {
     const rondo_program *p = s->program;
     s->team = context_team(s->context, error);
-    s->ports = memory_new(&s->context->allocator, sizeof *s->ports * ((size_t)p->step->graph->port_count + 1));
+    s->ports =
+        memory_new(&s->context->allocator, sizeof *s->ports * ((size_t)p->step->graph->port_count + 1));
     if (!s->team || !s->ports)
         return fail_memory(error, sizeof *s->ports, "a session"); /* the first error stands */
-    if (!instance_begin(&s->step, p->step, error) || (p->source && !instance_begin(&s->source, p->source, error)))
+    if (!instance_begin(&s->step, p->step, error) ||
+        (p->source && !instance_begin(&s->source, p->source, error)))
         return false;
     s->step.cancel = s->source.cancel = &s->cancelled;
     bind_parameters(&s->step, p, s->weights);
@@ -217,7 +229,8 @@ static bool begin(rondo_session *s, rondo_error *error)
     for (int k = 0; k < MAX_SYMBOLS; k++)
         s->bound[k] = -1;
     value_id out = graph_find_output(p->step->graph, "logits");
-    s->vocabulary = dim_value(graph_shape_of(p->step->graph, out)->dims[graph_shape_of(p->step->graph, out)->rank - 1], s->bound);
+    s->vocabulary = dim_value(
+        graph_shape_of(p->step->graph, out)->dims[graph_shape_of(p->step->graph, out)->rank - 1], s->bound);
     s->capacity = FIRST_CAPACITY;
     set_symbol(s, CAPACITY_SYMBOL, s->capacity);
     return run_load(s, error);
@@ -240,17 +253,20 @@ rondo_session *session_new(const rondo_program *p, const rondo_weights *w, int64
     return NULL;
 }
 
-rondo_session *rondo_session_new(const rondo_program *p, const rondo_weights *w, int64_t batch, rondo_error *error)
+rondo_session *rondo_session_new(const rondo_program *p, const rondo_weights *w, int64_t batch,
+                                 rondo_error *error)
 {
     if (!p)
         return NULL;
     if (batch < 1 || (!w && !p->file.map.data)) {
-        fail(error, RONDO_ARGUMENT, batch < 1 ? "a session needs at least one sequence" :
-             "this program was compiled, not loaded: give the session its weights");
+        fail(error, RONDO_ARGUMENT,
+             batch < 1 ? "a session needs at least one sequence"
+                       : "this program was compiled, not loaded: give the session its weights");
         return NULL;
     }
     rondo_session *s = session_new(p, w, batch, error);
-    if (s && !p->source && !rondo_session_source(s, NULL, 0, error)) { /* nothing to wait for: ready at once */
+    if (s && !p->source &&
+        !rondo_session_source(s, NULL, 0, error)) { /* nothing to wait for: ready at once */
         rondo_session_free(s);
         return NULL;
     }
@@ -316,8 +332,8 @@ static bool take_symbols(rondo_session *s, binding *b, rondo_error *error)
         if (own < 0)
             continue;
         if (own == batch_symbol(s) && b->bound[k] >= 0 && b->bound[k] != s->batch)
-            return fail(error, RONDO_SHAPE, "the session has %lld sequences, the source %lld", (long long)s->batch,
-                        (long long)b->bound[k]);
+            return fail(error, RONDO_SHAPE, "the session has %lld sequences, the source %lld",
+                        (long long)s->batch, (long long)b->bound[k]);
         if (b->bound[k] >= 0)
             s->bound[own] = b->bound[k];
         b->bound[k] = s->bound[own];
@@ -340,7 +356,8 @@ bool rondo_session_source(rondo_session *s, const rondo_tensor *inputs, int coun
     for (int k = 0; k < count; k++)
         if (!binding_tensor(&b, &s->source, &inputs[k], error))
             return false;
-    if (!take_symbols(s, &b, error) || !reset_ports(s, error) || !instance_run(&s->source, s->team, b.bound, error))
+    if (!take_symbols(s, &b, error) || !reset_ports(s, error) ||
+        !instance_run(&s->source, s->team, b.bound, error))
         return false;
     copy_passed_on(s);
     return s->ready = true;
@@ -385,7 +402,8 @@ static bool grow(rondo_session *s, int64_t needed, rondo_error *error)
     if (after == s->capacity)
         return true;
     for (int p = 0; p < g->port_count; p++)
-        if (g->ports[p].kind == PORT_APPEND && !port_reserve(s, p, port_bytes(s, p) / (size_t)s->capacity * (size_t)after, error))
+        if (g->ports[p].kind == PORT_APPEND &&
+            !port_reserve(s, p, port_bytes(s, p) / (size_t)s->capacity * (size_t)after, error))
             return false;
     for (int p = 0; p < g->port_count; p++)
         if (g->ports[p].kind == PORT_APPEND)
@@ -407,8 +425,8 @@ static bool set_counts(rondo_session *s, const int32_t *lengths, int64_t length,
     for (int64_t b = 0; b < s->batch; b++) {
         s->count[b] = lengths ? lengths[b] : (int32_t)length;
         if (s->count[b] < 0 || s->count[b] > length)
-            return fail(error, RONDO_ARGUMENT, "sequence %lld: %d of %lld new tokens cannot count", (long long)b, s->count[b],
-                        (long long)length);
+            return fail(error, RONDO_ARGUMENT, "sequence %lld: %d of %lld new tokens cannot count",
+                        (long long)b, s->count[b], (long long)length);
     }
     instance_bind(&s->step, graph_find_leaf(step_graph(s), OP_input, "count"), s->count);
     return true;
@@ -426,8 +444,8 @@ static const char *token_input(const rondo_session *s)
     return NULL;
 }
 
-const float *rondo_session_advance(rondo_session *s, const int32_t *tokens, int64_t length, const int32_t *lengths,
-                                   rondo_error *error)
+const float *rondo_session_advance(rondo_session *s, const int32_t *tokens, int64_t length,
+                                   const int32_t *lengths, rondo_error *error)
 {
     if (!s)
         return NULL;
@@ -435,7 +453,9 @@ const float *rondo_session_advance(rondo_session *s, const int32_t *tokens, int6
     int64_t furthest = 0;
     const char *name = token_input(s);
     if (!s->ready || !tokens || length < 1) {
-        fail(error, RONDO_ARGUMENT, s->ready ? "an advance needs at least one token" : "the session waits for its source: call rondo_session_source first");
+        fail(error, RONDO_ARGUMENT,
+             s->ready ? "an advance needs at least one token"
+                      : "the session waits for its source: call rondo_session_source first");
         return NULL;
     }
     for (int64_t b = 0; at && b < s->batch; b++)
@@ -446,7 +466,8 @@ const float *rondo_session_advance(rondo_session *s, const int32_t *tokens, int6
     binding b;
     memcpy(b.bound, s->bound, sizeof b.bound);
     binding_symbol(&b, step_graph(s), STEP_SYMBOL, length);
-    rondo_tensor in = {.name = name, .type = RONDO_I32, .rank = 2, .dims = {s->batch, length}, .data = (void *)tokens};
+    rondo_tensor in = {
+        .name = name, .type = RONDO_I32, .rank = 2, .dims = {s->batch, length}, .data = (void *)tokens};
     s->logits = NULL;
     if (!binding_tensor(&b, &s->step, &in, error))
         return NULL;
@@ -472,7 +493,8 @@ static void reorder_port(rondo_session *s, int p, const int64_t *from, int64_t b
     size_t row = outer * extent > 0 ? port_bytes(s, p) / (size_t)(outer * extent) : 0; /* of one sequence */
     for (int64_t o = 0; o < outer; o++)
         for (int64_t b = 0; b < batch; b++)
-            memcpy(m->other + (size_t)(o * batch + b) * row, m->data + (size_t)(o * extent + from[b]) * row, row);
+            memcpy(m->other + (size_t)(o * batch + b) * row, m->data + (size_t)(o * extent + from[b]) * row,
+                   row);
     port_swap(s, p);
 }
 
@@ -485,10 +507,11 @@ bool rondo_session_reorder(rondo_session *s, const int64_t *from, int64_t batch,
         return fail(error, RONDO_ARGUMENT, "a reorder needs at least one sequence");
     for (int64_t b = 0; b < batch; b++)
         if (from[b] < 0 || from[b] >= s->batch)
-            return fail(error, RONDO_ARGUMENT, "sequence %lld cannot come from %lld: there are %lld", (long long)b,
-                        (long long)from[b], (long long)s->batch);
+            return fail(error, RONDO_ARGUMENT, "sequence %lld cannot come from %lld: there are %lld",
+                        (long long)b, (long long)from[b], (long long)s->batch);
     for (int p = 0; p < g->port_count; p++)
-        if (g->ports[p].batch_axis >= 0 && !port_reserve(s, p, port_bytes(s, p) / (size_t)s->batch * (size_t)batch, error))
+        if (g->ports[p].batch_axis >= 0 &&
+            !port_reserve(s, p, port_bytes(s, p) / (size_t)s->batch * (size_t)batch, error))
             return false;
     for (int p = MUTANT(reorder_skips_the_first_port, 1, 0);
          p < g->port_count - MUTANT(reorder_skips_the_last_port, 1, 0); p++)
@@ -526,7 +549,10 @@ size_t rondo_session_state_bytes(const rondo_session *s)
     return bytes;
 }
 
-int64_t rondo_session_vocabulary(const rondo_session *s) { return s ? s->vocabulary : 0; }
+int64_t rondo_session_vocabulary(const rondo_session *s)
+{
+    return s ? s->vocabulary : 0;
+}
 
 void rondo_session_cancel(rondo_session *s)
 {

@@ -14,7 +14,7 @@ struct rondo_trainer {
     rondo *context;
     arena arena;
     rondo_trainer_options options;
-    rondo_graph *model;   /* for evaluation, compiled when it is first asked for */
+    rondo_graph *model; /* for evaluation, compiled when it is first asked for */
     value_id loss;
     rondo_weights *weights;
     program *train, *evaluate, *norm, *step;
@@ -64,7 +64,8 @@ static bool check_weights(const rondo_graph *g, const rondo_weights *w, rondo_er
             continue;
         const char *name = g->names[g->nodes[id].attributes[parameter_name].integer];
         if (!weights_find(w, name))
-            return fail(error, RONDO_MISMATCH, "the weights have no parameter %s; they were made for another graph", name);
+            return fail(error, RONDO_MISMATCH,
+                        "the weights have no parameter %s; they were made for another graph", name);
     }
     return true;
 }
@@ -77,14 +78,16 @@ static bool compile(rondo_trainer *t, rondo_value loss, rondo_error *error)
     if (!t->train || !check_weights(t->train->graph, t->weights, error))
         return false;
     t->norm = program_new(optimizer_norm(t->context, t->weights->size, error), NULL, error);
-    t->step = program_new(optimizer_step(t->context, t->weights->size, o->beta1, o->beta2, o->epsilon, o->weight_decay, error),
-                          NULL, error);
+    t->step = program_new(
+        optimizer_step(t->context, t->weights->size, o->beta1, o->beta2, o->epsilon, o->weight_decay, error),
+        NULL, error);
     if (!t->norm || !t->step)
         return false;
     if (!instance_begin(&t->run, t->train, error) || !instance_begin(&t->measuring, t->norm, error) ||
         !instance_begin(&t->stepping, t->step, error))
         return false;
-    return (t->gradient = block_new(t, error)) && (t->moment1 = block_new(t, error)) && (t->moment2 = block_new(t, error));
+    return (t->gradient = block_new(t, error)) && (t->moment1 = block_new(t, error)) &&
+           (t->moment2 = block_new(t, error));
 }
 
 static void bind_all(rondo_trainer *t)
@@ -100,13 +103,15 @@ static void bind_all(rondo_trainer *t)
     instance_bind(&t->stepping, graph_find_leaf(g, OP_input, "scalars"), t->scalars);
 }
 
-rondo_trainer *rondo_trainer_new_with(rondo_value loss, rondo_error *error, const rondo_trainer_options *options)
+rondo_trainer *rondo_trainer_new_with(rondo_value loss, rondo_error *error,
+                                      const rondo_trainer_options *options)
 {
     if (!loss.graph || !options || !options->weights || !rondo_graph_check(loss.graph, error))
         return NULL;
     rondo *context = loss.graph->context;
     if (options->size < offsetof(rondo_trainer_options, no_linearize)) {
-        fail(error, RONDO_ARGUMENT, "rondo_trainer_options.size is %zu; fill the struct with RONDO_OPTIONS", options->size);
+        fail(error, RONDO_ARGUMENT, "rondo_trainer_options.size is %zu; fill the struct with RONDO_OPTIONS",
+             options->size);
         return NULL;
     }
     rondo_trainer *t = memory_new(&context->allocator, sizeof *t);
@@ -163,7 +168,8 @@ static bool given_sentences(const rondo_tensor *inputs, int count)
 }
 
 /* Dropout wants global sentence ids; a caller that gives none gets 0, 1, 2, … and a seed for each batch. */
-static bool bind_sentences(rondo_trainer *t, instance *i, const rondo_tensor *inputs, int count, const binding *b, rondo_error *error)
+static bool bind_sentences(rondo_trainer *t, instance *i, const rondo_tensor *inputs, int count,
+                           const binding *b, rondo_error *error)
 {
     const rondo_graph *g = i->program->graph;
     value_id leaf = graph_find_leaf(g, OP_input, "sentences");
@@ -171,7 +177,8 @@ static bool bind_sentences(rondo_trainer *t, instance *i, const rondo_tensor *in
         return true;
     int64_t rows = dim_value(graph_shape_of(g, leaf)->dims[0], b->bound);
     if (rows > t->sentence_capacity) {
-        memory_free(&t->context->allocator, t->sentences, sizeof *t->sentences * (size_t)t->sentence_capacity);
+        memory_free(&t->context->allocator, t->sentences,
+                    sizeof *t->sentences * (size_t)t->sentence_capacity);
         t->sentences = memory_new(&t->context->allocator, sizeof *t->sentences * (size_t)rows);
         t->sentence_capacity = t->sentences ? rows : 0;
         if (!t->sentences)
@@ -198,8 +205,8 @@ static bool run_on(rondo_trainer *t, instance *i, const rondo_tensor *inputs, in
     t->seed[0] = (int32_t)(mixed & 0x7fffffff);
     t->seed[1] = (int32_t)(mixed >> 32 & 0x7fffffff);
     instance_bind(i, graph_find_leaf(g, OP_input, "dropout.seed"), t->seed);
-    return bind_sentences(t, i, inputs, count, &b, error) && binding_whole(&b, g, error) && context_team(t->context, error) &&
-           instance_run(i, t->context->team, b.bound, error);
+    return bind_sentences(t, i, inputs, count, &b, error) && binding_whole(&b, g, error) &&
+           context_team(t->context, error) && instance_run(i, t->context->team, b.bound, error);
 }
 
 static double scalar_of(const instance *i, const char *name)
@@ -238,7 +245,8 @@ static bool accumulate(rondo_trainer *t, const rondo_tensor *inputs, int count, 
         return false;
     *s = read_sums(&t->run);
     if (!isfinite(s->loss))
-        return fail(error, RONDO_DIVERGED, "the loss is not finite at update %lld; nothing was changed; try a lower rate",
+        return fail(error, RONDO_DIVERGED,
+                    "the loss is not finite at update %lld; nothing was changed; try a lower rate",
                     (long long)t->number + 1);
     return true;
 }
@@ -250,7 +258,8 @@ static void add_pending(const rondo_trainer *t, float *into, const float *from)
         into[i] += from[i];
 }
 
-bool rondo_trainer_accumulate(rondo_trainer *t, const rondo_tensor *inputs, int count, rondo_step *step, rondo_error *error)
+bool rondo_trainer_accumulate(rondo_trainer *t, const rondo_tensor *inputs, int count, rondo_step *step,
+                              rondo_error *error)
 {
     sums s;
     double begin = seconds_now();
@@ -280,8 +289,10 @@ static bool gradient_norm(rondo_trainer *t, double *norm, rondo_error *error)
     if (!instance_run(&t->measuring, t->context->team, none, error))
         return false;
     *norm = sqrt(scalar_of(&t->measuring, "square_sum"));
-    return isfinite(*norm) || fail(error, RONDO_DIVERGED, "the gradient is not finite at update %lld; nothing was changed; "
-                                   "try a lower rate or clip_norm", (long long)t->number + 1);
+    return isfinite(*norm) || fail(error, RONDO_DIVERGED,
+                                   "the gradient is not finite at update %lld; nothing was changed; "
+                                   "try a lower rate or clip_norm",
+                                   (long long)t->number + 1);
 }
 
 static bool update(rondo_trainer *t, double norm, int64_t count, float rate, rondo_error *error)
@@ -301,7 +312,8 @@ static bool update(rondo_trainer *t, double norm, int64_t count, float rate, ron
     return true;
 }
 
-bool rondo_trainer_step(rondo_trainer *t, const rondo_tensor *inputs, int count, float rate, rondo_step *step, rondo_error *error)
+bool rondo_trainer_step(rondo_trainer *t, const rondo_tensor *inputs, int count, float rate, rondo_step *step,
+                        rondo_error *error)
 {
     sums s;
     double begin = seconds_now(), norm;
@@ -325,14 +337,16 @@ bool rondo_trainer_step(rondo_trainer *t, const rondo_tensor *inputs, int count,
     return true;
 }
 
-bool rondo_trainer_evaluate(rondo_trainer *t, const rondo_tensor *inputs, int count, rondo_step *step, rondo_error *error)
+bool rondo_trainer_evaluate(rondo_trainer *t, const rondo_tensor *inputs, int count, rondo_step *step,
+                            rondo_error *error)
 {
     if (!t)
         return false;
     double begin = seconds_now();
     if (!t->evaluate) {
         pipeline_options options = {.no_linearize = t->options.no_linearize};
-        t->evaluate = program_new(pipeline_evaluate((rondo_value){t->model, t->loss}, &options, error), NULL, error);
+        t->evaluate =
+            program_new(pipeline_evaluate((rondo_value){t->model, t->loss}, &options, error), NULL, error);
         if (!t->evaluate || !instance_begin(&t->evaluating, t->evaluate, error))
             return false;
         bind_parameters(&t->evaluating, t->weights);
@@ -352,7 +366,8 @@ bool rondo_trainer_evaluate(rondo_trainer *t, const rondo_tensor *inputs, int co
 enum { MOST_PAIRS = 16 };
 static const char *const prefixes[] = {"", "optimizer.moment1.", "optimizer.moment2."};
 
-static bool save_in(arena *a, const rondo_trainer *t, const char *path, const char *const *more, int pairs, rondo_error *error)
+static bool save_in(arena *a, const rondo_trainer *t, const char *path, const char *const *more, int pairs,
+                    rondo_error *error)
 {
     const rondo_weights *w = t->weights;
     int n = w->item_count, own = 5;
@@ -370,14 +385,16 @@ static bool save_in(arena *a, const rondo_trainer *t, const char *path, const ch
     const char *seed = arena_text(a, "%llu", (unsigned long long)t->options.seed);
     if (!all || !number || !batches || !seed)
         return fail_memory(error, sizeof *all * (size_t)n, "a checkpoint");
-    const char *metadata[2 * MOST_PAIRS] = {"format", "pt", "rondo.format", "1", "rondo.updates", number, "rondo.batches", batches,
-                                            "rondo.seed", seed};
+    const char *metadata[2 * MOST_PAIRS] = {"format",        "pt",   "rondo.format",  "1",
+                                            "rondo.updates", number, "rondo.batches", batches,
+                                            "rondo.seed",    seed};
     for (int i = 0; i < 2 * pairs && own + pairs <= MOST_PAIRS; i++)
         metadata[2 * own + i] = more[i];
     return safetensors_save(&t->context->allocator, path, all, 3 * n, metadata, own + pairs, error);
 }
 
-bool trainer_save(const rondo_trainer *t, const char *path, const char *const *metadata, int pairs, rondo_error *error)
+bool trainer_save(const rondo_trainer *t, const char *path, const char *const *metadata, int pairs,
+                  rondo_error *error)
 {
     arena a;
     arena_begin(&a, &t->context->allocator);
@@ -400,7 +417,8 @@ static bool read_counter(const safetensors *file, const char *key, int64_t *numb
             return fail(error, RONDO_FILE, "%s: %s is no counter: %.40s", file->path, key, text);
         *number = *number * 10 + (*c - '0');
     }
-    return text != NULL || fail(error, RONDO_MISMATCH, "%s holds weights but no training state (%s is missing)", file->path, key);
+    return text != NULL || fail(error, RONDO_MISMATCH,
+                                "%s holds weights but no training state (%s is missing)", file->path, key);
 }
 
 static bool read_seed(const safetensors *file, uint64_t *seed, rondo_error *error)
@@ -408,9 +426,11 @@ static bool read_seed(const safetensors *file, uint64_t *seed, rondo_error *erro
     const char *text = safetensors_metadata(file, "rondo.seed");
     *seed = 0;
     for (const char *c = text; c && *c; c++)
-        if (*c < '0' || *c > '9' || __builtin_mul_overflow(*seed, 10, seed) || __builtin_add_overflow(*seed, (uint64_t)(*c - '0'), seed))
+        if (*c < '0' || *c > '9' || __builtin_mul_overflow(*seed, 10, seed) ||
+            __builtin_add_overflow(*seed, (uint64_t)(*c - '0'), seed))
             return fail(error, RONDO_FILE, "%s: rondo.seed is no seed: %.40s", file->path, text);
-    return text != NULL || fail(error, RONDO_MISMATCH, "%s holds no training state (rondo.seed is missing)", file->path);
+    return text != NULL ||
+           fail(error, RONDO_MISMATCH, "%s holds no training state (rondo.seed is missing)", file->path);
 }
 
 bool rondo_trainer_load(rondo_trainer *t, const char *path, rondo_error *error)
@@ -422,8 +442,8 @@ bool rondo_trainer_load(rondo_trainer *t, const char *path, rondo_error *error)
         return false;
     rondo_weights *w = t->weights;
     float *const blocks[] = {w->block, t->moment1, t->moment2};
-    bool good = read_counter(&file, "rondo.updates", &number, error) && read_counter(&file, "rondo.batches", &batches, error) &&
-                read_seed(&file, &seed, error);
+    bool good = read_counter(&file, "rondo.updates", &number, error) &&
+                read_counter(&file, "rondo.batches", &batches, error) && read_seed(&file, &seed, error);
     for (int k = 0; k < 3; k++) /* all of it fits, or nothing changes */
         good = good && weights_read(w, &file, prefixes[k], NULL, error);
     for (int k = 0; k < 3; k++)
@@ -440,9 +460,18 @@ bool rondo_trainer_load(rondo_trainer *t, const char *path, rondo_error *error)
 
 /* ---- for reports ---- */
 
-const program *trainer_program(const rondo_trainer *t) { return t->train; }
-double trainer_flops(const rondo_trainer *t) { return t->run.now ? t->run.now->flops : 0; }
-int64_t trainer_batches(const rondo_trainer *t) { return t->batches; }
+const program *trainer_program(const rondo_trainer *t)
+{
+    return t->train;
+}
+double trainer_flops(const rondo_trainer *t)
+{
+    return t->run.now ? t->run.now->flops : 0;
+}
+int64_t trainer_batches(const rondo_trainer *t)
+{
+    return t->batches;
+}
 
 double *trainer_profile(rondo_trainer *t, rondo_error *error)
 {

@@ -13,9 +13,13 @@ typedef struct building {
     rondo_error *error;
 } building;
 
-static rondo_value no_value(void) { return (rondo_value){NULL, -1}; }
+static rondo_value no_value(void)
+{
+    return (rondo_value){NULL, -1};
+}
 
-static rondo_value mix(building *b, const char *name, const char *scope, rondo_value x, rondo_value y, rondo_value length, bool causal)
+static rondo_value mix(building *b, const char *name, const char *scope, rondo_value x, rondo_value y,
+                       rondo_value length, bool causal)
 {
     mixer own;
     void *user;
@@ -93,7 +97,8 @@ static rondo_value decoder(building *b, rondo_value x, rondo_value memory, rondo
 
 static rondo_value table_of(const building *b, const char *name)
 {
-    rondo_value table = rondo_parameter(b->graph, name, "f32[%lld,%lld]", (long long)b->shape->vocabulary, (long long)b->shape->dim);
+    rondo_value table = rondo_parameter(b->graph, name, "f32[%lld,%lld]", (long long)b->shape->vocabulary,
+                                        (long long)b->shape->dim);
     return rondo_initialize(table, RONDO_NORMAL, 1 / sqrt((double)b->shape->dim));
 }
 
@@ -106,10 +111,11 @@ static void build(building *b, transformer_graph *out)
         rondo_value source_table = s->untied ? table_of(b, "encoder.embed.weight") : table;
         memory = encoder(b, embed(b, source_table, rondo_input(b->graph, "source", "i32[B,S]")), length);
     }
-    rondo_value h = decoder(b, embed(b, table, rondo_input(b->graph, "target_in", "i32[B,T]")), memory, length);
+    rondo_value h =
+        decoder(b, embed(b, table, rondo_input(b->graph, "target_in", "i32[B,T]")), memory, length);
     out->logits = rondo_matmul(h, s->untied ? table_of(b, "output.weight") : table, .transpose_b = true);
-    out->loss = rondo_cross_entropy(out->logits, rondo_input(b->graph, "target_out", "i32[B,T]"), .smoothing = s->smoothing,
-                                    .ignore = PADDING);
+    out->loss = rondo_cross_entropy(out->logits, rondo_input(b->graph, "target_out", "i32[B,T]"),
+                                    .smoothing = s->smoothing, .ignore = PADDING);
 }
 
 static bool check_mixer(const building *b, const char *name, const char *option, const char *place)
@@ -120,25 +126,32 @@ static bool check_mixer(const building *b, const char *name, const char *option,
     if (!m) {
         arena a;
         arena_begin(&a, &b->context->allocator);
-        fail(b->error, RONDO_ARGUMENT, "%s %s: there is no such mixer; there are %s", option, name, mixer_names(b->context, &a));
+        fail(b->error, RONDO_ARGUMENT, "%s %s: there is no such mixer; there are %s", option, name,
+             mixer_names(b->context, &a));
         arena_end(&a);
         return false;
     }
     bool fits = !strcmp(place, "encoder") ? m->encoder : !strcmp(place, "decoder") ? m->decoder : m->cross;
-    return fits || fail(b->error, RONDO_ARGUMENT, "%s %s: this mixer has no form as %s attention", option, name,
-                        !strcmp(place, "cross") ? "cross" : !strcmp(place, "encoder") ? "encoder (non-causal)" : "decoder");
+    return fits ||
+           fail(b->error, RONDO_ARGUMENT, "%s %s: this mixer has no form as %s attention", option, name,
+                !strcmp(place, "cross")     ? "cross"
+                : !strcmp(place, "encoder") ? "encoder (non-causal)"
+                                            : "decoder");
 }
 
 static bool check_shape(const building *b)
 {
     const transformer *s = b->shape;
     if (s->vocabulary < 4 || s->dim < 2 || s->ffn < 1 || s->decoder_layers < 1)
-        return fail(b->error, RONDO_ARGUMENT, "a model needs a vocabulary of at least 4, a width of at least 2, a feed-forward "
+        return fail(b->error, RONDO_ARGUMENT,
+                    "a model needs a vocabulary of at least 4, a width of at least 2, a feed-forward "
                     "width and a decoder layer");
     if (s->heads < 1 || s->dim % s->heads)
-        return fail(b->error, RONDO_ARGUMENT, "%lld heads do not divide a width of %lld", (long long)s->heads, (long long)s->dim);
+        return fail(b->error, RONDO_ARGUMENT, "%lld heads do not divide a width of %lld", (long long)s->heads,
+                    (long long)s->dim);
     if (s->dim % 2)
-        return fail(b->error, RONDO_ARGUMENT, "a width of %lld is odd; sinusoidal positions want pairs", (long long)s->dim);
+        return fail(b->error, RONDO_ARGUMENT, "a width of %lld is odd; sinusoidal positions want pairs",
+                    (long long)s->dim);
     if (!(s->dropout >= 0 && s->dropout < 1) || !(s->smoothing >= 0 && s->smoothing < 1))
         return fail(b->error, RONDO_ARGUMENT, "dropout and smoothing lie in [0, 1)");
     return check_mixer(b, s->decoder_self, "--decoder-self", "decoder") &&

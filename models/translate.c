@@ -45,7 +45,8 @@ static bool encode(arena *a, const tokenizer *t, const char *line, sentence *s, 
     return true;
 }
 
-static bool decode(rondo_lines *out, const tokenizer *t, const int32_t *ids, int64_t count, const char **line, rondo_error *error)
+static bool decode(rondo_lines *out, const tokenizer *t, const int32_t *ids, int64_t count, const char **line,
+                   rondo_error *error)
 {
     size_t length = 0;
     if (!tokenizer_decode(t, ids, count, NULL, 0, &length, error))
@@ -57,7 +58,8 @@ static bool decode(rondo_lines *out, const tokenizer *t, const int32_t *ids, int
     return tokenizer_decode(t, ids, count, decoded, length + 1, &length, error);
 }
 
-static bool give_source(rondo_session *session, const sentence *batch, int64_t rows, arena *a, rondo_error *error)
+static bool give_source(rondo_session *session, const sentence *batch, int64_t rows, arena *a,
+                        rondo_error *error)
 {
     int64_t width = 1;
     for (int64_t b = 0; b < rows; b++)
@@ -69,12 +71,13 @@ static bool give_source(rondo_session *session, const sentence *batch, int64_t r
         memcpy(source + b * width, batch[b].ids, sizeof *source * (size_t)batch[b].length);
         lengths[b] = (int32_t)batch[b].length;
     }
-    const rondo_tensor inputs[] = {{"source", RONDO_I32, 2, {rows, width}, source}, {"source_length", RONDO_I32, 1, {rows}, lengths}};
+    const rondo_tensor inputs[] = {{"source", RONDO_I32, 2, {rows, width}, source},
+                                   {"source_length", RONDO_I32, 1, {rows}, lengths}};
     return rondo_session_source(session, inputs, 2, error);
 }
 
-static bool translate_batch(const rondo_program *p, const rondo_weights *w, const sentence *batch, int64_t rows,
-                            const rondo_search *options, rondo_lines *out, rondo_error *error)
+static bool translate_batch(const rondo_program *p, const rondo_weights *w, const sentence *batch,
+                            int64_t rows, const rondo_search *options, rondo_lines *out, rondo_error *error)
 {
     arena a;
     arena_begin(&a, &p->context->allocator);
@@ -86,11 +89,13 @@ static bool translate_batch(const rondo_program *p, const rondo_weights *w, cons
     int32_t *tokens = ARENA_NEW(&a, int32_t, rows * search.max_length);
     int64_t *lengths = ARENA_NEW(&a, int64_t, rows);
     double *scores = ARENA_NEW(&a, double, rows);
-    bool good = session && ((tokens && lengths && scores) || fail_memory(error, 4 * (size_t)(rows * search.max_length), "a batch"));
+    bool good = session && ((tokens && lengths && scores) ||
+                            fail_memory(error, 4 * (size_t)(rows * search.max_length), "a batch"));
     good = good && give_source(session, batch, rows, &a, error) &&
            rondo_generate_with(session, tokens, lengths, scores, error, &search);
     for (int64_t b = 0; good && b < rows; b++) {
-        good = decode(out, p->tokenizer, tokens + b * search.max_length, lengths[b], &out->texts[batch[b].line], error);
+        good = decode(out, p->tokenizer, tokens + b * search.max_length, lengths[b],
+                      &out->texts[batch[b].line], error);
         out->scores[batch[b].line] = scores[b];
     }
     rondo_session_free(session);
@@ -98,14 +103,15 @@ static bool translate_batch(const rondo_program *p, const rondo_weights *w, cons
     return good;
 }
 
-rondo_lines *translate_lines(const rondo_program *p, const rondo_weights *w, const char *const *lines, size_t count,
-                             rondo_error *error, const rondo_search *options, int64_t at_once)
+rondo_lines *translate_lines(const rondo_program *p, const rondo_weights *w, const char *const *lines,
+                             size_t count, rondo_error *error, const rondo_search *options, int64_t at_once)
 {
     if (!p || !options)
         return NULL;
     if (!p->tokenizer || !p->source) {
-        fail(error, RONDO_MISMATCH, !p->source ? "this model has no source side: it generates, it does not translate" :
-             "this program has no tokenizer");
+        fail(error, RONDO_MISMATCH,
+             !p->source ? "this model has no source side: it generates, it does not translate"
+                        : "this program has no tokenizer");
         return NULL;
     }
     rondo_lines *out = memory_new(&p->context->allocator, sizeof *out);
@@ -121,7 +127,8 @@ rondo_lines *translate_lines(const rondo_program *p, const rondo_weights *w, con
     out->texts = ARENA_NEW(&out->arena, const char *, count + 1);
     out->scores = ARENA_NEW(&out->arena, double, count + 1);
     sentence *sentences = ARENA_NEW(&a, sentence, count + 1);
-    bool good = (out->texts && out->scores && sentences) || fail_memory(error, sizeof *sentences * count, "translations");
+    bool good = (out->texts && out->scores && sentences) ||
+                fail_memory(error, sizeof *sentences * count, "translations");
     size_t full = 0; /* empty lines stay empty */
     for (size_t i = 0; good && i < count; i++) {
         out->texts[i] = "";
@@ -132,7 +139,9 @@ rondo_lines *translate_lines(const rondo_program *p, const rondo_weights *w, con
     if (good)
         qsort(sentences, full, sizeof *sentences, by_length);
     for (size_t at = 0; good && at < full; at += (size_t)at_once)
-        good = translate_batch(p, w, sentences + at, (int64_t)(full - at < (size_t)at_once ? full - at : (size_t)at_once), options, out, error);
+        good = translate_batch(p, w, sentences + at,
+                               (int64_t)(full - at < (size_t)at_once ? full - at : (size_t)at_once), options,
+                               out, error);
     arena_end(&a);
     if (good)
         return out;
@@ -140,8 +149,8 @@ rondo_lines *translate_lines(const rondo_program *p, const rondo_weights *w, con
     return NULL;
 }
 
-rondo_lines *rondo_translate_with(const rondo_program *p, const char *const *lines, size_t count, rondo_error *error,
-                                  const rondo_search *options)
+rondo_lines *rondo_translate_with(const rondo_program *p, const char *const *lines, size_t count,
+                                  rondo_error *error, const rondo_search *options)
 {
     return translate_lines(p, NULL, lines, count, error, options, LINES_AT_ONCE);
 }

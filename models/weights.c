@@ -16,14 +16,18 @@ static rondo_weights *weights_begin(rondo *context, rondo_error *error)
     return w;
 }
 
-static bool add_weight(rondo_weights *w, const rondo_graph *g, const node *n, int *capacity, rondo_error *error)
+static bool add_weight(rondo_weights *w, const rondo_graph *g, const node *n, int *capacity,
+                       rondo_error *error)
 {
     const value *v = &g->values[n->first_output];
     const char *name = g->names[n->attributes[parameter_name].integer];
     if (!ARENA_PUSH(&w->arena, w->items, w->item_count, *capacity))
         return fail_memory(error, sizeof(weight), "weights");
     weight *item = &w->items[w->item_count++];
-    *item = (weight){.name = arena_copy_text(&w->arena, name, strlen(name)), .rank = v->shape.rank, .offset = w->size, .count = 1};
+    *item = (weight){.name = arena_copy_text(&w->arena, name, strlen(name)),
+                     .rank = v->shape.rank,
+                     .offset = w->size,
+                     .count = 1};
     if (!item->name)
         return fail_memory(error, strlen(name), "weights");
     if (v->type != RONDO_F32)
@@ -134,28 +138,34 @@ rondo_weights *rondo_weights_new(const rondo_graph *g, uint64_t seed, rondo_erro
     return w;
 }
 
-static bool read_one(const weight *item, const char *stored_name, const safetensors *file, float *block, rondo_error *error)
+static bool read_one(const weight *item, const char *stored_name, const safetensors *file, float *block,
+                     rondo_error *error)
 {
     const stored_tensor *t = safetensors_find(file, stored_name);
     if (!t)
-        return fail(error, RONDO_MISMATCH, "%s has no tensor %s; it belongs to another model", file->path, stored_name);
+        return fail(error, RONDO_MISMATCH, "%s has no tensor %s; it belongs to another model", file->path,
+                    stored_name);
     if (t->type != RONDO_F32)
-        return fail(error, RONDO_MISMATCH, "%s: %s is %s, the model wants F32", file->path, stored_name, t->type_text);
+        return fail(error, RONDO_MISMATCH, "%s: %s is %s, the model wants F32", file->path, stored_name,
+                    t->type_text);
     bool same = t->rank == item->rank;
     for (int a = 0; same && a < item->rank; a++)
         same = t->dims[a] == item->dims[a];
     if (!same)
-        return fail(error, RONDO_MISMATCH, "%s: %s has another shape than the model's; was it trained with other sizes?",
-                    file->path, stored_name);
+        return fail(error, RONDO_MISMATCH,
+                    "%s: %s has another shape than the model's; was it trained with other sizes?", file->path,
+                    stored_name);
     if (block)
         memcpy(block + item->offset, safetensors_data(file, t), sizeof(float) * (size_t)item->count);
     return true;
 }
 
-bool weights_read(rondo_weights *w, const safetensors *file, const char *prefix, float *block, rondo_error *error)
+bool weights_read(rondo_weights *w, const safetensors *file, const char *prefix, float *block,
+                  rondo_error *error)
 {
     for (int i = 0; i < w->item_count; i++) {
-        const char *name = *prefix ? arena_text(&w->arena, "%s%s", prefix, w->items[i].name) : w->items[i].name;
+        const char *name =
+            *prefix ? arena_text(&w->arena, "%s%s", prefix, w->items[i].name) : w->items[i].name;
         if (!name)
             return fail_memory(error, strlen(w->items[i].name), "weights");
         if (!read_one(&w->items[i], name, file, block, error))
@@ -187,7 +197,9 @@ rondo_tensor *weights_tensors(const rondo_weights *w, arena *a, const char *pref
     for (int i = 0; tensors && i < w->item_count; i++) {
         const weight *item = &w->items[i];
         tensors[i] = (rondo_tensor){.name = *prefix ? arena_text(a, "%s%s", prefix, item->name) : item->name,
-                                    .type = RONDO_F32, .rank = item->rank, .data = block + item->offset};
+                                    .type = RONDO_F32,
+                                    .rank = item->rank,
+                                    .data = block + item->offset};
         memcpy(tensors[i].dims, item->dims, sizeof tensors[i].dims);
         if (!tensors[i].name)
             return NULL;
@@ -203,8 +215,9 @@ bool rondo_weights_save(const rondo_weights *w, const char *path, rondo_error *e
     arena a;
     arena_begin(&a, &w->context->allocator);
     rondo_tensor *tensors = weights_tensors(w, &a, "", w->block);
-    bool good = tensors ? safetensors_save(&w->context->allocator, path, tensors, w->item_count, metadata, 1, error)
-                        : fail_memory(error, sizeof *tensors * (size_t)w->item_count, "weights");
+    bool good =
+        tensors ? safetensors_save(&w->context->allocator, path, tensors, w->item_count, metadata, 1, error)
+                : fail_memory(error, sizeof *tensors * (size_t)w->item_count, "weights");
     arena_end(&a);
     return good;
 }
@@ -214,7 +227,8 @@ bool rondo_weights_get(rondo_weights *w, const char *name, rondo_tensor *view)
     const weight *item = w && name ? weights_find(w, name) : NULL;
     if (!item)
         return false;
-    *view = (rondo_tensor){.name = item->name, .type = RONDO_F32, .rank = item->rank, .data = w->block + item->offset};
+    *view = (rondo_tensor){
+        .name = item->name, .type = RONDO_F32, .rank = item->rank, .data = w->block + item->offset};
     memcpy(view->dims, item->dims, sizeof view->dims);
     return true;
 }

@@ -128,8 +128,15 @@ typedef struct attention_sizes {
 static bool attention_begin(const reference_call *call, attention_sizes *a)
 {
     const int64_t *q = call->inputs[Q].dims, *v = call->inputs[V].dims;
-    *a = (attention_sizes){q[0], q[1], q[2], v[2], q[3], v[3], call->attributes[attention_scale].real,
-                           call->attributes[attention_rate].real, NULL};
+    *a = (attention_sizes){q[0],
+                           q[1],
+                           q[2],
+                           v[2],
+                           q[3],
+                           v[3],
+                           call->attributes[attention_scale].real,
+                           call->attributes[attention_rate].real,
+                           NULL};
     a->weights = ARENA_NEW(call->scratch, double, a->keys + 1);
     return a->weights;
 }
@@ -253,13 +260,23 @@ bool reference_attention_grad(const reference_call *call)
 /* ---- samples ---- */
 
 /* B, H, T, S, Dk, Dv */
-static const struct { int64_t sizes[6]; double scale, rate; bool causal, length, offset; } cases[] = {
-    {{1, 1, 1, 1, 1, 1}, 1, 0, false, false, false},      {{2, 1, 5, 7, 3, 2}, 0.5, 0, false, false, false},
-    {{5, 2, 3, 7, 5, 4}, 0.4, 0, false, true, false},     {{2, 3, 7, 7, 4, 5}, 0.5, 0, true, false, false},
-    {{5, 2, 11, 11, 3, 3}, 0.6, 0, true, true, false},    {{3, 2, 1, 13, 8, 5}, 0.3, 0, true, false, true},
-    {{4, 2, 3, 17, 5, 8}, 0.4, 0, true, true, true},      {{7, 2, 5, 11, 4, 3}, 0.5, 0.3, false, true, false},
-    {{2, 3, 7, 7, 4, 4}, 0.5, 0.5, true, false, false},   {{2, 1, 0, 3, 2, 2}, 1, 0, false, false, false},
-    {{2, 1, 3, 0, 2, 2}, 1, 0, false, false, false},      {{2, 2, 131, 131, 16, 32}, 0.25, 0, true, true, false},
+static const struct {
+    int64_t sizes[6];
+    double scale, rate;
+    bool causal, length, offset;
+} cases[] = {
+    {{1, 1, 1, 1, 1, 1}, 1, 0, false, false, false},
+    {{2, 1, 5, 7, 3, 2}, 0.5, 0, false, false, false},
+    {{5, 2, 3, 7, 5, 4}, 0.4, 0, false, true, false},
+    {{2, 3, 7, 7, 4, 5}, 0.5, 0, true, false, false},
+    {{5, 2, 11, 11, 3, 3}, 0.6, 0, true, true, false},
+    {{3, 2, 1, 13, 8, 5}, 0.3, 0, true, false, true},
+    {{4, 2, 3, 17, 5, 8}, 0.4, 0, true, true, true},
+    {{7, 2, 5, 11, 4, 3}, 0.5, 0.3, false, true, false},
+    {{2, 3, 7, 7, 4, 4}, 0.5, 0.5, true, false, false},
+    {{2, 1, 0, 3, 2, 2}, 1, 0, false, false, false},
+    {{2, 1, 3, 0, 2, 2}, 1, 0, false, false, false},
+    {{2, 2, 131, 131, 16, 32}, 0.25, 0, true, true, false},
     {{2, 2, 67, 150, 32, 16}, 0.18, 0.1, false, true, false},
 };
 enum { CASES = sizeof cases / sizeof *cases };

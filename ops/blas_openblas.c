@@ -114,4 +114,7 @@ void blas_stop_threads(void)
         stop();
 }
 
-const char *openblas_version(void) { return openblas_get_config(); }
+const char *openblas_version(void)
+{
+    return openblas_get_config();
+}

@@ -60,10 +60,16 @@ bool reference_dropout(const reference_call *call)
 
 value_id samples_dropout(rondo_graph *g, sampler *s, int index)
 {
-    static const struct { int rank; int64_t dims[4]; double rate; int64_t site; int axis; } cases[] = {
-        {3, {1, 1, 1}, 0.5, 0, -2},      {3, {3, 5, 7}, 0.1, 1, -2},   {3, {2, 1, 131}, 0.3, 4, -2}, {4, {2, 3, 5, 11}, 0.5, 9, 2},
-        {4, {2, 5, 3, 13}, 0.9, 2, 1},   {3, {2, 3, 31}, 0, 3, -2},    {2, {3, 17}, 0.25, 7, 1},     {3, {2, 0, 5}, 0.5, 1, -2},
-        {4, {2, 2, 67, 66}, 0.2, 5, -2},
+    static const struct {
+        int rank;
+        int64_t dims[4];
+        double rate;
+        int64_t site;
+        int axis;
+    } cases[] = {
+        {3, {1, 1, 1}, 0.5, 0, -2},    {3, {3, 5, 7}, 0.1, 1, -2},    {3, {2, 1, 131}, 0.3, 4, -2},
+        {4, {2, 3, 5, 11}, 0.5, 9, 2}, {4, {2, 5, 3, 13}, 0.9, 2, 1}, {3, {2, 3, 31}, 0, 3, -2},
+        {2, {3, 17}, 0.25, 7, 1},      {3, {2, 0, 5}, 0.5, 1, -2},    {4, {2, 2, 67, 66}, 0.2, 5, -2},
     };
     if (index >= (int)(sizeof cases / sizeof *cases))
         return NONE;

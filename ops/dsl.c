@@ -258,10 +258,10 @@ static rondo_value binary(rondo_place place, const char *function, op_id op, ron
     {                                                                                                        \
         return unary(place, "rondo_" #name, OP_##name, x);                                                   \
     }
-#define DEFINE_BINARY(name)                                                           \
-    rondo_value rondo_##name##_at(rondo_place place, rondo_value a, rondo_value b)    \
-    {                                                                                 \
-        return binary(place, "rondo_" #name, OP_##name, a, b);                        \
+#define DEFINE_BINARY(name)                                                                                  \
+    rondo_value rondo_##name##_at(rondo_place place, rondo_value a, rondo_value b)                           \
+    {                                                                                                        \
+        return binary(place, "rondo_" #name, OP_##name, a, b);                                               \
     }
 RONDO_UNARY_OPS(DEFINE_UNARY)
 RONDO_BINARY_OPS(DEFINE_BINARY)

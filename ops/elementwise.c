@@ -271,9 +271,9 @@ REFERENCE(neg) REFERENCE(exp) REFERENCE(log) REFERENCE(tanh) REFERENCE(sigmoid) 
 REFERENCE(silu) REFERENCE(elu) REFERENCE(sqrt) REFERENCE(rsqrt) REFERENCE(abs) REFERENCE(softplus) REFERENCE(erf)
 REFERENCE(add) REFERENCE(sub) REFERENCE(mul) REFERENCE(div) REFERENCE(power) REFERENCE(minimum) REFERENCE(maximum)
 REFERENCE(less) REFERENCE(less_equal) REFERENCE(equal) REFERENCE(select)
-/* clang-format on */
+    /* clang-format on */
 
-bool reference_cast(const reference_call *call)
+    bool reference_cast(const reference_call *call)
 {
     for (int64_t i = 0; i < call->outputs[0].count; i++) {
         double x = call->inputs[0].data[i];

@@ -5,11 +5,14 @@
 #include "ops/reference.h"
 #include <string.h>
 
+/* clang-format off */
 #define EACH_CODE(X)                                                                                         \
     X(neg)                                                                                                   \
-    X(exp) X(log) X(tanh) X(sigmoid) X(relu) X(gelu) X(silu) X(elu) X(sqrt) X(rsqrt) X(abs) X(softplus)      \
-        X(erf) X(add) X(sub) X(mul) X(div) X(power) X(minimum) X(maximum) X(less) X(less_equal) X(equal)     \
-            X(select)
+    X(exp)                                                                                                   \
+    X(log)                                                                                                   \
+    X(tanh) X(sigmoid) X(relu) X(gelu) X(silu) X(elu) X(sqrt) X(rsqrt) X(abs) X(softplus) X(erf) X(add)      \
+        X(sub) X(mul) X(div) X(power) X(minimum) X(maximum) X(less) X(less_equal) X(equal) X(select)
+/* clang-format on */
 #define CODE_OF(name) [OP_##name] = CODE_##name,
 static const uint8_t code_of[OP_COUNT] = {EACH_CODE(CODE_OF)}; /* 0: not elementwise */
 #define OP_OF(name) [CODE_##name] = OP_##name,

@@ -112,9 +112,15 @@ void gemm_panel(const gemm_shape *s, const float *a, const float *b, bool add, f
         return;
     }
     switch (choose(s)) {
-    case CODE_OURS: ours(s, a, b, add, c); break;
-    case CODE_ONEDNN: onednn_product(s, a, b, add, c); break;
-    case CODE_OPENBLAS: blocks(s, openblas_sgemm, a, b, add, c); break;
+    case CODE_OURS:
+        ours(s, a, b, add, c);
+        break;
+    case CODE_ONEDNN:
+        onednn_product(s, a, b, add, c);
+        break;
+    case CODE_OPENBLAS:
+        blocks(s, openblas_sgemm, a, b, add, c);
+        break;
     }
 }
 
@@ -130,7 +136,10 @@ static double cost(int64_t m, int64_t n, int64_t k)
 
 enum { TASKS = 8, LEAST_NANOSECONDS = 5000, LEAST_COLUMNS = 64 };
 
-static int64_t parts(int64_t count, int64_t part) { return part ? (count + part - 1) / part : 0; }
+static int64_t parts(int64_t count, int64_t part)
+{
+    return part ? (count + part - 1) / part : 0;
+}
 /* A part, a multiple of `unit`, such that there are about `wanted`. */
 static int64_t part_of(int64_t count, int64_t wanted, int64_t unit)
 {

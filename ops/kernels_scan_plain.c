@@ -22,9 +22,15 @@ typedef struct plain {
 
 static plain plain_of(const kernel_call *call, int64_t task)
 {
-    const tensor *q = operand_of(call, SCAN_Q), *v = operand_of(call, SCAN_V), *decay = operand_of(call, SCAN_DECAY);
+    const tensor *q = operand_of(call, SCAN_Q), *v = operand_of(call, SCAN_V),
+                 *decay = operand_of(call, SCAN_DECAY);
     bool grad = call->op == OP_scan_grad;
-    plain p = {.call = call, .batch = q->dims[0], .heads = q->dims[1], .time = q->dims[2], .key = q->dims[3], .value = v->dims[3]};
+    plain p = {.call = call,
+               .batch = q->dims[0],
+               .heads = q->dims[1],
+               .time = q->dims[2],
+               .key = q->dims[3],
+               .value = v->dims[3]};
     p.exclusive = call->attributes[grad ? scan_grad_exclusive : scan_exclusive].integer;
     p.denominator = call->attributes[grad ? scan_grad_denominator : scan_denominator].integer;
     p.width = p.value + p.denominator;
@@ -44,8 +50,9 @@ static plain plain_of(const kernel_call *call, int64_t task)
 
 static float *at(const tensor *t, int64_t b, int64_t h, int64_t row, int64_t column)
 {
-    return (float *)t->data + (t->dims[0] == 1 ? 0 : b) * t->strides[0] + (t->dims[1] == 1 ? 0 : h) * t->strides[1] +
-           (t->dims[2] == 1 ? 0 : row) * t->strides[2] + (t->dims[3] == 1 ? 0 : column) * t->strides[3];
+    return (float *)t->data + (t->dims[0] == 1 ? 0 : b) * t->strides[0] +
+           (t->dims[1] == 1 ? 0 : h) * t->strides[1] + (t->dims[2] == 1 ? 0 : row) * t->strides[2] +
+           (t->dims[3] == 1 ? 0 : column) * t->strides[3];
 }
 
 static float decay_of(const plain *p, int64_t t, int64_t f)
@@ -144,23 +151,27 @@ static double *decay_partial(const plain *p)
 
 static bool plan_backward(kernel_call *call)
 {
-    const tensor *q = operand_of(call, SCAN_Q), *v = operand_of(call, SCAN_V), *decay = operand_of(call, SCAN_DECAY);
+    const tensor *q = operand_of(call, SCAN_Q), *v = operand_of(call, SCAN_V),
+                 *decay = operand_of(call, SCAN_DECAY);
     if (q->rank != 4 || v->rank != 4)
         return false;
-    int64_t width = v->dims[3] + call->attributes[scan_grad_denominator].integer, elements = q->dims[3] * width;
+    int64_t width = v->dims[3] + call->attributes[scan_grad_denominator].integer,
+            elements = q->dims[3] * width;
     int64_t heads = q->dims[0] * q->dims[1], blocks = q->dims[2] / SPAN + 1;
     call->phases = 2; /* heads; then the decay's gradient over what it broadcasts */
     call->tasks[0] = heads;
     call->tasks[1] = call->outputs[3].data ? 1 : 0;
     call->scratch_bytes = sizeof(double) * (size_t)((blocks + 2 * SPAN + 2) * elements + 2 * width + 16);
-    call->shared_bytes = decay->data ? sizeof(double) * (size_t)(heads * decay->dims[2] * decay->dims[3]) + 64 : 64;
+    call->shared_bytes =
+        decay->data ? sizeof(double) * (size_t)(heads * decay->dims[2] * decay->dims[3]) + 64 : 64;
     call->flops = 10.0 * (double)(heads * q->dims[2]) * (double)elements;
     return true;
 }
 
 static void gradient_of_read(const plain *p, int64_t t, double *dread)
 {
-    const tensor *dnumerator = operand_of(p->call, SCAN_DNUMERATOR), *ddenominator = operand_of(p->call, SCAN_DDENOMINATOR);
+    const tensor *dnumerator = operand_of(p->call, SCAN_DNUMERATOR),
+                 *ddenominator = operand_of(p->call, SCAN_DDENOMINATOR);
     for (int64_t c = 0; c < p->width; c++) {
         const tensor *given = c < p->value ? dnumerator : ddenominator;
         dread[c] = given->data ? *at(given, p->b, p->h, t, c < p->value ? c : 0) : 0;
@@ -168,7 +179,8 @@ static void gradient_of_read(const plain *p, int64_t t, double *dread)
 }
 
 /* The reverse of step t. d: the gradient of S_t from later steps; afterwards that of S_{t−1}. */
-static void step_back(const plain *p, int64_t t, const double *decayed, const double *after, double *d, double *dread, double *dv)
+static void step_back(const plain *p, int64_t t, const double *decayed, const double *after, double *d,
+                      double *dread, double *dv)
 {
     const kernel_call *call = p->call;
     const double *read = p->exclusive ? decayed : after;
@@ -205,7 +217,8 @@ static void run_head(const kernel_call *call, int64_t task, double *scratch)
     size_t bytes = sizeof(double) * (size_t)p.elements;
     int64_t blocks = p.time / SPAN + 1;
     double *starts = scratch, *inside = starts + blocks * p.elements; /* inside: U_t and S_t of one block */
-    double *state = inside + 2 * SPAN * p.elements, *d = state + p.elements, *dread = d + p.elements, *dv = dread + p.width;
+    double *state = inside + 2 * SPAN * p.elements, *d = state + p.elements, *dread = d + p.elements,
+           *dv = dread + p.width;
     if (operand_of(call, SCAN_DECAY)->data)
         memset(decay_partial(&p), 0, sizeof(double) * (size_t)(p.decay_time * p.decay_key));
     load_state(&p, operand_of(call, SCAN_STATE), state);
@@ -223,7 +236,8 @@ static void run_head(const kernel_call *call, int64_t task, double *scratch)
             memcpy(inside + (2 * (t - first) + 1) * p.elements, state, bytes);
         }
         for (int64_t t = end - 1; t >= first; t--)
-            step_back(&p, t, inside + 2 * (t - first) * p.elements, inside + (2 * (t - first) + 1) * p.elements, d, dread, dv);
+            step_back(&p, t, inside + 2 * (t - first) * p.elements,
+                      inside + (2 * (t - first) + 1) * p.elements, d, dread, dv);
     }
     for (int o = 0; o < 3; o++)
         clear_tail(&p, &call->outputs[o], p.length);
@@ -246,7 +260,8 @@ static void sum_decay(const kernel_call *call)
             for (int64_t i = 0; i < size; i++) {
                 double sum = 0;
                 for (int64_t head = 0; head < p.batch * p.heads; head++)
-                    if ((out->dims[0] == 1 || head / p.heads == b) && (out->dims[1] == 1 || head % p.heads == h))
+                    if ((out->dims[0] == 1 || head / p.heads == b) &&
+                        (out->dims[1] == 1 || head % p.heads == h))
                         sum += parts[head * size + i];
                 *at(out, b, h, i / p.decay_key, i % p.decay_key) = (float)sum;
             }

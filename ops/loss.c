@@ -236,10 +236,17 @@ bool reference_linear_cross_entropy(const reference_call *call)
 /* ---- samples ---- */
 
 /* Rows [B, T], vocabulary, width. ignore = −1: every target counts; limit 0 with ignore 0: none does. */
-static const struct { int64_t dims[2], vocabulary, width; double smoothing; int64_t ignore, limit; bool bias; } cases[] = {
-    {{1, 1}, 7, 1, 0, -1, 6, false},      {{2, 3}, 7, 5, 0, 0, 6, true},  {{7, 1}, 2, 1, 0, -1, 1, false},       {{3, 5}, 13, 7, 0.1, 0, 12, false},
-    {{1, 17}, 31, 3, 0.3, -1, 30, true},  {{2, 5}, 11, 13, 0.1, 0, 0, true},    {{0, 3}, 5, 2, 0.1, 0, 4, false},
-    {{5, 29}, 131, 67, 0.1, 0, 130, true}, {{2, 2}, 1, 3, 0.1, -1, 0, false},    {{1, 3}, 2053, 11, 0.1, 0, 2052, false},
+static const struct {
+    int64_t dims[2], vocabulary, width;
+    double smoothing;
+    int64_t ignore, limit;
+    bool bias;
+} cases[] = {
+    {{1, 1}, 7, 1, 0, -1, 6, false},     {{2, 3}, 7, 5, 0, 0, 6, true},
+    {{7, 1}, 2, 1, 0, -1, 1, false},     {{3, 5}, 13, 7, 0.1, 0, 12, false},
+    {{1, 17}, 31, 3, 0.3, -1, 30, true}, {{2, 5}, 11, 13, 0.1, 0, 0, true},
+    {{0, 3}, 5, 2, 0.1, 0, 4, false},    {{5, 29}, 131, 67, 0.1, 0, 130, true},
+    {{2, 2}, 1, 3, 0.1, -1, 0, false},   {{1, 3}, 2053, 11, 0.1, 0, 2052, false},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 

@@ -194,9 +194,14 @@ bool reference_rms_norm_grad(const reference_call *call)
 
 /* ---- samples ---- */
 
-static const struct { int rank; int64_t dims[4]; double epsilon; } cases[] = {
-    {1, {7}, 1e-5},          {2, {3, 5}, 1e-5},      {3, {2, 3, 13}, 1e-3}, {4, {2, 1, 5, 31}, 1e-5}, {2, {1, 2}, 0.5},
-    {2, {0, 5}, 1e-5},       {3, {2, 67, 66}, 1e-5}, {2, {5, 1031}, 1e-5},  {2, {131, 3}, 1e-2},
+static const struct {
+    int rank;
+    int64_t dims[4];
+    double epsilon;
+} cases[] = {
+    {1, {7}, 1e-5},           {2, {3, 5}, 1e-5},    {3, {2, 3, 13}, 1e-3},
+    {4, {2, 1, 5, 31}, 1e-5}, {2, {1, 2}, 0.5},     {2, {0, 5}, 1e-5},
+    {3, {2, 67, 66}, 1e-5},   {2, {5, 1031}, 1e-5}, {2, {131, 3}, 1e-2},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 

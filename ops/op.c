@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define F(op, kind, field, initial) {#field, ATTRIBUTE_##kind, initial},
-#define OP(name, fields, ...) static const attribute_field name##_fields[] = {fields{NULL, ATTRIBUTE_END, 0}};
+#define OP(name, fields, ...)       static const attribute_field name##_fields[] = {fields{NULL, ATTRIBUTE_END, 0}};
 #include "ops/ops.def"
 #undef OP
 #undef F
@@ -13,11 +13,11 @@
 #define F(...)
 #define NO_KERNELS
 #define ADDRESSES(_1, _2, _3, n, ...) n
-#define KERNELS(...) ADDRESSES(__VA_ARGS__, ADDRESSES_3, ADDRESSES_2, ADDRESSES_1, )(__VA_ARGS__)
-#define ADDRESSES_1(a) &a,
-#define ADDRESSES_2(a, b) &a, &b,
-#define ADDRESSES_3(a, b, c) &a, &b, &c,
-#define OP(name, fields, inputs, outputs, version, flags, infer, vjp, form, step, kernels, ...) \
+#define KERNELS(...)                  ADDRESSES(__VA_ARGS__, ADDRESSES_3, ADDRESSES_2, ADDRESSES_1, )(__VA_ARGS__)
+#define ADDRESSES_1(a)                &a,
+#define ADDRESSES_2(a, b)             &a, &b,
+#define ADDRESSES_3(a, b, c)          &a, &b, &c,
+#define OP(name, fields, inputs, outputs, version, flags, infer, vjp, form, step, kernels, ...)              \
     static const kernel *const name##_kernels[] = {kernels NULL};
 #include "ops/ops.def"
 #undef OP
@@ -27,19 +27,28 @@
 /* librondo-run loads graphs and runs them: no gradients, no updates, no passes, no samples. */
 #ifdef RONDO_RUN_ONLY
 static const kernel *const no_kernels[] = {NULL};
-#define WHOLE(rule) NULL
+#define WHOLE(rule)             NULL
 #define KERNELS_OF(name, flags) ((flags)&OP_TRAINING ? no_kernels : name##_kernels)
 #else
-#define WHOLE(rule) rule
+#define WHOLE(rule)             rule
 #define KERNELS_OF(name, flags) name##_kernels
 #endif
 #define LEAST(a, b) a
 #define MOST(a, b)  b
 #define KERNELS(...)
 #define NO_KERNELS
-#define OP(name, fields, inputs, outputs, version, flags, infer, vjp, form, step, kernels, reference, samples, meaning)  \
-    [OP_##name] = {{#name, LEAST inputs, MOST inputs, outputs, name##_fields, !((flags)&OP_NAMED), infer}, version, WHOLE(vjp), WHOLE(form),  \
-                   WHOLE(step), flags, KERNELS_OF(name, flags), WHOLE(reference), WHOLE(samples), meaning},
+#define OP(name, fields, inputs, outputs, version, flags, infer, vjp, form, step, kernels, reference,        \
+           samples, meaning)                                                                                 \
+    [OP_##name] = {{#name, LEAST inputs, MOST inputs, outputs, name##_fields, !((flags)&OP_NAMED), infer},   \
+                   version,                                                                                  \
+                   WHOLE(vjp),                                                                               \
+                   WHOLE(form),                                                                              \
+                   WHOLE(step),                                                                              \
+                   flags,                                                                                    \
+                   KERNELS_OF(name, flags),                                                                  \
+                   WHOLE(reference),                                                                         \
+                   WHOLE(samples),                                                                           \
+                   meaning},
 const op_row op_table[OP_COUNT] = {
 #include "ops/ops.def"
 };
@@ -66,12 +75,12 @@ static bool verify_ids(const rondo_graph *g, node_id id, rondo_error *error)
     if (!s)
         return fail(error, RONDO_ARGUMENT, "node %d: op %d is not in the table", id, n->op);
     if (n->input_count < s->min_inputs || n->input_count > s->max_inputs)
-        return fail(error, RONDO_ARGUMENT, "node %d: %s has %d operands, it takes %d to %d", id, s->name, n->input_count,
-                    s->min_inputs, s->max_inputs);
+        return fail(error, RONDO_ARGUMENT, "node %d: %s has %d operands, it takes %d to %d", id, s->name,
+                    n->input_count, s->min_inputs, s->max_inputs);
     for (int i = 0; i < n->input_count; i++)
         if (n->inputs[i] < NONE || n->inputs[i] >= n->first_output)
-            return fail(error, RONDO_ARGUMENT, "node %d: operand %d of %s is value %d, made after it", id, i, s->name,
-                        n->inputs[i]);
+            return fail(error, RONDO_ARGUMENT, "node %d: operand %d of %s is value %d, made after it", id, i,
+                        s->name, n->inputs[i]);
     for (int p = 0; p < n->output_count; p++) {
         value_id v = n->first_output + p;
         if (v < 0 || v >= g->value_count || g->values[v].node != id || g->values[v].port != p)
@@ -95,7 +104,8 @@ static bool verify_types(const rondo_graph *g, node_id id, rondo_error *error)
     for (int p = 0; good && p < n.output_count; p++) {
         const value *v = &g->values[g->nodes[id].first_output + p];
         if (v->type != outputs[p].type || !shape_equal(&v->shape, &outputs[p].shape))
-            return fail(error, RONDO_SHAPE, "node %d: output %d of %s has another type than its operands give it", id, p,
+            return fail(error, RONDO_SHAPE,
+                        "node %d: output %d of %s has another type than its operands give it", id, p,
                         op_table[n.op].signature.name);
     }
     return good;

@@ -14,7 +14,7 @@
 
 /* operands; from DNUMERATOR on: of the gradient */
 enum { Q, K, V, LOG_DECAY, LENGTH, STATE, DNUMERATOR, DDENOMINATOR, DSTATE };
-enum { NUMERATOR, DENOMINATOR, STATE_OUT };                                   /* results */
+enum { NUMERATOR, DENOMINATOR, STATE_OUT }; /* results */
 
 _Static_assert((int)scan_exclusive == (int)scan_grad_exclusive &&
                    (int)scan_denominator == (int)scan_grad_denominator &&
@@ -295,7 +295,12 @@ bool reference_scan_grad(const reference_call *call)
 /* ---- samples ---- */
 
 /* B, H, T, Dk, Dv. decay: the dims of the log decay, rank 0 for none. */
-static const struct { int64_t sizes[5]; bool exclusive, denominator, length, state; int decay_rank; int64_t decay[4]; } cases[] = {
+static const struct {
+    int64_t sizes[5];
+    bool exclusive, denominator, length, state;
+    int decay_rank;
+    int64_t decay[4];
+} cases[] = {
     {{1, 1, 1, 1, 1}, false, false, false, false, 0, {0}},
     {{2, 1, 5, 3, 2}, false, true, false, false, 0, {0}},
     {{5, 2, 7, 3, 5}, true, false, true, false, 0, {0}},

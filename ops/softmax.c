@@ -56,9 +56,13 @@ bool reference_softmax_grad(const reference_call *call)
 
 /* ---- samples ---- */
 
-static const struct { int rank; int64_t dims[4]; double range; } cases[] = {
-    {1, {1}, 3},          {1, {7}, 3},          {2, {3, 5}, 80},         {3, {2, 3, 13}, 3}, {4, {2, 3, 5, 31}, 3},
-    {2, {0, 5}, 1},       {2, {5, 0}, 1},       {4, {2, 2, 67, 67}, 9},  {2, {3, 1031}, 3},
+static const struct {
+    int rank;
+    int64_t dims[4];
+    double range;
+} cases[] = {
+    {1, {1}, 3},    {1, {7}, 3},    {2, {3, 5}, 80},        {3, {2, 3, 13}, 3}, {4, {2, 3, 5, 31}, 3},
+    {2, {0, 5}, 1}, {2, {5, 0}, 1}, {4, {2, 2, 67, 67}, 9}, {2, {3, 1031}, 3},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 

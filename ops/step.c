@@ -10,9 +10,15 @@
 
 static const time_fact still = {TIME_STILL, -1, -1, false, 0};
 
-static time_fact now_at(int axis) { return (time_fact){TIME_NOW, axis, -1, false, 0}; }
+static time_fact now_at(int axis)
+{
+    return (time_fact){TIME_NOW, axis, -1, false, 0};
+}
 
-static const time_fact *fact_of(const step_context *c, value_id old) { return old == NONE ? &still : &c->facts[old]; }
+static const time_fact *fact_of(const step_context *c, value_id old)
+{
+    return old == NONE ? &still : &c->facts[old];
+}
 
 static bool all_still(const step_context *c, const node *n)
 {
@@ -100,13 +106,17 @@ static const char *port_name(step_context *c, const char *what)
     return arena_text(&c->to->arena, "%s%s%s.%d", scope, *scope ? "." : "", what, c->port_count++);
 }
 
-static bool batch_first(const step_context *c, const shape *s) { return s->rank > 0 && dim_only_symbol(s->dims[0]) == c->batch; }
+static bool batch_first(const step_context *c, const shape *s)
+{
+    return s->rank > 0 && dim_only_symbol(s->dims[0]) == c->batch;
+}
 
 value_id step_append(step_context *c, value_id rows, int axis)
 {
     shape s = *graph_shape_of(c->to, rows);
     if (!batch_first(c, &s) || dim_only_symbol(s.dims[axis]) != c->step)
-        return graph_fail(c->to, RONDO_NOT_CAUSAL, "a cache needs the batch on its first axis and time on an axis of its own");
+        return graph_fail(c->to, RONDO_NOT_CAUSAL,
+                          "a cache needs the batch on its first axis and time on an axis of its own");
     s.dims[axis] = dim_symbol(c->capacity);
     const char *name = port_name(c, "cache");
     value_id cache = name ? build_leaf(c->to, OP_state, name, c->to->values[rows].type, &s) : NONE;
@@ -117,7 +127,8 @@ value_id step_append(step_context *c, value_id rows, int axis)
     return out;
 }
 
-value_id step_carry(step_context *c, const shape *s, rondo_type type, int batch_axis, double initial, int *port)
+value_id step_carry(step_context *c, const shape *s, rondo_type type, int batch_axis, double initial,
+                    int *port)
 {
     const char *name = port_name(c, "state");
     value_id in = name ? build_leaf(c->to, OP_state, name, type, s) : NONE;
@@ -170,8 +181,10 @@ static bool align(step_context *c, const node *n, const shape *result, time_fact
     for (int i = 0; i < n->input_count; i++) {
         const time_fact *f = fact_of(c, n->inputs[i]);
         int shift = n->inputs[i] == NONE ? 0 : result->rank - graph_shape_of(c->from, n->inputs[i])->rank;
-        if (f->kind == TIME_PAIR && (out->kind != TIME_PAIR || f->axis + shift != out->axis || f->key_axis + shift != out->key_axis)) {
-            if (out->kind == TIME_PAIR && f->axis + shift == out->key_axis && f->key_axis + shift == out->axis)
+        if (f->kind == TIME_PAIR && (out->kind != TIME_PAIR || f->axis + shift != out->axis ||
+                                     f->key_axis + shift != out->key_axis)) {
+            if (out->kind == TIME_PAIR && f->axis + shift == out->key_axis &&
+                f->key_axis + shift == out->axis)
                 *out = (time_fact){TIME_PAIR, f->axis + shift, f->key_axis + shift, false, 0};
             else
                 return step_fail(c, n, "its operands' time axes do not line up");
@@ -208,8 +221,13 @@ static void follow_fill(const step_context *c, const node *n, time_fact *out)
     if (n->input_count == 1 && op_table[n->op].reference) {
         double in = pair->fill, fill = 0;
         reference_tensor x = {.data = &in, .count = 1}, y = {.data = &fill, .count = 1};
-        const reference_call call = {.graph = c->from, .attributes = n->attributes, .input_count = 1, .output_count = 1,
-                                     .inputs = &x, .outputs = &y, .scratch = &c->to->arena};
+        const reference_call call = {.graph = c->from,
+                                     .attributes = n->attributes,
+                                     .input_count = 1,
+                                     .output_count = 1,
+                                     .inputs = &x,
+                                     .outputs = &y,
+                                     .scratch = &c->to->arena};
         out->causal = op_table[n->op].reference(&call) && !isnan(fill);
         out->fill = fill;
     } else if (pair->fill == 0 && (n->op == OP_mul || (n->op == OP_div && at == 0))) {
@@ -318,7 +336,8 @@ bool step_slice(step_context *c, const node *n, time_fact *facts)
 
 /* ---- reductions ---- */
 
-static bool step_reduce_pair(step_context *c, const node *n, const time_fact *f, int axis, bool keep, time_fact *out)
+static bool step_reduce_pair(step_context *c, const node *n, const time_fact *f, int axis, bool keep,
+                             time_fact *out)
 {
     double wanted = n->op == OP_sum ? 0 : n->op == OP_max || n->op == OP_logsumexp ? -INFINITY : NAN;
     if (axis == f->axis)
@@ -330,7 +349,8 @@ static bool step_reduce_pair(step_context *c, const node *n, const time_fact *f,
         return true;
     }
     if (MUTANT(step_sums_without_mask, false, !f->causal || f->fill != wanted))
-        return step_fail(c, n, "it reduces over s without a causal mask before it, so a row sees later tokens");
+        return step_fail(c, n,
+                         "it reduces over s without a causal mask before it, so a row sees later tokens");
     *out = now_at(f->axis - (!keep && axis < f->axis));
     return true;
 }
@@ -354,12 +374,14 @@ bool step_cumsum(step_context *c, const node *n, time_fact *facts)
 {
     const time_fact *f = fact_of(c, n->inputs[0]);
     value_id x = c->map[n->inputs[0]];
-    int axis = normal_axis(n->attributes[cumsum_axis].integer, graph_shape_of(c->from, n->inputs[0])->rank), port;
+    int axis = normal_axis(n->attributes[cumsum_axis].integer, graph_shape_of(c->from, n->inputs[0])->rank),
+        port;
     facts[0] = *f;
     if (f->kind == TIME_STILL || (axis != f->axis && axis != f->key_axis))
         return step_same(c, n);
     if (f->kind == TIME_PAIR || n->attributes[cumsum_reverse].integer)
-        return step_fail(c, n, "it runs over time %s", f->kind == TIME_PAIR ? "on a value that has it twice" : "backwards");
+        return step_fail(c, n, "it runs over time %s",
+                         f->kind == TIME_PAIR ? "on a value that has it twice" : "backwards");
     shape s = *graph_shape_of(c->to, x);
     if (!batch_first(c, &s))
         return step_fail(c, n, "a running sum needs the batch on its first axis");
@@ -386,7 +408,9 @@ bool step_last_axis(step_context *c, const node *n, time_fact *facts)
         return step_fail(c, n, "it normalises over t");
     if (f.kind == TIME_PAIR && f.key_axis == last) {
         if (n->op != OP_softmax || !f.causal || f.fill != -INFINITY)
-            return step_fail(c, n, "it normalises over s without a causal mask (fill −∞) before it, so a row sees later tokens");
+            return step_fail(
+                c, n,
+                "it normalises over s without a causal mask (fill −∞) before it, so a row sees later tokens");
         facts[0].fill = 0;
     }
     return step_same(c, n);
@@ -407,7 +431,8 @@ bool step_matmul(step_context *c, const node *n, time_fact *facts)
 {
     const time_fact *a = fact_of(c, n->inputs[0]), *b = fact_of(c, n->inputs[1]);
     bool ta = n->attributes[matmul_transpose_a].integer, tb = n->attributes[matmul_transpose_b].integer;
-    int rank_a = graph_shape_of(c->from, n->inputs[0])->rank, rank_b = graph_shape_of(c->from, n->inputs[1])->rank;
+    int rank_a = graph_shape_of(c->from, n->inputs[0])->rank,
+        rank_b = graph_shape_of(c->from, n->inputs[1])->rank;
     int rank = graph_shape_of(c->from, n->first_output)->rank;
     value_id inputs[MAX_INPUTS];
     mapped(c, n, inputs);
@@ -419,10 +444,12 @@ bool step_matmul(step_context *c, const node *n, time_fact *facts)
     char ra = a->kind == TIME_STILL ? 's' : role(a->axis, rank_a, ta, true);
     char rb = b->kind == TIME_STILL ? 's' : role(b->axis, rank_b, tb, false);
     if (a->kind == TIME_PAIR || b->kind == TIME_PAIR) {
-        if (a->kind != TIME_PAIR || b->kind != TIME_NOW || ra != 'r' || role(a->key_axis, rank_a, ta, true) != 'k' || rb != 'k')
+        if (a->kind != TIME_PAIR || b->kind != TIME_NOW || ra != 'r' ||
+            role(a->key_axis, rank_a, ta, true) != 'k' || rb != 'k')
             return step_fail(c, n, "of its operands one has time twice and the other does not run along s");
         if (!a->causal || a->fill != 0)
-            return step_fail(c, n, "it sums over s without a causal mask before it, so a row sees later tokens");
+            return step_fail(c, n,
+                             "it sums over s without a causal mask before it, so a row sees later tokens");
         inputs[1] = step_append(c, inputs[1], b->axis);
         facts[0] = now_at(rank - 2);
         return inputs[1] != NONE && build_with(c, n, inputs, NULL, 0);
@@ -437,7 +464,10 @@ bool step_matmul(step_context *c, const node *n, time_fact *facts)
     if ((ra == 'b' && rb == 'r') || (ra == 'r' && rb == 'b') ||
         (ra == 'b' && rb == 'b' && a->axis - rank_a != b->axis - rank_b))
         return step_fail(c, n, "its operands' time axes do not line up");
-    int axis = ra == 'r' ? rank - 2 : rb == 'r' ? rank - 1 : ra == 'b' ? a->axis + rank - rank_a : b->axis + rank - rank_b;
+    int axis = ra == 'r'   ? rank - 2
+               : rb == 'r' ? rank - 1
+               : ra == 'b' ? a->axis + rank - rank_a
+                           : b->axis + rank - rank_b;
     facts[0] = now_at(axis);
     return build_with(c, n, inputs, NULL, 0);
 }
@@ -458,7 +488,8 @@ bool step_causal_mask(step_context *c, const node *n, time_fact *facts)
     if (n->input_count > 1 && n->inputs[1] != NONE)
         return step_fail(c, n, "it has an offset of its own");
     if (!batch_first(c, graph_shape_of(c->to, inputs[0])))
-        return step_fail(c, n, "sequences stand at different positions, so the mask needs the batch on its first axis");
+        return step_fail(
+            c, n, "sequences stand at different positions, so the mask needs the batch on its first axis");
     facts[0].causal = true;
     facts[0].fill = n->attributes[causal_mask_fill].real;
     return finish(c, n, graph_add(c->to, n->op, inputs, 2, n->attributes));
@@ -484,7 +515,10 @@ bool step_row_mask(step_context *c, const node *n, time_fact *facts)
     if (f->kind == TIME_STILL || (axis != f->axis && axis != f->key_axis))
         return step_same(c, n);
     value_id x = c->map[n->inputs[0]];
-    return finish(c, n, axis == f->key_axis ? x : build_row_mask(c->to, x, c->count, axis, n->attributes[row_mask_fill].real));
+    return finish(c, n,
+                  axis == f->key_axis
+                      ? x
+                      : build_row_mask(c->to, x, c->count, axis, n->attributes[row_mask_fill].real));
 }
 
 /* ---- tokens ---- */
@@ -514,18 +548,21 @@ bool step_attention(step_context *c, const node *n, time_fact *facts)
 {
     value_id inputs[MAX_INPUTS];
     mapped(c, n, inputs);
-    const time_fact *q = fact_of(c, n->inputs[0]), *k = fact_of(c, n->inputs[1]), *v = fact_of(c, n->inputs[2]);
+    const time_fact *q = fact_of(c, n->inputs[0]), *k = fact_of(c, n->inputs[1]),
+                    *v = fact_of(c, n->inputs[2]);
     for (int o = 0; o < 2; o++)
         facts[o] = *q;
     if (k->kind == TIME_STILL && v->kind == TIME_STILL) {
         if (n->attributes[attention_causal].integer && q->kind != TIME_STILL)
             return step_fail(c, n, "it is causal over keys that do not move with time");
-        return q->kind == TIME_STILL || (q->kind == TIME_NOW && q->axis == 2) ? step_same(c, n)
-                                                                              : step_fail(c, n, "its queries' time axis is not the third");
+        return q->kind == TIME_STILL || (q->kind == TIME_NOW && q->axis == 2)
+                   ? step_same(c, n)
+                   : step_fail(c, n, "its queries' time axis is not the third");
     }
     if (!n->attributes[attention_causal].integer)
         return step_fail(c, n, "it attends to later tokens (no causal mask)");
-    if (q->kind != TIME_NOW || k->kind != TIME_NOW || v->kind != TIME_NOW || q->axis != 2 || k->axis != 2 || v->axis != 2)
+    if (q->kind != TIME_NOW || k->kind != TIME_NOW || v->kind != TIME_NOW || q->axis != 2 || k->axis != 2 ||
+        v->axis != 2)
         return step_fail(c, n, "queries, keys and values must carry time on their third axis");
     inputs[1] = step_append(c, inputs[1], 2);
     inputs[2] = step_append(c, inputs[2], 2);

@@ -229,7 +229,8 @@ bool reference_gather(const reference_call *call)
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 
 /* Table [V, d] and ids of [B, T]. */
-static const int64_t embed_cases[][4] = {{1, 1, 1, 1}, {7, 5, 2, 3}, {3, 13, 3, 1}, {11, 31, 1, 17}, {5, 2, 0, 3}, {131, 67, 5, 29}};
+static const int64_t embed_cases[][4] = {{1, 1, 1, 1},    {7, 5, 2, 3}, {3, 13, 3, 1},
+                                         {11, 31, 1, 17}, {5, 2, 0, 3}, {131, 67, 5, 29}};
 
 value_id samples_embed(rondo_graph *g, sampler *s, int index)
 {
@@ -276,9 +277,15 @@ value_id samples_sinusoid(rondo_graph *g, sampler *s, int index)
 
 value_id samples_append(rondo_graph *g, sampler *s, int index)
 {
-    static const struct { int rank; int64_t dims[4]; int axis; int64_t rows; bool ids; } cases[] = {
-        {2, {1, 1}, 1, 1, false},       {3, {3, 7, 5}, 1, 2, false},    {4, {2, 3, 11, 5}, 2, 1, false},
-        {4, {2, 3, 5, 13}, -1, 3, false}, {2, {3, 7}, 1, 2, true},      {4, {3, 2, 64, 32}, 2, 1, false},
+    static const struct {
+        int rank;
+        int64_t dims[4];
+        int axis;
+        int64_t rows;
+        bool ids;
+    } cases[] = {
+        {2, {1, 1}, 1, 1, false},         {3, {3, 7, 5}, 1, 2, false}, {4, {2, 3, 11, 5}, 2, 1, false},
+        {4, {2, 3, 5, 13}, -1, 3, false}, {2, {3, 7}, 1, 2, true},     {4, {3, 2, 64, 32}, 2, 1, false},
         {3, {2, 5, 3}, 1, 0, false},
     };
     if (index >= COUNT(cases))
@@ -298,8 +305,13 @@ value_id samples_append(rondo_graph *g, sampler *s, int index)
 
 value_id samples_last_row(rondo_graph *g, sampler *s, int index)
 {
-    static const struct { int rank; int64_t dims[4]; int axis; } cases[] = {
-        {2, {1, 1}, 1}, {3, {5, 7, 3}, 1}, {4, {3, 2, 5, 13}, -2}, {3, {7, 3, 2}, 2}, {3, {11, 1, 67}, 1}, {3, {2, 0, 3}, 1},
+    static const struct {
+        int rank;
+        int64_t dims[4];
+        int axis;
+    } cases[] = {
+        {2, {1, 1}, 1},    {3, {5, 7, 3}, 1},   {4, {3, 2, 5, 13}, -2},
+        {3, {7, 3, 2}, 2}, {3, {11, 1, 67}, 1}, {3, {2, 0, 3}, 1},
     };
     if (index >= COUNT(cases))
         return NONE;
@@ -312,10 +324,16 @@ value_id samples_last_row(rondo_graph *g, sampler *s, int index)
 
 value_id samples_gather(rondo_graph *g, sampler *s, int index)
 {
-    static const struct { int rank; int64_t dims[4]; int axis; int64_t count; bool ids; } cases[] = {
-        {1, {1}, 0, 3, false},           {2, {5, 7}, 0, 5, false},  {4, {3, 2, 5, 13}, 0, 7, false},
-        {3, {3, 7, 2}, 1, 4, false},     {3, {3, 2, 7}, -1, 1, false}, {2, {5, 3}, 0, 2, true}, {3, {6, 67, 66}, 0, 6, false},
-        {2, {5, 7}, 0, 0, false},
+    static const struct {
+        int rank;
+        int64_t dims[4];
+        int axis;
+        int64_t count;
+        bool ids;
+    } cases[] = {
+        {1, {1}, 0, 3, false},         {2, {5, 7}, 0, 5, false},     {4, {3, 2, 5, 13}, 0, 7, false},
+        {3, {3, 7, 2}, 1, 4, false},   {3, {3, 2, 7}, -1, 1, false}, {2, {5, 3}, 0, 2, true},
+        {3, {6, 67, 66}, 0, 6, false}, {2, {5, 7}, 0, 0, false},
     };
     if (index >= COUNT(cases))
         return NONE;

@@ -52,8 +52,12 @@ bool reference_adam(const reference_call *call)
 
 value_id samples_adam(rondo_graph *g, sampler *s, int index)
 {
-    static const struct { int64_t count; double beta1, beta2, epsilon, weight_decay; } cases[] = {
-        {1, 0.9, 0.98, 1e-9, 0}, {7, 0.9, 0.999, 1e-8, 0.01}, {131, 0, 0.5, 1e-3, 0}, {0, 0.9, 0.98, 1e-9, 0}, {66001, 0.9, 0.98, 1e-9, 0.1},
+    static const struct {
+        int64_t count;
+        double beta1, beta2, epsilon, weight_decay;
+    } cases[] = {
+        {1, 0.9, 0.98, 1e-9, 0}, {7, 0.9, 0.999, 1e-8, 0.01},   {131, 0, 0.5, 1e-3, 0},
+        {0, 0.9, 0.98, 1e-9, 0}, {66001, 0.9, 0.98, 1e-9, 0.1},
     };
     if (index >= (int)(sizeof cases / sizeof *cases))
         return NONE;

@@ -8,15 +8,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SYMBOLS = 8, FIRST = 4, MARK = 3, VOCABULARY = FIRST + SYMBOLS, WORD = 6, LENGTH = 2 * WORD + 1, BATCH = 32 };
+enum {
+    SYMBOLS = 8,
+    FIRST = 4,
+    MARK = 3,
+    VOCABULARY = FIRST + SYMBOLS,
+    WORD = 6,
+    LENGTH = 2 * WORD + 1,
+    BATCH = 32
+};
 enum { WIDTH = 64, HEADS = 4, LAYERS = 2, UPDATES = 1200 };
 
-static rondo_value phi(rondo_value x) { return rondo_add_scalar(rondo_elu(x), 1); }
+static rondo_value phi(rondo_value x)
+{
+    return rondo_add_scalar(rondo_elu(x), 1);
+}
 
 /* Causal linear attention as its paper writes it; the T × T product is spelled out, the compiler makes it a scan. */
 static rondo_value attention(rondo_value x)
 {
-    rondo_value q = phi(rondo_split_heads(rondo_linear(x, WIDTH, .name = "q_proj"), HEADS)); /* [B, H, T, D] */
+    rondo_value q =
+        phi(rondo_split_heads(rondo_linear(x, WIDTH, .name = "q_proj"), HEADS)); /* [B, H, T, D] */
     rondo_value k = phi(rondo_split_heads(rondo_linear(x, WIDTH, .name = "k_proj"), HEADS));
     rondo_value v = rondo_split_heads(rondo_linear(x, WIDTH, .name = "v_proj"), HEADS);
     rondo_value a = rondo_causal_mask(rondo_matmul(q, k, .transpose_b = true)); /* [B, H, T, T] */
@@ -34,7 +46,8 @@ static rondo_value language_model(rondo_graph *g)
     for (int i = 0; i < LAYERS; i++) {
         rondo_enter(g, "layers.%d", i);
         x = rondo_add(x, attention(rondo_layer_norm(x, "norm1")));
-        rondo_value inner = rondo_relu(rondo_linear(rondo_layer_norm(x, "norm2"), 4 * WIDTH, .name = "linear1"));
+        rondo_value inner =
+            rondo_relu(rondo_linear(rondo_layer_norm(x, "norm2"), 4 * WIDTH, .name = "linear1"));
         x = rondo_add(x, rondo_linear(inner, WIDTH, .name = "linear2"));
         rondo_leave(g);
     }
@@ -65,7 +78,8 @@ static bool train(rondo_trainer *trainer, rondo_error *error)
     for (int i = 1; i <= UPDATES; i++) {
         rondo_step step;
         make_batch(tokens, targets);
-        if (!rondo_trainer_step(trainer, inputs, 2, 3e-3f * (i < 100 ? i / 100.0f : 10 / sqrtf((float)i)), &step, error))
+        if (!rondo_trainer_step(trainer, inputs, 2, 3e-3f * (i < 100 ? i / 100.0f : 10 / sqrtf((float)i)),
+                                &step, error))
             return false;
         if (i % 200 == 0)
             printf("update %4d   loss %.4f\n", i, step.loss);
@@ -83,8 +97,10 @@ static int copy_word(rondo_session *session, rondo_error *error)
     prompt[WORD] = MARK;
     for (int i = 0; i < WORD; i++)
         prompt[i] = FIRST + rand() % SYMBOLS;
-    if (!rondo_session_source(session, NULL, 0, error) || !rondo_session_advance(session, prompt, WORD + 1, NULL, error) ||
-        !rondo_generate(session, out, &length, &score, error, WORD, .temperature = 0.1f, .seed = 1, .go_on = true))
+    if (!rondo_session_source(session, NULL, 0, error) ||
+        !rondo_session_advance(session, prompt, WORD + 1, NULL, error) ||
+        !rondo_generate(session, out, &length, &score, error, WORD, .temperature = 0.1f, .seed = 1,
+                        .go_on = true))
         return -1;
     for (int i = 0; i < WORD; i++) {
         printf(" %c", 'a' + prompt[i] - FIRST);
@@ -116,7 +132,8 @@ int main(void)
     }
     good = session && right >= 0;
     if (good)
-        printf("%d of %d tokens right; the state is %zu bytes, at any length\n", right, 5 * WORD, rondo_session_state_bytes(session));
+        printf("%d of %d tokens right; the state is %zu bytes, at any length\n", right, 5 * WORD,
+               rondo_session_state_bytes(session));
     else
         fprintf(stderr, "%s\n", error.message);
     rondo_session_free(session);

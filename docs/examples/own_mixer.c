@@ -12,13 +12,16 @@ enum { DIRECTIONS = 4 };
 static rondo_value phi(rondo_value x, const char *name, int64_t heads)
 {
     const char *b = rondo_dim(x, 0), *t = rondo_dim(x, 1);
-    rondo_value w = rondo_split_heads(rondo_linear(x, DIRECTIONS * heads, .name = name, .no_bias = true), heads);
+    rondo_value w =
+        rondo_split_heads(rondo_linear(x, DIRECTIONS * heads, .name = name, .no_bias = true), heads);
     rondo_value column = rondo_reshape(w, "[%s,%lld,%s,%d,1]", b, (long long)heads, t, DIRECTIONS);
     rondo_value row = rondo_reshape(w, "[%s,%lld,%s,1,%d]", b, (long long)heads, t, DIRECTIONS);
-    return rondo_reshape(rondo_mul(column, row), "[%s,%lld,%s,%d]", b, (long long)heads, t, DIRECTIONS * DIRECTIONS);
+    return rondo_reshape(rondo_mul(column, row), "[%s,%lld,%s,%d]", b, (long long)heads, t,
+                         DIRECTIONS * DIRECTIONS);
 }
 
-static rondo_value squared(void *user, rondo_value x, rondo_value y, rondo_value length, bool causal, int64_t heads)
+static rondo_value squared(void *user, rondo_value x, rondo_value y, rondo_value length, bool causal,
+                           int64_t heads)
 {
     (void)user;
     int64_t d = rondo_extent(x, -1);

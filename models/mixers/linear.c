@@ -2,7 +2,10 @@
  * normaliser. The T × T product is spelled out; the compiler makes the scan, and the state of the decoder, of it. */
 #include "models/mixers/mixer.h"
 
-static rondo_value phi(rondo_value x) { return rondo_add_scalar(rondo_elu(x), 1); }
+static rondo_value phi(rondo_value x)
+{
+    return rondo_add_scalar(rondo_elu(x), 1);
+}
 
 DECLARE_MIXER(linear)
 {

@@ -13,7 +13,8 @@ const mixer *mixer_find(const rondo *context, const char *name, mixer *own, void
     *user = NULL;
     for (int i = 0; i < context->mixer_count; i++)
         if (!strcmp(context->mixers[i].name, name)) {
-            *own = (mixer){context->mixers[i].name, context->mixers[i].make, true, true, true, "added by this program"};
+            *own = (mixer){context->mixers[i].name, context->mixers[i].make, true, true, true,
+                           "added by this program"};
             *user = context->mixers[i].user;
             return own;
         }

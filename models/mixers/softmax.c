@@ -10,7 +10,8 @@ DECLARE_MIXER(softmax)
     rondo_value q = rondo_split_heads(rondo_linear(x, d, .name = "q_proj"), heads); /* [B, H, T, D] */
     rondo_value k = rondo_split_heads(rondo_linear(y, d, .name = "k_proj"), heads); /* [B, H, S, D] */
     rondo_value v = rondo_split_heads(rondo_linear(y, d, .name = "v_proj"), heads);
-    rondo_value scores = rondo_mul_scalar(rondo_matmul(q, k, .transpose_b = true), 1 / sqrt((double)(d / heads)));
+    rondo_value scores =
+        rondo_mul_scalar(rondo_matmul(q, k, .transpose_b = true), 1 / sqrt((double)(d / heads)));
     if (length.graph)
         scores = rondo_key_mask(scores, length, -INFINITY);
     if (causal)

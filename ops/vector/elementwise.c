@@ -10,36 +10,43 @@ typedef struct places {
     int64_t a_stride, b_stride, c_stride, count;
 } places;
 
-#define LOOP_1(name, ...) \
-    static void run_##name(const places *at) \
-    { \
-        const float *pa = at->a; \
-        for (int64_t i = 0; i < at->count; i++, pa += at->a_stride) { \
-            vf a = v_load(pa); \
-            v_store(at->y + i * LANES, __VA_ARGS__); \
-        } \
+#define LOOP_1(name, ...)                                                                                    \
+    static void run_##name(const places *at)                                                                 \
+    {                                                                                                        \
+        const float *pa = at->a;                                                                             \
+        for (int64_t i = 0; i < at->count; i++, pa += at->a_stride) {                                        \
+            vf a = v_load(pa);                                                                               \
+            v_store(at->y + i * LANES, __VA_ARGS__);                                                         \
+        }                                                                                                    \
     }
-#define LOOP_2(name, ...) \
-    static void run_##name(const places *at) \
-    { \
-        const float *pa = at->a, *pb = at->b; \
-        for (int64_t i = 0; i < at->count; i++, pa += at->a_stride, pb += at->b_stride) { \
-            vf a = v_load(pa), b = v_load(pb); \
-            v_store(at->y + i * LANES, __VA_ARGS__); \
-        } \
+#define LOOP_2(name, ...)                                                                                    \
+    static void run_##name(const places *at)                                                                 \
+    {                                                                                                        \
+        const float *pa = at->a, *pb = at->b;                                                                \
+        for (int64_t i = 0; i < at->count; i++, pa += at->a_stride, pb += at->b_stride) {                    \
+            vf a = v_load(pa), b = v_load(pb);                                                               \
+            v_store(at->y + i * LANES, __VA_ARGS__);                                                         \
+        }                                                                                                    \
     }
-#define LOOP_3(name, ...) \
-    static void run_##name(const places *at) \
-    { \
-        const float *pa = at->a, *pb = at->b, *pc = at->c; \
-        for (int64_t i = 0; i < at->count; i++, pa += at->a_stride, pb += at->b_stride, pc += at->c_stride) { \
-            vf a = v_load(pa), b = v_load(pb), c = v_load(pc); \
-            v_store(at->y + i * LANES, __VA_ARGS__); \
-        } \
+#define LOOP_3(name, ...)                                                                                    \
+    static void run_##name(const places *at)                                                                 \
+    {                                                                                                        \
+        const float *pa = at->a, *pb = at->b, *pc = at->c;                                                   \
+        for (int64_t i = 0; i < at->count;                                                                   \
+             i++, pa += at->a_stride, pb += at->b_stride, pc += at->c_stride) {                              \
+            vf a = v_load(pa), b = v_load(pb), c = v_load(pc);                                               \
+            v_store(at->y + i * LANES, __VA_ARGS__);                                                         \
+        }                                                                                                    \
     }
 
-static inline vf one_where(vi mask) { return (vf)(mask & 0x3f800000); }
-static inline vf keep_nan(vf a, vf y) { return v_select(a == a, y, a); }
+static inline vf one_where(vi mask)
+{
+    return (vf)(mask & 0x3f800000);
+}
+static inline vf keep_nan(vf a, vf y)
+{
+    return v_select(a == a, y, a);
+}
 
 /* libm's, lane by lane; squares are common and exact. */
 static inline vf power(vf a, vf b)
@@ -84,18 +91,26 @@ LOOP_3(subtract_product, c - a * b)
 
 static void (*const runs[CODE_COUNT])(const places *) = {
 #define RUN(name) [CODE_##name] = run_##name,
-    RUN(copy) RUN(neg) RUN(exp) RUN(log) RUN(tanh) RUN(sigmoid) RUN(relu) RUN(gelu) RUN(silu) RUN(elu) RUN(sqrt) RUN(rsqrt)
-    RUN(abs) RUN(softplus) RUN(erf) RUN(add) RUN(sub) RUN(mul) RUN(div) RUN(power) RUN(minimum) RUN(maximum) RUN(less)
-    RUN(less_equal) RUN(equal) RUN(select) RUN(multiply_add) RUN(multiply_subtract) RUN(subtract_product)
+    RUN(copy) RUN(neg) RUN(exp) RUN(log) RUN(tanh) RUN(sigmoid) RUN(relu) RUN(gelu) RUN(silu) RUN(elu)
+        RUN(sqrt) RUN(rsqrt) RUN(abs) RUN(softplus) RUN(erf) RUN(add) RUN(sub) RUN(mul) RUN(div) RUN(power)
+            RUN(minimum) RUN(maximum) RUN(less) RUN(less_equal) RUN(equal) RUN(select) RUN(multiply_add)
+                RUN(multiply_subtract) RUN(subtract_product)
 #undef RUN
 };
 
-void ISA(elementwise)(const elementwise_step *steps, int count, const elementwise_slot *slots, int64_t vector_count)
+void ISA(elementwise)(const elementwise_step *steps, int count, const elementwise_slot *slots,
+                      int64_t vector_count)
 {
     for (int i = 0; i < count; i++) {
         const elementwise_slot *a = &slots[steps[i].a], *b = &slots[steps[i].b], *c = &slots[steps[i].c];
-        places at = {slots[steps[i].result].data, a->data, b->data, c->data,
-                     a->step * LANES, b->step * LANES, c->step * LANES, vector_count};
+        places at = {slots[steps[i].result].data,
+                     a->data,
+                     b->data,
+                     c->data,
+                     a->step * LANES,
+                     b->step * LANES,
+                     c->step * LANES,
+                     vector_count};
         runs[steps[i].code](&at);
     }
 }
@@ -133,14 +148,14 @@ void ISA(row_to_i32)(int32_t *to, const float *from, int64_t count)
     }
 }
 
-#define MATH(name) \
-    void ISA(math_##name)(float *y, const float *x, int64_t count) \
-    { \
-        int64_t i = 0; \
-        for (; i + LANES <= count; i += LANES) \
-            v_store(y + i, v_##name(v_load(x + i))); \
-        if (i < count) \
-            v_store_part(y + i, count - i, v_##name(v_load_part(x + i, count - i, 0))); \
+#define MATH(name)                                                                                           \
+    void ISA(math_##name)(float *y, const float *x, int64_t count)                                           \
+    {                                                                                                        \
+        int64_t i = 0;                                                                                       \
+        for (; i + LANES <= count; i += LANES)                                                               \
+            v_store(y + i, v_##name(v_load(x + i)));                                                         \
+        if (i < count)                                                                                       \
+            v_store_part(y + i, count - i, v_##name(v_load_part(x + i, count - i, 0)));                      \
     }
 MATH(exp)
 MATH(log)

@@ -38,49 +38,60 @@ ALWAYS void tile(const int rows, const int vectors, const block *p, int64_t firs
     const float *a = p->a + first * p->a_row, *b = p->b;
     int64_t a_row = p->a_row, a_column = p->a_column, ldb = p->ldb;
     vf sum[ROWS][VECTORS];
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int v = 0; v < vectors; v++)
-            sum[r][v] = (vf){0};
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = (vf){0};
     for (int64_t i = 0; i < p->k; i++, a += a_column, b += ldb) {
         vf x[VECTORS];
-        UNROLL for (int v = 0; v < vectors; v++) {
+        UNROLL for (int v = 0; v < vectors; v++)
+        {
             __builtin_prefetch(b + AHEAD * ldb + v * LANES);
             x[v] = v_load(b + v * LANES);
         }
-        UNROLL for (int r = 0; r < rows; r++) {
+        UNROLL for (int r = 0; r < rows; r++)
+        {
             vf y = v_splat(a[r * a_row]);
-            UNROLL for (int v = 0; v < vectors; v++)
-                sum[r][v] = v_multiply_add(y, x[v], sum[r][v]);
+            UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = v_multiply_add(y, x[v], sum[r][v]);
         }
     }
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int v = 0; v < vectors; v++) {
-            float *to = p->c + (first + r) * p->ldc + v * LANES;
-            int64_t left = p->columns - v * LANES;
-            if (left >= LANES)
-                v_store(to, p->add ? v_load(to) + sum[r][v] : sum[r][v]);
-            else
-                v_store_part(to, left, p->add ? v_load_part(to, left, 0) + sum[r][v] : sum[r][v]);
-        }
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++)
+    {
+        float *to = p->c + (first + r) * p->ldc + v * LANES;
+        int64_t left = p->columns - v * LANES;
+        if (left >= LANES)
+            v_store(to, p->add ? v_load(to) + sum[r][v] : sum[r][v]);
+        else
+            v_store_part(to, left, p->add ? v_load_part(to, left, 0) + sum[r][v] : sum[r][v]);
+    }
 }
 
 /* All rows under a number of vectors, in groups of nearly equal height. */
-#define STRIPE_OF(vectors)                                                                                             \
-    static void stripe_##vectors(int64_t m, const block *p)                                                            \
-    {                                                                                                                  \
-        int64_t groups = (m + ROWS - 1) / ROWS, done = 0;                                                              \
-        for (; groups > 0; groups--) {                                                                                 \
-            int64_t rows = (m - done + groups - 1) / groups;                                                           \
-            switch (rows) {                                                                                            \
-            case 1: tile(1, vectors, p, done); break;                                                                  \
-            case 2: tile(2, vectors, p, done); break;                                                                  \
-            case 3: tile(3, vectors, p, done); break;                                                                  \
-            case 4: tile(4, vectors, p, done); break;                                                                  \
-            case 5: tile(5, vectors, p, done); break;                                                                  \
-            default: tile(6, vectors, p, done); break;                                                                 \
-            }                                                                                                          \
-            done += rows;                                                                                              \
-        }                                                                                                              \
+#define STRIPE_OF(vectors)                                                                                   \
+    static void stripe_##vectors(int64_t m, const block *p)                                                  \
+    {                                                                                                        \
+        int64_t groups = (m + ROWS - 1) / ROWS, done = 0;                                                    \
+        for (; groups > 0; groups--) {                                                                       \
+            int64_t rows = (m - done + groups - 1) / groups;                                                 \
+            switch (rows) {                                                                                  \
+            case 1:                                                                                          \
+                tile(1, vectors, p, done);                                                                   \
+                break;                                                                                       \
+            case 2:                                                                                          \
+                tile(2, vectors, p, done);                                                                   \
+                break;                                                                                       \
+            case 3:                                                                                          \
+                tile(3, vectors, p, done);                                                                   \
+                break;                                                                                       \
+            case 4:                                                                                          \
+                tile(4, vectors, p, done);                                                                   \
+                break;                                                                                       \
+            case 5:                                                                                          \
+                tile(5, vectors, p, done);                                                                   \
+                break;                                                                                       \
+            default:                                                                                         \
+                tile(6, vectors, p, done);                                                                   \
+                break;                                                                                       \
+            }                                                                                                \
+            done += rows;                                                                                    \
+        }                                                                                                    \
     }
 STRIPE_OF(1)
 STRIPE_OF(2)
@@ -92,13 +103,23 @@ STRIPE_OF(4)
 static void stripe(int64_t m, const block *p)
 {
     switch ((p->columns + LANES - 1) / LANES) {
-    case 1: stripe_1(m, p); break;
+    case 1:
+        stripe_1(m, p);
+        break;
 #if defined __AVX512F__
-    case 2: stripe_2(m, p); break;
-    case 3: stripe_3(m, p); break;
-    default: stripe_4(m, p); break;
+    case 2:
+        stripe_2(m, p);
+        break;
+    case 3:
+        stripe_3(m, p);
+        break;
+    default:
+        stripe_4(m, p);
+        break;
 #else
-    default: stripe_2(m, p); break;
+    default:
+        stripe_2(m, p);
+        break;
 #endif
     }
 }
@@ -136,7 +157,8 @@ ALWAYS vf fours(const float *b, int64_t ldb)
 /* to[4, LANES] from b[LANES, 4]. */
 ALWAYS void transpose_fours(const float *b, int64_t ldb, float *to, int64_t to_row)
 {
-    vf x0 = fours(b, ldb), x1 = fours(b + ldb, ldb), x2 = fours(b + 2 * ldb, ldb), x3 = fours(b + 3 * ldb, ldb);
+    vf x0 = fours(b, ldb), x1 = fours(b + ldb, ldb), x2 = fours(b + 2 * ldb, ldb),
+       x3 = fours(b + 3 * ldb, ldb);
     vf even = LOW(x0, x2), odd = LOW(x1, x3);
     v_store(to, LOW(even, odd));
     v_store(to + to_row, HIGH(even, odd));
@@ -169,7 +191,8 @@ static void pack_transposed(const float *b, int64_t ldb, int64_t columns, int64_
 }
 
 /* to[columns, rows] from from[rows, columns]. */
-void ISA(gemm_transpose)(int64_t rows, int64_t columns, const float *from, int64_t from_row, float *to, int64_t to_row)
+void ISA(gemm_transpose)(int64_t rows, int64_t columns, const float *from, int64_t from_row, float *to,
+                         int64_t to_row)
 {
     int64_t j = 0;
     for (; j + LANES <= rows; j += LANES)
@@ -202,8 +225,8 @@ void ISA(small_gemm)(const small_product *p)
                 pack_transposed(b, p->ldb, columns, k, packed);
             else if (copy)
                 pack(b, p->ldb, columns, k, packed);
-            stripe(p->m, &(block){p->a + i * p->a_column, p->a_row, p->a_column, k, copy ? packed : b, copy ? STRIPE : p->ldb,
-                                  p->add || i, p->c + j, p->ldc, columns});
+            stripe(p->m, &(block){p->a + i * p->a_column, p->a_row, p->a_column, k, copy ? packed : b,
+                                  copy ? STRIPE : p->ldb, p->add || i, p->c + j, p->ldc, columns});
         }
     }
 }
@@ -214,10 +237,14 @@ void ISA(small_gemm)(const small_product *p)
 ALWAYS vf activate(vf x, int activation)
 {
     switch (activation) {
-    case 1: return v_max(v_splat(0), x);
-    case 2: return 0.5f * x * (1.0f + v_erf(x * 0.707106781f));
-    case 3: return x / (1.0f + v_exp(-x));
-    default: return x;
+    case 1:
+        return v_max(v_splat(0), x);
+    case 2:
+        return 0.5f * x * (1.0f + v_erf(x * 0.707106781f));
+    case 3:
+        return x / (1.0f + v_exp(-x));
+    default:
+        return x;
     }
 }
 
@@ -236,13 +263,22 @@ ALWAYS void finish_row(float *c, int64_t columns, const float *bias, int activat
     }
 }
 
-void ISA(gemm_rows_finish)(float *c, int64_t ldc, int64_t rows, int64_t columns, const float *bias, int activation)
+void ISA(gemm_rows_finish)(float *c, int64_t ldc, int64_t rows, int64_t columns, const float *bias,
+                           int activation)
 {
     for (int64_t i = 0; i < rows; i++, c += ldc)
         switch (activation) {
-        case 1: finish_row(c, columns, bias, 1); break;
-        case 2: finish_row(c, columns, bias, 2); break;
-        case 3: finish_row(c, columns, bias, 3); break;
-        default: finish_row(c, columns, bias, 0); break;
+        case 1:
+            finish_row(c, columns, bias, 1);
+            break;
+        case 2:
+            finish_row(c, columns, bias, 2);
+            break;
+        case 3:
+            finish_row(c, columns, bias, 3);
+            break;
+        default:
+            finish_row(c, columns, bias, 0);
+            break;
         }
 }

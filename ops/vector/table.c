@@ -13,7 +13,9 @@ static const vector_table table_base = {
     .lanes = 4};
 
 #if defined __x86_64__
-#define VECTOR(type, name, arguments) type name##_avx2 arguments; type name##_avx512 arguments;
+#define VECTOR(type, name, arguments)                                                                        \
+    type name##_avx2 arguments;                                                                              \
+    type name##_avx512 arguments;
 #include "ops/vector/table.def"
 #undef VECTOR
 static const vector_table table_avx2 = {
@@ -37,7 +39,8 @@ const vector_table *vectors_of(int set)
     if (set == 1 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         return &table_avx2;
     if (set == 2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma"))
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("fma"))
         return &table_avx512;
 #endif
     return NULL;

@@ -7,8 +7,14 @@
 #include <string.h>
 
 static model m;
-static void begin(void) { model_begin(&m); }
-static void end(void) { model_end(&m); }
+static void begin(void)
+{
+    model_begin(&m);
+}
+static void end(void)
+{
+    model_end(&m);
+}
 TestSuite(differentiate, .init = begin, .fini = end);
 
 /* A number that depends on every element of x. */

@@ -19,11 +19,20 @@ static void begin(void)
     decay = rondo_neg(rondo_softplus(rondo_input(m.g, "decay", "f32[B,2,T,1]")));
     length = rondo_input(m.g, "length", "i32[B]");
 }
-static void end(void) { model_end(&m); }
+static void end(void)
+{
+    model_end(&m);
+}
 TestSuite(structured, .init = begin, .fini = end);
 
-static rondo_value no_value(void) { return (rondo_value){NULL, -1}; }
-static rondo_value result(rondo_value y, int index) { return (rondo_value){y.graph, y.id + index}; }
+static rondo_value no_value(void)
+{
+    return (rondo_value){NULL, -1};
+}
+static rondo_value result(rondo_value y, int index)
+{
+    return (rondo_value){y.graph, y.id + index};
+}
 
 static rondo_value squashed(rondo_value x)
 {

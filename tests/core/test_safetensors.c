@@ -8,8 +8,14 @@
 #include <unistd.h>
 
 static char path[] = "/tmp/rondo-tensors-XXXXXX";
-static void enter(void) { close(mkstemp(path)); }
-static void leave(void) { unlink(path); }
+static void enter(void)
+{
+    close(mkstemp(path));
+}
+static void leave(void)
+{
+    unlink(path);
+}
 TestSuite(safetensors, .init = enter, .fini = leave);
 
 Test(safetensors, what_is_saved_comes_back)

@@ -6,7 +6,8 @@ rondo_value every_unary(rondo_value x);
 rondo_value every_binary(rondo_value a, rondo_value b);
 rondo_value every_shape(rondo_value x, rondo_value length);
 rondo_value every_layer(rondo_graph *g, rondo_value x);
-bool every_object(rondo_value loss, rondo_weights *weights, rondo_session *session, const rondo_program *program);
+bool every_object(rondo_value loss, rondo_weights *weights, rondo_session *session,
+                  const rondo_program *program);
 
 rondo_value every_unary(rondo_value x)
 {
@@ -46,10 +47,12 @@ rondo_value every_layer(rondo_graph *g, rondo_value x)
     x = rondo_add(rondo_softmax(x), rondo_embed(table, ids));
     x = rondo_add(rondo_dropout(x, 0.1f), rondo_sinusoid(rondo_positions(ids), 8));
     x = rondo_add(x, plain);
-    return rondo_cross_entropy(rondo_matmul(x, table, .transpose_b = true), ids, .smoothing = 0.1f, .ignore = 0);
+    return rondo_cross_entropy(rondo_matmul(x, table, .transpose_b = true), ids, .smoothing = 0.1f,
+                               .ignore = 0);
 }
 
-bool every_object(rondo_value loss, rondo_weights *weights, rondo_session *session, const rondo_program *program)
+bool every_object(rondo_value loss, rondo_weights *weights, rondo_session *session,
+                  const rondo_program *program)
 {
     rondo_error error;
     rondo *one = rondo_new(1), *two = rondo_new(2, .wisdom = "wisdom");

@@ -11,9 +11,18 @@ enum { VOCABULARY = 12, WIDTH = 16, BATCH = 2, LENGTH = 6, MORE = 8 };
 int fail(void);
 int graph_new(void);
 int arena_begin(void);
-int fail(void) { return 1; }
-int graph_new(void) { return 2; }
-int arena_begin(void) { return 3; }
+int fail(void)
+{
+    return 1;
+}
+int graph_new(void)
+{
+    return 2;
+}
+int arena_begin(void)
+{
+    return 3;
+}
 
 static rondo_value language_model(rondo_graph *g)
 {
@@ -34,7 +43,8 @@ static bool go_on(const rondo_program *program, const rondo_weights *weights, ro
     int64_t length = 0;
     double score;
     rondo_session *session = rondo_session_new(program, weights, 1, error);
-    bool good = rondo_session_source(session, NULL, 0, error) && rondo_session_advance(session, prompt, 3, NULL, error) &&
+    bool good = rondo_session_source(session, NULL, 0, error) &&
+                rondo_session_advance(session, prompt, 3, NULL, error) &&
                 rondo_generate(session, tokens, &length, &score, error, MORE, .go_on = true);
     for (int64_t i = 0; good && i < length; i++)
         printf("%d ", tokens[i]);
@@ -47,8 +57,10 @@ static bool go_on(const rondo_program *program, const rondo_weights *weights, ro
 int main(int argc, char **argv)
 {
     rondo_error error = {RONDO_OK, ""};
-    int32_t tokens[BATCH * LENGTH] = {4, 5, 6, 7, 8, 9, 9, 8, 7, 6, 5, 4}, targets[BATCH * LENGTH] = {5, 6, 7, 8, 9, 10, 8, 7, 6, 5, 4, 3};
-    const rondo_tensor inputs[] = {{"tokens", RONDO_I32, 2, {BATCH, LENGTH}, tokens}, {"targets", RONDO_I32, 2, {BATCH, LENGTH}, targets}};
+    int32_t tokens[BATCH * LENGTH] = {4, 5, 6, 7, 8, 9, 9, 8, 7, 6, 5, 4},
+                           targets[BATCH * LENGTH] = {5, 6, 7, 8, 9, 10, 8, 7, 6, 5, 4, 3};
+    const rondo_tensor inputs[] = {{"tokens", RONDO_I32, 2, {BATCH, LENGTH}, tokens},
+                                   {"targets", RONDO_I32, 2, {BATCH, LENGTH}, targets}};
     rondo *r = rondo_new(2);
     rondo_graph *g = rondo_graph_new(r, &error);
     rondo_value logits = language_model(g);
@@ -57,11 +69,13 @@ int main(int argc, char **argv)
     rondo_weights *weights = rondo_weights_new(g, 1, &error);
     rondo_trainer *trainer = rondo_trainer_new(loss, &error, weights);
     rondo_step first = {0, 0, 0, 0, 0, 0}, last = {0, 0, 0, 0, 0, 0};
-    bool good = argc > 1 && report && rondo_version() == RONDO_VERSION && rondo_trainer_step(trainer, inputs, 2, 1e-2f, &first, &error);
+    bool good = argc > 1 && report && rondo_version() == RONDO_VERSION &&
+                rondo_trainer_step(trainer, inputs, 2, 1e-2f, &first, &error);
     for (int i = 0; good && i < 50; i++)
         good = rondo_trainer_step(trainer, inputs, 2, 1e-2f, &last, &error);
     rondo_program *program = good ? rondo_program_new(logits, "T", &error) : NULL;
-    good = program && rondo_program_save(program, weights, NULL, 0, argv[1], &error) && go_on(program, weights, &error);
+    good = program && rondo_program_save(program, weights, NULL, 0, argv[1], &error) &&
+           go_on(program, weights, &error);
     if (!good)
         fprintf(stderr, "%s\n", error.code ? error.message : "wrong use or a wrong version");
     else if (last.loss > 0.5 * first.loss)

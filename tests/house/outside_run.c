@@ -14,7 +14,8 @@ int main(int argc, char **argv)
     rondo *r = rondo_new(2);
     rondo_program *program = argc > 1 ? rondo_program_load(r, argv[1], &error) : NULL;
     rondo_session *session = rondo_session_new(program, NULL, 1, &error);
-    bool good = rondo_session_source(session, NULL, 0, &error) && rondo_session_advance(session, prompt, 3, NULL, &error) &&
+    bool good = rondo_session_source(session, NULL, 0, &error) &&
+                rondo_session_advance(session, prompt, 3, NULL, &error) &&
                 rondo_generate(session, tokens, &length, &score, &error, MORE, .go_on = true);
     for (int64_t i = 0; good && i < length; i++)
         printf("%d ", tokens[i]);

@@ -48,8 +48,9 @@ static void note(library *which, int64_t m, int64_t n, const float *c, int64_t l
     pthread_mutex_unlock(&lock);
 }
 
-dnnl_status_t dnnl_sgemm(char transa, char transb, dnnl_dim_t m, dnnl_dim_t n, dnnl_dim_t k, float alpha, const float *a,
-                         dnnl_dim_t lda, const float *b, dnnl_dim_t ldb, float beta, float *c, dnnl_dim_t ldc)
+dnnl_status_t dnnl_sgemm(char transa, char transb, dnnl_dim_t m, dnnl_dim_t n, dnnl_dim_t k, float alpha,
+                         const float *a, dnnl_dim_t lda, const float *b, dnnl_dim_t ldb, float beta, float *c,
+                         dnnl_dim_t ldc)
 {
     __typeof__(dnnl_sgemm) *real = (__typeof__(dnnl_sgemm) *)dlsym(RTLD_NEXT, "dnnl_sgemm");
     dnnl_status_t status = real(transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
@@ -57,8 +58,9 @@ dnnl_status_t dnnl_sgemm(char transa, char transb, dnnl_dim_t m, dnnl_dim_t n, d
     return status;
 }
 
-void cblas_sgemm(CBLAS_LAYOUT layout, CBLAS_TRANSPOSE transa, CBLAS_TRANSPOSE transb, blasint m, blasint n, blasint k, float alpha,
-                 const float *a, blasint lda, const float *b, blasint ldb, float beta, float *c, blasint ldc)
+void cblas_sgemm(CBLAS_LAYOUT layout, CBLAS_TRANSPOSE transa, CBLAS_TRANSPOSE transb, blasint m, blasint n,
+                 blasint k, float alpha, const float *a, blasint lda, const float *b, blasint ldb, float beta,
+                 float *c, blasint ldc)
 {
     __typeof__(cblas_sgemm) *real = (__typeof__(cblas_sgemm) *)dlsym(RTLD_NEXT, "cblas_sgemm");
     real(layout, transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
@@ -71,8 +73,10 @@ __attribute__((destructor)) static void report(void)
     FILE *file = path && onednn.products + openblas.products ? fopen(path, "w") : NULL;
     if (!file)
         return;
-    static const char *const flavours[] = {[OPENBLAS_SEQUENTIAL] = "serial", [OPENBLAS_THREAD] = "pthread", [OPENBLAS_OPENMP] = "openmp"};
-    fprintf(file, "%s %d %d %llu %016llx %llu %016llx\n", flavours[openblas_get_parallel()], fewest, most, (unsigned long long)onednn.products,
-            (unsigned long long)onednn.sum, (unsigned long long)openblas.products, (unsigned long long)openblas.sum);
+    static const char *const flavours[] = {
+        [OPENBLAS_SEQUENTIAL] = "serial", [OPENBLAS_THREAD] = "pthread", [OPENBLAS_OPENMP] = "openmp"};
+    fprintf(file, "%s %d %d %llu %016llx %llu %016llx\n", flavours[openblas_get_parallel()], fewest, most,
+            (unsigned long long)onednn.products, (unsigned long long)onednn.sum,
+            (unsigned long long)openblas.products, (unsigned long long)openblas.sum);
     fclose(file);
 }

@@ -143,7 +143,8 @@ const char *compare_tensors(const double *a, const double *b, int64_t count, dou
     }
     double scale = sqrt(squares / (double)(finite ? finite : 1)),
            off = sqrt(differences / (double)(finite ? finite : 1));
-    if (scale < 1e-12) /* zero by cancellation, but for rounding in double: measured by the operands, which are about 1 */
+    if (scale <
+        1e-12) /* zero by cancellation, but for rounding in double: measured by the operands, which are about 1 */
         scale = 1;
     if (off <= bound * scale && largest <= 10 * bound * scale)
         return NULL;

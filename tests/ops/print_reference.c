@@ -10,7 +10,8 @@ typedef struct rule_names {
     const char *form, *step;
 } rule_names;
 #define F(...)
-#define OP(name, fields, inputs, outputs, version, flags, infer, vjp, form, step, ...) [OP_##name] = {#form, #step},
+#define OP(name, fields, inputs, outputs, version, flags, infer, vjp, form, step, ...)                       \
+    [OP_##name] = {#form, #step},
 static const rule_names rules[OP_COUNT] = {
 #include "ops/ops.def"
 };
@@ -37,8 +38,8 @@ static void print_operands(const op_signature *s)
 static void print_attributes(const op_signature *s)
 {
     static const char *const kinds[] = {
-        [ATTRIBUTE_INTEGER] = "integer", [ATTRIBUTE_REAL] = "real", [ATTRIBUTE_DIMS] = "dims", [ATTRIBUTE_NAME] = "text",
-        [ATTRIBUTE_ORDER] = "order",     [ATTRIBUTE_TYPE] = "type"};
+        [ATTRIBUTE_INTEGER] = "integer", [ATTRIBUTE_REAL] = "real",   [ATTRIBUTE_DIMS] = "dims",
+        [ATTRIBUTE_NAME] = "text",       [ATTRIBUTE_ORDER] = "order", [ATTRIBUTE_TYPE] = "type"};
     for (const attribute_field *f = s->fields; f->kind != ATTRIBUTE_END; f++) {
         printf("%s`%s`", f == s->fields ? "" : ", ", f->name);
         if (f->kind == ATTRIBUTE_TYPE && !isnan(f->initial))
@@ -55,8 +56,10 @@ static void print_flags(unsigned flags)
     static const struct {
         unsigned flag;
         const char *word;
-    } words[] = {{OP_ELEMENTWISE, "elementwise"}, {OP_COMMUTATIVE, "commutative"}, {OP_IN_PLACE, "in place"}, {OP_VIEW, "view"},
-                 {OP_RANDOM, "random"},           {OP_NAMED, "named"},             {OP_TRAINING, "training"}, {OP_SELECTS, "selects"}};
+    } words[] = {{OP_ELEMENTWISE, "elementwise"}, {OP_COMMUTATIVE, "commutative"},
+                 {OP_IN_PLACE, "in place"},       {OP_VIEW, "view"},
+                 {OP_RANDOM, "random"},           {OP_NAMED, "named"},
+                 {OP_TRAINING, "training"},       {OP_SELECTS, "selects"}};
     const char *between = "";
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (flags & words[i].flag) {
@@ -66,7 +69,10 @@ static void print_flags(unsigned flags)
 }
 
 /* form_matmul → matmul */
-static const char *short_name(const char *rule) { return strchr(rule, '_') ? strchr(rule, '_') + 1 : rule; }
+static const char *short_name(const char *rule)
+{
+    return strchr(rule, '_') ? strchr(rule, '_') + 1 : rule;
+}
 
 /* ---- tables ---- */
 
@@ -90,8 +96,8 @@ static void print_columns(void)
     puts("| op | gradient | form | step | kernels | flags |\n| --- | --- | --- | --- | --- | --- |");
     for (int op = 0; op < OP_COUNT; op++) {
         const op_row *row = &op_table[op];
-        printf("| `%s` | %s | %s | %s | ", row->signature.name, row->vjp ? "yes" : "", short_name(rules[op].form),
-               short_name(rules[op].step));
+        printf("| `%s` | %s | %s | %s | ", row->signature.name, row->vjp ? "yes" : "",
+               short_name(rules[op].form), short_name(rules[op].step));
         for (int k = 0; row->kernels[k]; k++)
             printf("%s`%s`", k ? ", " : "", row->kernels[k]->name);
         printf(" | ");
@@ -103,12 +109,14 @@ static void print_columns(void)
 static const char introduction[] =
     "# The ops\n"
     "\n"
-    "Made from `ops/ops.def` by `print_reference`; do not edit it. [GRAPH.md](GRAPH.md) says how an op is written in a text file,\n"
+    "Made from `ops/ops.def` by `print_reference`; do not edit it. [GRAPH.md](GRAPH.md) says how an op is "
+    "written in a text file,\n"
     "`rondo_apply` calls any of them from C, and [ARCHITECTURE.md](ARCHITECTURE.md) says how one is added.\n"
     "\n"
     "## What they compute\n"
     "\n"
-    "Operands from the smaller number on may be absent. An attribute with a value has that value when nobody writes it; one with a\n"
+    "Operands from the smaller number on may be absent. An attribute with a value has that value when nobody "
+    "writes it; one with a\n"
     "kind must be written; one with neither is a flag. Axes count from 0, negative ones from the end.\n"
     "\n";
 
@@ -116,12 +124,18 @@ static const char columns[] =
     "\n"
     "## What the compiler knows of them\n"
     "\n"
-    "**Gradient**: whether there is a rule for it (autograd); a gradient through an op without one is an error that names the op's line.\n"
-    "**Form**: the rule by which a separable product over two time axes passes through (linearize); `ends`: it ends there, with a\n"
-    "reason. **Step**: the rule by which the op becomes one that advances P tokens (stream); `pointwise`: in its place, row by row;\n"
-    "`refuse`: only if none of its operands depends on time. **Kernels**: the candidates, best first; the first that takes the\n"
-    "shapes is used. **Flags**: *elementwise*, may join a fused chain; *in place*, the first result may take the first operand's\n"
-    "memory; *view*, strides on the operand's memory where they can say it; *random*, gone in evaluation; *named*, never merged\n"
+    "**Gradient**: whether there is a rule for it (autograd); a gradient through an op without one is an "
+    "error that names the op's line.\n"
+    "**Form**: the rule by which a separable product over two time axes passes through (linearize); `ends`: "
+    "it ends there, with a\n"
+    "reason. **Step**: the rule by which the op becomes one that advances P tokens (stream); `pointwise`: in "
+    "its place, row by row;\n"
+    "`refuse`: only if none of its operands depends on time. **Kernels**: the candidates, best first; the "
+    "first that takes the\n"
+    "shapes is used. **Flags**: *elementwise*, may join a fused chain; *in place*, the first result may take "
+    "the first operand's\n"
+    "memory; *view*, strides on the operand's memory where they can say it; *random*, gone in evaluation; "
+    "*named*, never merged\n"
     "with its like; *training*, made by the compiler for training only; *selects*, a mask.\n"
     "\n";
 

@@ -50,9 +50,18 @@ static const char *error_of(const rondo_graph *graph)
     return found.message;
 }
 
-static rondo_value input(const char *type) { return rondo_input(g, "x", "%s", type); }
-static rondo_value no_value(void) { return (rondo_value){NULL, -1}; }
-static attribute attribute_of(rondo_value v, int field) { return graph_node_of(g, v.id)->attributes[field]; }
+static rondo_value input(const char *type)
+{
+    return rondo_input(g, "x", "%s", type);
+}
+static rondo_value no_value(void)
+{
+    return (rondo_value){NULL, -1};
+}
+static attribute attribute_of(rondo_value v, int field)
+{
+    return graph_node_of(g, v.id)->attributes[field];
+}
 
 /* ---- shapes ---- */
 
@@ -263,7 +272,10 @@ Test(dsl, without_a_graph_nothing_happens)
 
 Test(dsl, options_of_a_newer_header_are_refused_when_set)
 {
-    struct { rondo_reduce_options known; double unknown; } newer = {{.size = sizeof newer, .axis = 1}, 0};
+    struct {
+        rondo_reduce_options known;
+        double unknown;
+    } newer = {{.size = sizeof newer, .axis = 1}, 0};
     rondo_value x = input("f32[B,T]");
     expect_type(rondo_sum_at(RONDO_HERE, x, &newer.known), "f32[B]");
     newer.unknown = 1;
@@ -279,14 +291,14 @@ Test(dsl, options_of_an_older_header_are_shorter)
 }
 
 /* Compilers differ in which line a macro call that spans two of them has. */
-#define EXPECT_MISTAKE(name, expression, sentence)                                     \
-    Test(dsl, name)                                                                    \
-    {                                                                                  \
-        int line = __LINE__;                                                           \
-        expression;                                                                    \
-        char before[32];                                                               \
-        snprintf(before, sizeof before, "test_dsl.c:%d: ", line - 1);                  \
-        expect_error(line - (strstr(error_of(g), before) != NULL), sentence);          \
+#define EXPECT_MISTAKE(name, expression, sentence)                                                           \
+    Test(dsl, name)                                                                                          \
+    {                                                                                                        \
+        int line = __LINE__;                                                                                 \
+        expression;                                                                                          \
+        char before[32];                                                                                     \
+        snprintf(before, sizeof before, "test_dsl.c:%d: ", line - 1);                                        \
+        expect_error(line - (strstr(error_of(g), before) != NULL), sentence);                                \
     }
 EXPECT_MISTAKE(a_misspelt_op_gets_a_hint, rondo_apply(g, "cumsun", "", 1, input("f32[B,T]")),
                "rondo_apply: there is no op cumsun; did you mean cumsum?")

@@ -43,11 +43,13 @@ static value_id build_scan(linearizer *l, const pair_form *p, value_id key, valu
     rondo_graph *g = l->r.to;
     attribute attributes[MAX_ATTRIBUTES] = {0};
     attributes[scan_exclusive] = integer_attribute(p->exclusive);
-    value_id inputs[3] = {heads_in(g, p->query, batch), heads_in(g, key, batch), heads_in(g, values, batch)};
-    for (int i = 0; i < 3; i++)
+    value_id inputs[4] = {heads_in(g, p->query, batch), heads_in(g, key, batch), heads_in(g, values, batch),
+                          heads_in(g, p->log_decay, batch)};
+    int count = p->log_decay == NONE ? 3 : 4;
+    for (int i = 0; i < count; i++)
         if (inputs[i] == NONE)
             return NONE;
-    value_id scan = build_node(g, OP_scan, 3, inputs, attributes);
+    value_id scan = build_node(g, OP_scan, count, inputs, attributes);
     if (scan == NONE)
         return NONE;
     if (!ARENA_PUSH(&g->arena, l->sites, l->site_count, l->site_capacity))
@@ -149,7 +151,7 @@ static bool linearize_node(linearizer *l, node_id id)
         return graph_fail(l->r.to, RONDO_MEMORY, "out of memory for a record"), false;
     for (int p = 0; !summed && p < n->output_count; p++) { /* a sum is an ordinary value */
         const shape *s = graph_shape_of(l->r.from, n->first_output + p);
-        if (outputs[p].kind == FORM_PAIR ||
+        if (outputs[p].kind == FORM_PAIR || outputs[p].kind == FORM_DIFFERENCE ||
             (outputs[p].kind == FORM_ENDED && report_carries(&l->c, &outputs[p], s)))
             l->forms[n->first_output + p] = outputs[p];
     }
@@ -204,11 +206,16 @@ static bool is_ours(const linearizer *l, node_id scan)
     return true;
 }
 
+static bool same_decay(const node *a, const node *b)
+{
+    return a->input_count == b->input_count && (a->input_count < 4 || a->inputs[3] == b->inputs[3]);
+}
+
 static bool can_join(linearizer *l, node_id denominator, node_id scan)
 {
     rondo_graph *g = l->r.to;
     const node *d = &g->nodes[denominator], *s = &g->nodes[scan];
-    if (d == s || d->inputs[0] != s->inputs[0] || d->inputs[1] != s->inputs[1] ||
+    if (d == s || d->inputs[0] != s->inputs[0] || d->inputs[1] != s->inputs[1] || !same_decay(d, s) ||
         d->attributes[scan_exclusive].integer != s->attributes[scan_exclusive].integer || !is_ours(l, scan))
         return false;
     bool *seen = ARENA_NEW(&g->arena, bool, g->node_count);

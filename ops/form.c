@@ -4,6 +4,7 @@
 #include "ops/form.h"
 #include "core/mutant.h"
 #include "ops/rules.h"
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -99,10 +100,22 @@ value_id form_factor(rondo_graph *g, value_id x, int rank, int axis, int other)
     return build_transpose(g, form_rank(g, x, rank), order);
 }
 
-void form_swap_roles(pair_form *p)
+void form_factors(pair_form *p, value_id *factors[FORM_FACTORS])
+{
+    factors[0] = &p->query;
+    factors[1] = &p->key;
+    factors[2] = &p->row;
+    factors[3] = &p->column;
+    factors[4] = &p->log_decay;
+}
+
+/* c[t] − c[s] with t and s named the other way round is −(c[t] − c[s]). */
+void form_swap_roles(rondo_graph *g, pair_form *p)
 {
     int axis = p->t_axis;
     value_id query = p->query, row = p->row;
+    if (p->log_decay != NONE)
+        p->log_decay = form_negative(g, p->log_decay);
     p->t_axis = p->s_axis;
     p->s_axis = axis;
     p->query = p->key;
@@ -116,8 +129,9 @@ void form_raise(rondo_graph *g, pair_form *p, int rank)
     p->t_axis += rank - p->rank;
     p->s_axis += rank - p->rank;
     p->rank = rank;
-    value_id *factors[] = {&p->query, &p->key, &p->row, &p->column};
-    for (int i = 0; i < 4; i++)
+    value_id *factors[FORM_FACTORS];
+    form_factors(p, factors);
+    for (int i = 0; i < FORM_FACTORS; i++)
         *factors[i] = form_rank(g, *factors[i], rank);
 }
 
@@ -142,9 +156,11 @@ pair_form form_begin(form_context *c, const node *n, int t_axis, int s_axis, val
 
 bool form_scale(form_context *c, const node *n, pair_form *outputs) /* neg */
 {
-    const pair_form *f = form_pair(c, n->inputs[0]);
+    const pair_form *f = form_live(c, n->inputs[0]);
     if (!f)
         return form_ends(c, n, outputs);
+    if (f->kind == FORM_DIFFERENCE)
+        return form_scale_difference(c, n, NONE, outputs);
     outputs[0] = *f;
     outputs[0].query = build_unary(c->to, n->op, f->query);
     return form_good(c);
@@ -152,24 +168,16 @@ bool form_scale(form_context *c, const node *n, pair_form *outputs) /* neg */
 
 bool form_cast(form_context *c, const node *n, pair_form *outputs)
 {
-    const pair_form *f = form_pair(c, n->inputs[0]);
+    const pair_form *f = form_live(c, n->inputs[0]);
     rondo_type type = c->from->values[n->first_output].type;
     if (!f || type == RONDO_I32)
         return form_end(c, n, outputs, "a cast to i32 rounds the product over t and s");
     outputs[0] = *f;
-    value_id *factors[] = {&outputs[0].query, &outputs[0].key, &outputs[0].row, &outputs[0].column};
-    for (int i = 0; i < 4; i++)
+    value_id *factors[FORM_FACTORS];
+    form_factors(&outputs[0], factors);
+    for (int i = 0; i < FORM_FACTORS; i++)
         *factors[i] = build_cast(c->to, *factors[i], type);
     return form_good(c);
-}
-
-bool form_add(form_context *c, const node *n, pair_form *outputs)
-{
-    const char *verb = n->op == OP_sub ? "difference" : "sum";
-    if (form_pair(c, n->inputs[0]) && form_pair(c, n->inputs[1]))
-        return form_end(c, n, outputs, "%s of two separable forms: contract each with the values, then add",
-                        verb);
-    return form_end(c, n, outputs, "%s with a value that is no product over t and s", verb);
 }
 
 static value_id times(rondo_graph *g, value_id a, value_id b) /* NONE is 1 */
@@ -212,9 +220,9 @@ static bool multiply_pairs(form_context *c, const node *n, const pair_form *f, c
     form_raise(to, &a, rank);
     form_raise(to, &b, rank);
     if (a.t_axis != b.t_axis && !b.causal)
-        form_swap_roles(&b);
+        form_swap_roles(to, &b);
     else if (a.t_axis != b.t_axis && !a.causal)
-        form_swap_roles(&a);
+        form_swap_roles(to, &a);
     if (!form_good(c))
         return false;
     bool single = dim_is_number(graph_shape_of(to, a.query)->dims[rank - 1], 1) ||
@@ -226,6 +234,7 @@ static bool multiply_pairs(form_context *c, const node *n, const pair_form *f, c
     outputs[0].key = build_mul(to, a.key, b.key);
     outputs[0].row = times(to, a.row, b.row);
     outputs[0].column = times(to, a.column, b.column);
+    outputs[0].log_decay = form_sum_of(to, a.log_decay, b.log_decay);
     outputs[0].causal = a.causal || b.causal;
     outputs[0].exclusive = a.exclusive || b.exclusive;
     return form_good(c);
@@ -261,6 +270,8 @@ bool form_mul(form_context *c, const node *n, pair_form *outputs)
         return scale_by(c, n, a ? a : b, n->inputs[a ? 1 : 0], outputs);
     if (form_ended(c, n->inputs[0]) || form_ended(c, n->inputs[1]))
         return form_ends(c, n, outputs);
+    if (form_live(c, n->inputs[0]) || form_live(c, n->inputs[1]))
+        return form_scale_difference(c, n, n->inputs[form_live(c, n->inputs[0]) ? 1 : 0], outputs);
     return begin_outer(c, n, outputs);
 }
 
@@ -269,6 +280,8 @@ bool form_div(form_context *c, const node *n, pair_form *outputs)
     const pair_form *a = form_pair(c, n->inputs[0]);
     if (form_pair(c, n->inputs[1]))
         return form_end(c, n, outputs, "it is a divisor: 1 / (q·k) is not linear in it");
+    if (!a && form_live(c, n->inputs[0]))
+        return form_scale_difference(c, n, n->inputs[1], outputs);
     return a ? scale_by(c, n, a, n->inputs[1], outputs) : form_ends(c, n, outputs);
 }
 
@@ -309,8 +322,10 @@ static bool end_causal(form_context *c, const node *n, pair_form *outputs)
 
 bool form_causal_mask(form_context *c, const node *n, pair_form *outputs)
 {
-    const pair_form *f = form_pair(c, n->inputs[0]);
-    if (!f || MUTANT(linearize_takes_any_fill, false, n->attributes[causal_mask_fill].real != 0))
+    const pair_form *f = form_live(c, n->inputs[0]);
+    double fill = n->attributes[causal_mask_fill].real,
+           wanted = f && f->kind == FORM_DIFFERENCE ? -INFINITY : 0;
+    if (!f || MUTANT(linearize_takes_any_fill, false, !(fill == wanted))) /* a difference is forgotten */
         return end_causal(c, n, outputs);
     pair_form p = *f;
     const shape *s = graph_shape_of(c->from, n->first_output);
@@ -324,7 +339,7 @@ bool form_causal_mask(form_context *c, const node *n, pair_form *outputs)
     if (p.t_axis != t_axis && p.causal)
         return form_end(c, n, outputs, "two causal masks in opposite directions");
     if (p.t_axis != t_axis)
-        form_swap_roles(&p);
+        form_swap_roles(c->to, &p);
     p.causal = true;
     p.exclusive = p.exclusive || n->attributes[causal_mask_exclusive].integer;
     outputs[0] = p;

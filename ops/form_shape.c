@@ -22,7 +22,7 @@ static bool begin_product(form_context *c, const node *n, pair_form *outputs)
     value_id key = swap_last(c->to, c->map[n->inputs[1]], !transpose_b);
     outputs[0] = form_begin(c, n, whole->rank - 2, whole->rank - 1, form_rank(c->to, query, whole->rank),
                             form_rank(c->to, key, whole->rank));
-    return form_good(c);
+    return form_good(c) && form_take_decay(c, n, &outputs[0]);
 }
 
 /* The pair, as operand `which`, times ordinary values: Σ over s in either order and under any transposition.
@@ -36,13 +36,15 @@ static bool contract(form_context *c, const node *n, int which, pair_form *outpu
     bool last = which ? transpose_b : !transpose_a; /* the contracted axis is the pair's last one */
     int contracted = p.rank - (last ? 1 : 2), kept = p.rank - (last ? 2 : 1);
     if (!p.causal && p.t_axis == contracted)
-        form_swap_roles(&p);
+        form_swap_roles(c->to, &p);
     if (p.causal && p.t_axis == contracted && p.s_axis == kept)
         return form_end(c, n, outputs, "summed over t: each s would need the tokens after it");
     if (p.s_axis != contracted || p.t_axis != kept)
         return form_end(c, n, outputs, "matmul over other axes than those of the product");
     if (form_pair(c, other) || form_ended(c, other))
         return form_end(c, n, outputs, "product of two forms over t and s");
+    if (form_grows(&p))
+        return form_end(c, n, outputs, FORM_GROWS);
     p.operand = swap_last(c->to, c->map[other], which ? !transpose_a : transpose_b);
     if (p.operand == NONE)
         return false;
@@ -78,11 +80,13 @@ static bool reduce(form_context *c, const node *n, bool mean, pair_form *outputs
     pair_form p = c->forms[n->inputs[0]];
     int axis = normal_axis(n->attributes[sum_axis].integer, p.rank);
     if (!p.causal && axis == p.t_axis)
-        form_swap_roles(&p);
+        form_swap_roles(c->to, &p);
     if (axis == p.t_axis)
         return form_end(c, n, outputs, "summed over t: each s would need the tokens after it");
     if (axis != p.s_axis)
         return form_end(c, n, outputs, "summed over an axis that is neither t nor s");
+    if (form_grows(&p))
+        return form_end(c, n, outputs, FORM_GROWS);
     if (mean && p.causal)
         return form_end(c, n, outputs,
                         "the mean over s divides by all keys, also by those to come: sum, then divide by t");
@@ -137,7 +141,7 @@ static bool begin_repeated(form_context *c, const node *n, pair_form *outputs)
 
 bool form_broadcast(form_context *c, const node *n, pair_form *outputs)
 {
-    const pair_form *f = form_pair(c, n->inputs[0]);
+    const pair_form *f = form_live(c, n->inputs[0]);
     if (form_ended(c, n->inputs[0]))
         return form_ends(c, n, outputs);
     if (!f)
@@ -151,7 +155,7 @@ bool form_broadcast(form_context *c, const node *n, pair_form *outputs)
 
 bool form_transpose(form_context *c, const node *n, pair_form *outputs)
 {
-    const pair_form *f = form_pair(c, n->inputs[0]);
+    const pair_form *f = form_live(c, n->inputs[0]);
     if (!f)
         return form_ends(c, n, outputs);
     int order[MAX_RANK], batch[MAX_RANK], factor_order[MAX_RANK], count = 0;
@@ -172,8 +176,9 @@ bool form_transpose(form_context *c, const node *n, pair_form *outputs)
     }
     factor_order[count] = count;
     factor_order[count + 1] = count + 1;
-    value_id *factors[] = {&p.query, &p.key, &p.row, &p.column};
-    for (int i = 0; i < 4; i++)
+    value_id *factors[FORM_FACTORS];
+    form_factors(&p, factors);
+    for (int i = 0; i < FORM_FACTORS; i++)
         *factors[i] = build_transpose(c->to, *factors[i], factor_order);
     outputs[0] = p;
     return form_good(c);
@@ -235,7 +240,7 @@ static value_id reshape_factor(rondo_graph *g, value_id factor, const pair_form 
 
 bool form_reshape(form_context *c, const node *n, pair_form *outputs)
 {
-    const pair_form *f = form_pair(c, n->inputs[0]);
+    const pair_form *f = form_live(c, n->inputs[0]);
     if (!f)
         return form_ends(c, n, outputs);
     const shape *before = graph_shape_of(c->from, n->inputs[0]),
@@ -246,8 +251,9 @@ bool form_reshape(form_context *c, const node *n, pair_form *outputs)
     if (!follow_axes(before, in_order ? f->t_axis : f->s_axis, in_order ? f->s_axis : f->t_axis, after,
                      in_order ? &p.t_axis : &p.s_axis, in_order ? &p.s_axis : &p.t_axis))
         return form_end(c, n, outputs, "reshape that does not keep t and s as two axes");
-    value_id *factors[] = {&p.query, &p.key, &p.row, &p.column};
-    for (int i = 0; i < 4; i++)
+    value_id *factors[FORM_FACTORS];
+    form_factors(&p, factors);
+    for (int i = 0; i < FORM_FACTORS; i++)
         *factors[i] = reshape_factor(c->to, *factors[i], f, before, &p, after);
     outputs[0] = p;
     return form_good(c);

@@ -14,14 +14,16 @@ typedef bool vjp_rule(rondo_graph *g, const node *n, const value_id *out_gradien
                       value_id *in_gradients);
 
 /* ---- form: how a separable product over (t, s) passes through ---- */
-/* v[…, t, s] = mask(t, s) · row[t] · column[s] · Σ_f query[t, f] · key[s, f]. Factors are values of the new graph in the layout
- * [batch…, T, F], where batch… are the value's axes without t and s, in order; an extent may be the literal 1. */
+/* v[…, t, s] = mask(t, s) · row[t] · column[s] · Σ_f query[t, f] · key[s, f] · e^(c[t, f] − c[s, f]). Factors are values of the new
+ * graph in the layout [batch…, T, F], where batch… are the value's axes without t and s, in order; an extent may be the literal 1.
+ * Of c only the growth from step to step is kept: e^(c[t] − c[s]) is the product of e^log_decay over the steps s+1 … t. */
 typedef enum form_kind {
-    FORM_NONE,      /* does not carry the time axis twice */
-    FORM_PAIR,      /* separable, as above */
-    FORM_ENDED,     /* carried two time axes, no longer separable: reason, at */
-    FORM_NORMALISER,/* Σ_s of a pair: what = denominator of the scan over `pair` */
-    FORM_CONTRACTED /* Σ_s pair · operand: the scan's (or reassociated) numerator */
+    FORM_NONE,       /* does not carry the time axis twice */
+    FORM_PAIR,       /* separable, as above */
+    FORM_DIFFERENCE, /* c[t] − c[s], −∞ where masked; its exponential is a pair: log_decay alone counts */
+    FORM_ENDED,      /* carried two time axes, no longer separable: reason, at */
+    FORM_NORMALISER, /* Σ_s of a pair: what = denominator of the scan over `pair` */
+    FORM_CONTRACTED  /* Σ_s pair · operand: the scan's (or reassociated) numerator */
 } form_kind;
 typedef struct pair_form {
     form_kind kind;
@@ -32,7 +34,7 @@ typedef struct pair_form {
     int rank;           /* of the value */
     value_id query, key;      /* [batch…, T, F], [batch…, S, F] */
     value_id row, column;     /* [batch…, T, 1], [batch…, S, 1]; NONE: 1 */
-    value_id log_decay;       /* [batch…, T, 1 or F] per step; NONE: none */
+    value_id log_decay;       /* [batch…, T or 1, 1 or F] per step; NONE: none */
     bool causal, exclusive;   /* exclusive: s < t */
     /* CONTRACTED: [batch…, S, Dv] in the new graph; the result's layout is [batch…, T, Dv], or [batch…, Dv, T] if
      * transposed. NORMALISER: the result [batch…, T, 1]; keep tells whether the s axis stays as extent 1. */

@@ -14,7 +14,7 @@ vjp_rule vjp_neg, vjp_exp, vjp_log, vjp_tanh, vjp_sigmoid, vjp_relu, vjp_gelu, v
     vjp_pad, vjp_concat, vjp_causal_mask, vjp_key_mask, vjp_row_mask, vjp_softmax, vjp_layer_norm, vjp_rms_norm, vjp_embed,
     vjp_dropout, vjp_cross_entropy, vjp_linear_cross_entropy, vjp_attention, vjp_scan;
 form_rule form_constant, form_cast, form_mean, form_scale, form_add, form_mul, form_div, form_sum, form_matmul, form_reshape, form_transpose,
-    form_broadcast, form_causal_mask, form_key_mask, form_row_mask, form_softmax, form_dropout;
+    form_broadcast, form_causal_mask, form_key_mask, form_row_mask, form_softmax, form_dropout, form_exp, form_power;
 step_rule step_constant, step_reduce, step_cumsum, step_matmul, step_reshape, step_transpose, step_broadcast, step_slice,
     step_causal_mask, step_key_mask, step_row_mask, step_last_axis, step_embed, step_positions, step_attention, step_scan;
 extern const kernel kernel_constant, kernel_elementwise, kernel_elementwise_onednn, kernel_cast, kernel_reduce, kernel_reduce_onednn, kernel_sum_to, kernel_cumsum, kernel_matmul, kernel_matmul_onednn,

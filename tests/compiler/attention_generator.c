@@ -13,6 +13,9 @@ typedef struct generator {
     bool merged;          /* now [B·H, …] */
     bool swapped;         /* now [..., S, T] */
     bool masked_rows;     /* some row sums are 0 */
+    bool triangular;      /* the causal mask is there */
+    bool decayed;         /* so is a decay */
+    bool negative;        /* some products may be below 0 */
     value_id a, length;
     int inputs;
 } generator;
@@ -197,6 +200,7 @@ static value_id causal(generator *r, value_id x, double fill)
 /* As a mask, or as a product with a triangle of ones. */
 static void step_causal(generator *r)
 {
+    r->triangular = true;
     if (draw(r, 4)) {
         tell(r, "causal");
         r->a = causal(r, r->a, 0);
@@ -207,12 +211,80 @@ static void step_causal(generator *r)
     r->a = build_mul(r->g, r->a, causal(r, ones, 0));
 }
 
+/* A second product, a value of t, of s or of neither, added or taken away. */
+static void step_sum(generator *r)
+{
+    if (r->triangular || r->decayed) /* what is added would be neither */
+        return;
+    dim one = dim_number(1), first = r->swapped ? r->s : r->t, last = r->swapped ? r->t : r->s;
+    int which = (int)draw(r, 4);
+    tell(r, which == 3 ? "sum of two products" : "sum with a vector");
+    value_id other;
+    if (which == 3) {
+        value_id rows = matrix_input(r, "rows", first, dim_number(2), coin(r)),
+                 columns = matrix_input(r, "columns", last, dim_number(2), false);
+        other = build_matmul(r->g, rows, columns, false, true);
+    } else {
+        other = matrix_input(r, "term", which == 0 ? first : one, which == 1 ? last : one, coin(r));
+    }
+    r->masked_rows = true; /* row sums may be anything */
+    r->negative = true;
+    r->a = coin(r)   ? build_add(r->g, r->a, other)
+           : coin(r) ? build_add(r->g, other, r->a)
+                     : build_sub(r->g, r->a, other);
+}
+
+/* c[t] − c[s] as a stands, from growth g: in one of the ways that people write it. */
+static value_id difference(generator *r, value_id c)
+{
+    value_id t = r->swapped ? build_swap(r->g, c, -2, -1) : c,
+             s = r->swapped ? c : build_swap(r->g, c, -2, -1);
+    switch (draw(r, 3)) {
+    case 0:
+        return build_sub(r->g, t, s);
+    case 1:
+        return build_unary(r->g, OP_neg, build_sub(r->g, s, t));
+    default:
+        return build_add(r->g, t, build_unary(r->g, OP_neg, s));
+    }
+}
+
+/* e^(c[t] − c[s]) of a running sum, masked before the exponential or by the product; or γ^(t − s). */
+static void step_decay(generator *r)
+{
+    if (!r->out.causal)
+        return;
+    bool shared = coin(r), base = coin(r);
+    r->decayed = true;
+    tell(r, base ? "power decay" : "decay");
+    value_id growth = base ? NONE : matrix_input(r, "growth", r->t, dim_number(1), shared), d;
+    if (base) {
+        shape s = matrix(r, r->t, dim_number(1), true);
+        growth = build_constant(r->g, 1, RONDO_F32, &s);
+    }
+    d = difference(r, build_cumsum(r->g, growth, -2, false, false));
+    if (base) {
+        value_id gamma = matrix_input(r, "gamma", dim_number(1), dim_number(1), coin(r));
+        gamma = build_unary(r->g, OP_sigmoid, gamma);
+        d = coin(r) ? build_binary(r->g, OP_power, gamma, d)
+                    : build_unary(r->g, OP_exp, build_mul(r->g, d, build_unary(r->g, OP_log, gamma)));
+    } else {
+        d = coin(r) ? build_mul(r->g, d, build_number(r->g, 0.5)) : d;
+        if (coin(r)) {
+            d = causal(r, d, -INFINITY);
+            r->triangular = true;
+        }
+        d = build_unary(r->g, OP_exp, d);
+    }
+    r->a = coin(r) ? build_mul(r->g, r->a, d) : build_mul(r->g, d, r->a);
+}
+
 static void some_steps(generator *r, int most)
 {
     static void (*const steps[])(generator *) = {step_number, step_factor, step_length, step_swap,
-                                                 step_merge};
+                                                 step_merge,  step_sum,    step_decay};
     for (int i = (int)draw(r, (uint64_t)most + 1); i > 0; i--)
-        steps[draw(r, 5)](r);
+        steps[draw(r, sizeof steps / sizeof *steps)](r);
 }
 
 /* ---- sums over s ---- */
@@ -345,6 +417,8 @@ static void poison_unary(generator *r)
                {OP_sqrt, "sqrt is not linear"},       {OP_softmax, "softmax couples t and s"},
                {OP_log, "log is not linear"},         {OP_softplus, "softplus is not linear"}};
     int i = (int)draw(r, sizeof ops / sizeof *ops);
+    if (ops[i].op == OP_sqrt && r->negative)
+        i = 0;
     if (ops[i].op == OP_log) /* of a positive number, also where it is masked: max is what ends it */
         r->a = build_binary(r->g, OP_maximum, r->a, build_number(r->g, 0.1));
     r->a = build_unary(r->g, ops[i].op, r->a);
@@ -352,11 +426,25 @@ static void poison_unary(generator *r)
     r->out.reason = ops[i].op == OP_log ? "maximum is not linear" : ops[i].reason;
 }
 
+static void poison_bias(generator *r)
+{
+    shape s = *graph_shape_of(r->g, r->a);
+    bool sum = coin(r);
+    value_id bias = input(r, "bias", &s);
+    r->a = build_binary(r->g, sum ? OP_add : OP_mul, r->a, bias);
+    r->out.refusing = sum ? OP_add : OP_mul;
+    r->out.reason = sum ? "sum with a value" : "its factor depends on t and s";
+}
+
 static void poison_mask(generator *r)
 {
-    r->a = r->out.causal ? causal(r, r->a, 3) : build_add(r->g, r->a, build_number(r->g, 1));
-    r->out.refusing = r->out.causal ? OP_causal_mask : OP_add;
-    r->out.reason = r->out.causal ? "causal mask with fill" : "sum with a value";
+    if (!r->out.causal) {
+        poison_bias(r);
+        return;
+    }
+    r->a = causal(r, r->a, 3);
+    r->out.refusing = OP_causal_mask;
+    r->out.reason = "causal mask with fill";
 }
 
 static void poison_softmax(generator *r)
@@ -372,16 +460,6 @@ static void poison_softmax(generator *r)
     r->out.reason = "softmax couples t and s";
 }
 
-static void poison_bias(generator *r)
-{
-    shape s = *graph_shape_of(r->g, r->a);
-    bool sum = coin(r);
-    value_id bias = input(r, "bias", &s);
-    r->a = build_binary(r->g, sum ? OP_add : OP_mul, r->a, bias);
-    r->out.refusing = sum ? OP_add : OP_mul;
-    r->out.reason = sum ? "sum with a value" : "its factor depends on t and s";
-}
-
 static void poison_square(generator *r)
 {
     if (dim_is_number(r->features, 1)) {
@@ -393,11 +471,19 @@ static void poison_square(generator *r)
     r->out.reason = "product of two forms";
 }
 
+/* Of a masked product and one that is not, or a number that is not. */
 static void poison_sum(generator *r)
 {
-    r->a = build_add(r->g, r->a, build_mul(r->g, r->a, build_number(r->g, 2)));
+    if (!r->out.causal) {
+        poison_bias(r);
+        return;
+    }
+    shape s = *graph_shape_of(r->g, r->a);
+    bool number = coin(r);
+    value_id other = number ? build_number(r->g, 2) : build_constant(r->g, 2, RONDO_F32, &s);
+    r->a = build_add(r->g, r->a, other);
     r->out.refusing = OP_add;
-    r->out.reason = "sum of two separable forms";
+    r->out.reason = number ? "is not masked as the product is" : "with different masks or decays";
 }
 
 static void poison_divisor(generator *r)

@@ -2,223 +2,147 @@
  * the reason; and the numbers stay what they were. */
 #include "compiler/explain.h"
 #include "tests/compiler/attention_generator.h"
-#include "tests/compiler/graph_compare.h"
+#include "tests/compiler/linearize_text.h"
 #include "tests/core/counting_allocator.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
-
-static const double algebra = 1e-11; /* docs/NUMERICS.md: one and the same sum in another order, in double */
-
-/* B, T, S: three primes, one for all, and ones. */
-static const int64_t sizes[][MAX_SYMBOLS] = {{2, 7, 5}, {4, 4, 4}, {1, 1, 1}, {3, 1, 6}};
-
-static void same_numbers(const rondo_graph *before, const rondo_graph *after, uint64_t seed,
-                         const char *story)
-{
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        rondo_error error = {0};
-        const char *worst;
-        graph_inputs inputs = {.seed = seed,
-                               .low = 0.1,
-                               .high = 1,
-                               .shortest = 1,
-                               .longest = sizes[i][1] < sizes[i][2] ? sizes[i][1] : sizes[i][2]};
-        double difference = graph_difference(before, after, sizes[i], &inputs, &worst, &error);
-        cr_assert(difference >= 0 && difference <= algebra, "seed %lu, sizes %zu: %s differs by %g (%s) %s",
-                  (unsigned long)seed, i, worst, difference, story, error.message);
-    }
-}
-
-/* One attention as text, linearized; fails the test when it does not parse. */
-typedef struct rewritten {
-    rondo *context;
-    arena arena;
-    rondo_graph *before, *after;
-    linearize_report report;
-} rewritten;
-
-static rewritten rewrite(const char *source)
-{
-    rewritten r = {.context = rondo_new(1)};
-    rondo_error error = {0};
-    arena_begin(&r.arena, NULL);
-    r.before = graph_parse(r.context, source, "test.graph", &error);
-    cr_assert(r.before, "%s", error.message);
-    return r;
-}
-
-static void run(rewritten *r)
-{
-    rondo_error error = {0};
-    r->report = (linearize_report){.arena = &r->arena};
-    r->after = linearize(r->before, &r->report, NULL, &error);
-    cr_assert(r->after, "%s", error.message);
-    cr_assert(graph_verify(r->after, &error), "%s", error.message);
-}
-
-static void done(rewritten *r)
-{
-    graph_free(r->after);
-    graph_free(r->before);
-    arena_end(&r->arena);
-    rondo_free(r->context);
-}
 
 #define QKV                                                                                                  \
     "q = input(name=\"q\", type=f32[B,2,T,3])\n"                                                             \
     "k = input(name=\"k\", type=f32[B,2,T,3])\n"                                                             \
     "v = input(name=\"v\", type=f32[B,2,T,5])\n"
 
-static void becomes_one_scan(const char *body)
+static void is_one_scan(const char *body)
 {
-    rewritten r = rewrite(body);
-    run(&r);
-    cr_assert_eq(graph_count(r.after, OP_scan), 1, "%d scans of:\n%s", graph_count(r.after, OP_scan), body);
-    cr_assert(!graph_has_pair(r.after, "T"), "T × T is still made:\n%s", body);
-    cr_assert_eq(r.report.count, 1);
-    cr_assert_eq(r.report.records[0].kind, LINEARIZE_SCAN);
-    same_numbers(r.before, r.after, 1, body);
-    done(&r);
-}
-
-static void is_refused(const char *body, int line, const char *reason)
-{
-    rewritten r = rewrite(body);
-    run(&r);
-    cr_assert_eq(r.report.count, 1, "%d records of:\n%s", r.report.count, body);
-    const linearize_record *record = &r.report.records[0];
-    cr_assert_eq(record->kind, LINEARIZE_REFUSED);
-    cr_assert(strstr(record->reason, reason), "the reason of\n%sis: %s", body, record->reason);
-    cr_assert_eq(record->line, line, "line %d, not %d: %s", record->line, line, record->reason);
-    same_numbers(r.before, r.after, 1, body);
-    done(&r);
+    rewritten r = becomes_one_scan(body);
+    rewritten_free(&r);
 }
 
 Test(linearize, the_paper_s_form_is_one_scan)
 {
-    becomes_one_scan(QKV "a = causal_mask(matmul(q, k, transpose_b))\n"
-                         "n = add(sum(a, axis=-1, keep), 1e-6)\n"
-                         "output y = div(matmul(a, v), n)\n");
+    is_one_scan(QKV "a = causal_mask(matmul(q, k, transpose_b))\n"
+                    "n = add(sum(a, axis=-1, keep), 1e-6)\n"
+                    "output y = div(matmul(a, v), n)\n");
 }
 
 Test(linearize, normalising_before_the_values_is_the_same_scan)
 {
-    becomes_one_scan(QKV "a = causal_mask(matmul(q, k, transpose_b))\n"
-                         "output y = matmul(div(a, add(sum(a, axis=-1, keep), 1e-6)), v)\n");
+    is_one_scan(QKV "a = causal_mask(matmul(q, k, transpose_b))\n"
+                    "output y = matmul(div(a, add(sum(a, axis=-1, keep), 1e-6)), v)\n");
 }
 
 Test(linearize, the_row_sum_may_stand_before_the_values_are_made)
 {
-    becomes_one_scan("q = input(name=\"q\", type=f32[B,2,T,3])\n"
-                     "a = causal_mask(matmul(q, q, transpose_b))\n"
-                     "n = maximum(sum(a, axis=-1, keep), 0.01)\n"
-                     "v = tanh(input(name=\"v\", type=f32[B,2,T,5]))\n"
-                     "output y = div(matmul(a, v), n)\n");
+    is_one_scan("q = input(name=\"q\", type=f32[B,2,T,3])\n"
+                "a = causal_mask(matmul(q, q, transpose_b))\n"
+                "n = maximum(sum(a, axis=-1, keep), 0.01)\n"
+                "v = tanh(input(name=\"v\", type=f32[B,2,T,5]))\n"
+                "output y = div(matmul(a, v), n)\n");
 }
 
 /* Joined they would be a cycle: the values need the normaliser. */
 Test(linearize, values_that_need_their_own_normaliser_take_two_scans)
 {
-    rewritten r = rewrite(QKV "a = causal_mask(matmul(q, k, transpose_b))\n"
-                              "n = sum(a, axis=-1, keep)\n"
-                              "output y = matmul(a, div(v, n))\n");
-    run(&r);
+    rewritten r = rewrite_parse(QKV "a = causal_mask(matmul(q, k, transpose_b))\n"
+                                    "n = sum(a, axis=-1, keep)\n"
+                                    "output y = matmul(a, div(v, n))\n");
+    rewrite_run(&r);
     cr_assert_eq(graph_count(r.after, OP_scan), 2);
     cr_assert(!graph_has_pair(r.after, "T"));
     same_numbers(r.before, r.after, 1, "values / normaliser");
-    done(&r);
+    rewritten_free(&r);
 }
 
 Test(linearize, a_running_mean_is_a_scan)
 {
-    becomes_one_scan("x = input(name=\"x\", type=f32[B,T,5])\n"
-                     "t = input(name=\"t\", type=f32[T,1])\n"
-                     "ones = causal_mask(constant(number=1, type=f32[T,T]))\n"
-                     "output y = matmul(div(ones, t), x)\n");
+    is_one_scan("x = input(name=\"x\", type=f32[B,T,5])\n"
+                "t = input(name=\"t\", type=f32[T,1])\n"
+                "ones = causal_mask(constant(number=1, type=f32[T,T]))\n"
+                "output y = matmul(div(ones, t), x)\n");
 }
 
 /* Sentences advance by different numbers of tokens, so each has a count of its own: the triangle gets their
  * axis. */
 Test(linearize, a_triangle_without_a_batch_axis_is_one_scan_for_each_sentence)
 {
-    becomes_one_scan("x = input(name=\"x\", type=f32[B,T,5])\n"
-                     "ones = causal_mask(constant(number=1, type=f32[T,T]))\n"
-                     "output y = matmul(div(ones, sum(ones, axis=-1, keep)), x)\n");
-    becomes_one_scan("x = input(name=\"x\", type=f32[B,2,T,5])\n"
-                     "ones = causal_mask(broadcast(1, dims=[T,T]))\n"
-                     "output y = div(matmul(ones, x), sum(ones, axis=-1, keep))\n");
+    is_one_scan("x = input(name=\"x\", type=f32[B,T,5])\n"
+                "ones = causal_mask(constant(number=1, type=f32[T,T]))\n"
+                "output y = matmul(div(ones, sum(ones, axis=-1, keep)), x)\n");
+    is_one_scan("x = input(name=\"x\", type=f32[B,2,T,5])\n"
+                "ones = causal_mask(broadcast(1, dims=[T,T]))\n"
+                "output y = div(matmul(ones, x), sum(ones, axis=-1, keep))\n");
 }
 
 Test(linearize, a_triangle_that_is_looked_at_without_its_batch_stays_without)
 {
-    rewritten r = rewrite("x = input(name=\"x\", type=f32[B,T,5])\n"
-                          "ones = causal_mask(constant(number=1, type=f32[T,T]))\n"
-                          "output count = sum(ones, axis=-1, keep)\n"
-                          "output y = matmul(ones, x)\n");
-    run(&r);
+    rewritten r = rewrite_parse("x = input(name=\"x\", type=f32[B,T,5])\n"
+                                "ones = causal_mask(constant(number=1, type=f32[T,T]))\n"
+                                "output count = sum(ones, axis=-1, keep)\n"
+                                "output y = matmul(ones, x)\n");
+    rewrite_run(&r);
     cr_assert_eq(graph_count(r.after, OP_scan), 2);
     cr_assert_eq(r.report.records[0].line, 4);
     same_numbers(r.before, r.after, 1, "count is [T, 1]");
-    done(&r);
+    rewritten_free(&r);
 }
 
 Test(linearize, masks_and_scales_stand_anywhere)
 {
-    becomes_one_scan(QKV "length = input(name=\"length\", type=i32[B])\n"
-                         "gate = input(name=\"gate\", type=f32[B,1,T,1])\n"
-                         "a = mul(matmul(k, q, transpose_b), 0.125)\n"
-                         "a1 = causal_mask(key_mask(transpose(a, order=[0,1,3,2]), length))\n"
-                         "a2 = row_mask(mul(gate, a1), length)\n"
-                         "a3 = reshape(a2, dims=[2*B,T,T])\n"
-                         "n = maximum(sum(a3, axis=-1, keep), 0.01)\n"
-                         "output y = div(matmul(a3, reshape(v, dims=[2*B,T,5])), n)\n");
+    is_one_scan(QKV "length = input(name=\"length\", type=i32[B])\n"
+                    "gate = input(name=\"gate\", type=f32[B,1,T,1])\n"
+                    "a = mul(matmul(k, q, transpose_b), 0.125)\n"
+                    "a1 = causal_mask(key_mask(transpose(a, order=[0,1,3,2]), length))\n"
+                    "a2 = row_mask(mul(gate, a1), length)\n"
+                    "a3 = reshape(a2, dims=[2*B,T,T])\n"
+                    "n = maximum(sum(a3, axis=-1, keep), 0.01)\n"
+                    "output y = div(matmul(a3, reshape(v, dims=[2*B,T,5])), n)\n");
 }
 
 /* Masks select: where a factor is not finite but masked, the product is 0, and so it stays. */
 Test(linearize, what_is_masked_is_never_multiplied)
 {
-    becomes_one_scan(QKV "length = input(name=\"length\", type=i32[B])\n"
-                         "kept = row_mask(constant(number=1, type=f32[B,2,T,1]), length)\n"
-                         "a = row_mask(div(causal_mask(matmul(q, k, transpose_b)), kept), length)\n"
-                         "output y = matmul(a, v)\n");
-    becomes_one_scan(QKV "length = input(name=\"length\", type=i32[B])\n"
-                         "kept = key_mask(constant(number=1, type=f32[B,2,1,T]), length)\n"
-                         "a = key_mask(div(causal_mask(matmul(q, k, transpose_b)), kept), length)\n"
-                         "output y = matmul(a, v)\n");
+    is_one_scan(QKV "length = input(name=\"length\", type=i32[B])\n"
+                    "kept = row_mask(constant(number=1, type=f32[B,2,T,1]), length)\n"
+                    "a = row_mask(div(causal_mask(matmul(q, k, transpose_b)), kept), length)\n"
+                    "output y = matmul(a, v)\n");
+    is_one_scan(QKV "length = input(name=\"length\", type=i32[B])\n"
+                    "kept = key_mask(constant(number=1, type=f32[B,2,1,T]), length)\n"
+                    "a = key_mask(div(causal_mask(matmul(q, k, transpose_b)), kept), length)\n"
+                    "output y = matmul(a, v)\n");
 }
 
 Test(linearize, without_a_mask_the_product_is_reassociated)
 {
-    rewritten r = rewrite("q = input(name=\"q\", type=f32[B,T,3])\n"
-                          "k = input(name=\"k\", type=f32[B,S,3])\n"
-                          "v = input(name=\"v\", type=f32[B,S,5])\n"
-                          "a = matmul(q, k, transpose_b)\n"
-                          "output y = div(matmul(a, v), mean(a, axis=-1, keep))\n");
-    run(&r);
+    rewritten r = rewrite_parse("q = input(name=\"q\", type=f32[B,T,3])\n"
+                                "k = input(name=\"k\", type=f32[B,S,3])\n"
+                                "v = input(name=\"v\", type=f32[B,S,5])\n"
+                                "a = matmul(q, k, transpose_b)\n"
+                                "output y = div(matmul(a, v), mean(a, axis=-1, keep))\n");
+    rewrite_run(&r);
     cr_assert_eq(graph_count(r.after, OP_scan), 0);
     cr_assert(!graph_has_pair(r.after, "TS"));
     cr_assert_eq(r.report.count, 1);
     cr_assert_eq(r.report.records[0].kind, LINEARIZE_REASSOCIATED);
     cr_assert(r.report.records[0].normalised);
     same_numbers(r.before, r.after, 1, "reassociated");
-    done(&r);
+    rewritten_free(&r);
 }
 
 /* The weights are looked at too: that reader keeps the old product, the other one has its scan. */
 Test(linearize, two_readers_are_judged_apart)
 {
-    rewritten r = rewrite(QKV "a = causal_mask(matmul(q, k, transpose_b))\n"
-                              "output y = matmul(a, v)\n"
-                              "output sharp = matmul(exp(a), v)\n");
-    run(&r);
+    rewritten r = rewrite_parse(QKV "a = causal_mask(matmul(q, k, transpose_b))\n"
+                                    "output y = matmul(a, v)\n"
+                                    "output sharp = matmul(exp(a), v)\n");
+    rewrite_run(&r);
     cr_assert_eq(graph_count(r.after, OP_scan), 1);
     cr_assert(graph_has_pair(r.after, "T"));
     cr_assert_eq(r.report.count, 2);
     cr_assert_eq(r.report.records[0].kind, LINEARIZE_SCAN);
     cr_assert_eq(r.report.records[1].kind, LINEARIZE_REFUSED);
     same_numbers(r.before, r.after, 1, "two readers");
-    done(&r);
+    rewritten_free(&r);
 }
 
 Test(linearize, refuses_softmax_whatever_masks_it)
@@ -253,13 +177,13 @@ Test(linearize, refuses_a_mask_that_is_no_zero)
 
 Test(linearize, a_product_of_sentences_is_no_attention)
 {
-    rewritten r = rewrite("x = input(name=\"x\", type=f32[B,T,3])\n"
-                          "p = input(name=\"p\", type=f32[T,3])\n"
-                          "m = mean(x, axis=1)\n"
-                          "output y = tanh(matmul(m, p, transpose_b))\n");
-    run(&r);
+    rewritten r = rewrite_parse("x = input(name=\"x\", type=f32[B,T,3])\n"
+                                "p = input(name=\"p\", type=f32[T,3])\n"
+                                "m = mean(x, axis=1)\n"
+                                "output y = tanh(matmul(m, p, transpose_b))\n");
+    rewrite_run(&r);
     cr_assert_eq(r.report.count, 0);
-    done(&r);
+    rewritten_free(&r);
 }
 
 /* Random expressions that are separable: nothing over (t, s) is left, and the numbers are the same. */
@@ -350,10 +274,10 @@ Test(linearize, refuses_with_the_node_and_the_reason, .timeout = 120)
 /* What a person reads: every line fits, and the page says the three things it is for. */
 Test(explain, a_page_says_what_why_and_how_much)
 {
-    rewritten r =
-        rewrite(QKV "a = causal_mask(matmul(q, k, transpose_b))\n"
-                    "output y = div(matmul(a, v), add(sum(a, axis=-1, keep), 1e-6))\n"
-                    "output z = matmul(softmax(causal_mask(matmul(q, k, transpose_b), fill=-inf)), v)\n");
+    rewritten r = rewrite_parse(
+        QKV "a = causal_mask(matmul(q, k, transpose_b))\n"
+            "output y = div(matmul(a, v), add(sum(a, axis=-1, keep), 1e-6))\n"
+            "output z = matmul(softmax(causal_mask(matmul(q, k, transpose_b), fill=-inf)), v)\n");
     rondo_error error = {0};
     text page = {.arena = &r.arena};
     cr_assert(explain_graph(r.before, NULL, &page, &error), "%s", error.message);
@@ -368,7 +292,7 @@ Test(explain, a_page_says_what_why_and_how_much)
     }
     cr_assert(!explain_graph(r.before, "X", &page, &error));
     cr_assert(strstr(error.message, "no symbol X"));
-    done(&r);
+    rewritten_free(&r);
 }
 
 /* An allocator that says no, once, at every possible moment: an error, nothing lost, nothing touched. */

@@ -22,7 +22,7 @@ static bool alike(const linearize_record *a, const linearize_record *b)
     return a->kind == b->kind && same_dims(&a->batch, &b->batch) && dim_equal(a->t, b->t) &&
            dim_equal(a->s, b->s) && dim_equal(a->features, b->features) && dim_equal(a->width, b->width) &&
            a->causal == b->causal && a->exclusive == b->exclusive && a->normalised == b->normalised &&
-           a->scaled == b->scaled && reasons;
+           a->scaled == b->scaled && a->decay == b->decay && reasons;
 }
 
 /* A decoding record of the same origin; among several the one that sums at the same place in the source. */

@@ -175,32 +175,64 @@ static void sized(const explainer *e, const linearize_record *r, bool pair)
     }
 }
 
+static void written(const explainer *e, const linearize_record *r)
+{
+    text line = {.arena = e->out->arena};
+    text_add(&line, "a[t,s] = q[t]·k[s]%s%s",
+             r->decay == DECAY_NONE       ? ""
+             : r->decay == DECAY_CONSTANT ? " γ^(t−s)"
+                                          : " e^(c[t]−c[s])",
+             !r->causal     ? ""
+             : r->exclusive ? "  for s < t, else 0"
+                            : "  for s ≤ t, else 0");
+    formula(e->out, "as written", line.data ? line.data : "");
+}
+
+/* what: 0 the state M alone, 1 M and the sum z, 2 z alone. */
+static const char *update_words(const linearize_record *r, int what)
+{
+    static const char *const updates[3][3] = {
+        {"M = Σ_s k[s] v[s]ᵀ", "M = Σ_s k[s] v[s]ᵀ,  z = Σ_s k[s]", "z = Σ_s k[s]"},
+        {"M ← M + k[t] v[t]ᵀ", "M ← M + k[t] v[t]ᵀ,  z ← z + k[t]", "z ← z + k[t]"},
+        {"M ← D∘M + k[t] v[t]ᵀ", "M ← D∘M + k[t] v[t]ᵀ,  z ← D∘z + k[t]", "z ← D∘z + k[t]"}};
+    return updates[r->kind != LINEARIZE_SCAN ? 0 : r->decay == DECAY_NONE ? 1 : 2][what];
+}
+
+static const char *decay_words(const linearize_record *r)
+{
+    static const char *const words[] = {
+        [DECAY_NONE] = "",
+        [DECAY_CONSTANT] = "D = γ, a number for each head",
+        [DECAY_TOKEN] = "D = e^(c[t]−c[t−1]), a number for each head and token",
+        [DECAY_FEATURE] = "D = e^(c[t]−c[t−1]), a number for each head, token and feature"};
+    return words[r->decay];
+}
+
 static void formulas(const explainer *e, const linearize_record *r)
 {
     text *t = e->out;
     bool values = r->width.factor != 0, sums = r->normalised || !values, scan = r->kind == LINEARIZE_SCAN;
     text_add(t, "\n");
-    formula(t, "as written",
-            !r->causal     ? "a[t,s] = q[t]·k[s]"
-            : r->exclusive ? "a[t,s] = q[t]·k[s]  for s < t, else 0"
-                           : "a[t,s] = q[t]·k[s]  for s ≤ t, else 0");
+    written(e, r);
     sized(e, r, true);
     if (sums)
         formula(t, "", "n[t]   = Σ_s a[t,s]");
     if (values)
         formula(t, "", "y[t]   = Σ_s a[t,s] v[s]");
     int what = !values ? 2 : sums; /* M alone, M and z, z alone */
-    static const char *const updates[2][3] = {
-        {"M = Σ_s k[s] v[s]ᵀ", "M = Σ_s k[s] v[s]ᵀ,  z = Σ_s k[s]", "z = Σ_s k[s]"},
-        {"M ← M + k[t] v[t]ᵀ", "M ← M + k[t] v[t]ᵀ,  z ← z + k[t]", "z ← z + k[t]"}};
-    static const char *const reads[3] = {"y[t] = Mᵀ q[t]", "n[t] = z·q[t],  y[t] = Mᵀ q[t]", "n[t] = z·q[t]"};
-    const char *update = updates[scan][what], *read = reads[what];
+    static const char *const reads[2][3] = {
+        {"y[t] = Mᵀ q[t]", "n[t] = z·q[t],  y[t] = Mᵀ q[t]", "n[t] = z·q[t]"},
+        {"y[t] = (D∘M)ᵀ q[t]", "n[t] = (D∘z)·q[t],  y[t] = (D∘M)ᵀ q[t]", "n[t] = (D∘z)·q[t]"}};
+    bool decays_first = r->exclusive && r->decay != DECAY_NONE;
+    const char *update = update_words(r, what), *read = reads[decays_first][what];
     formula(t, "as run", r->exclusive ? read : update);
     if (!r->exclusive)
         sized(e, r, false);
     formula(t, "", r->exclusive ? update : read);
     if (r->exclusive)
         sized(e, r, false);
+    if (r->decay != DECAY_NONE)
+        formula(t, "", decay_words(r));
     if (r->scaled)
         formula(t, "",
                 scan ? "factors of t are applied to y and n, factors of s to k"
@@ -284,7 +316,11 @@ static void decoding(const explainer *e, const linearize_record *r)
         tab(t, FORMULAS);
         text_add(t, "as written it would be a cache that grows by ");
         explain_number(t, 4 * heads(r) * widths(r));
-        text_add(t, " bytes with every token\n");
+        text_add(t, " bytes with every token:\n");
+        tab(t, FORMULAS);
+        text_add(t, "the state is the smaller one from token ");
+        explain_number(t, features(r) * columns(r) / widths(r) + 1);
+        text_add(t, " on\n");
     } else if (state) {
         text_add(t, "a fixed state of ");
         explain_number(t, state);

@@ -10,6 +10,13 @@ typedef enum linearize_kind {
     LINEARIZE_REFUSED       /* stays as written */
 } linearize_kind;
 
+typedef enum linearize_decay {
+    DECAY_NONE,
+    DECAY_CONSTANT, /* a number for each head, the same at every step */
+    DECAY_TOKEN,    /* a number for each head and token */
+    DECAY_FEATURE   /* a number for each head, token and feature */
+} linearize_decay;
+
 /* One attention of the old graph, or one reader of it that was refused. Texts live in the report's arena. */
 typedef struct linearize_record {
     linearize_kind kind;
@@ -26,6 +33,7 @@ typedef struct linearize_record {
     bool causal, exclusive;
     bool normalised; /* its row sum is used too */
     bool scaled;     /* factors of t or s alone were taken out */
+    linearize_decay decay;
     bool contracted; /* it was summed over s somewhere */
 } linearize_record;
 

@@ -10,6 +10,16 @@ static linearize_record *find(linearize_report *report, node_id origin, node_id 
     return NULL;
 }
 
+static linearize_decay decay_of(const form_context *c, const pair_form *p)
+{
+    if (p->log_decay == NONE)
+        return DECAY_NONE;
+    const shape *s = graph_shape_of(c->to, p->log_decay);
+    bool every_token = !dim_is_number(s->dims[s->rank - 2], 1),
+         every_feature = !dim_is_number(s->dims[s->rank - 1], 1);
+    return every_feature ? DECAY_FEATURE : every_token ? DECAY_TOKEN : DECAY_CONSTANT;
+}
+
 static linearize_record *push(linearize_report *report, const form_context *c, const pair_form *p, node_id at)
 {
     if (!ARENA_PUSH(report->arena, report->records, report->count, report->capacity))
@@ -23,7 +33,8 @@ static linearize_record *push(linearize_report *report, const form_context *c, c
                             .features = q->dims[q->rank - 1],
                             .causal = p->causal,
                             .exclusive = p->exclusive,
-                            .scaled = p->row != NONE || p->column != NONE};
+                            .scaled = p->row != NONE || p->column != NONE,
+                            .decay = decay_of(c, p)};
     r->t = s->dims[p->causal || p->t_axis < p->s_axis ? begun->t_axis : begun->s_axis];
     r->s = s->dims[p->causal || p->t_axis < p->s_axis ? begun->s_axis : begun->t_axis];
     return r;

@@ -19,75 +19,6 @@ typedef struct attention_bench {
     int count;
 } attention_bench;
 
-/* Bytes that the machine can still give; a plan is refused before the system has to kill someone. */
-static double available_bytes(void)
-{
-    char line[128];
-    double kilobytes = 1e15;
-    FILE *file = fopen("/proc/meminfo", "r");
-    while (file && fgets(line, sizeof line, file))
-        if (!strncmp(line, "MemAvailable:", 13) && sscanf(line + 13, "%lf", &kilobytes) == 1)
-            break;
-    if (file)
-        fclose(file);
-    return kilobytes * 1024;
-}
-
-typedef struct measurement {
-    double seconds, flops, planned_bytes;
-    bool too_large;
-} measurement;
-
-static bool time_runs(attention_bench *x, instance *i, const int64_t *bound, measurement *m)
-{
-    bench *b = x->b;
-    double *seconds = ARENA_NEW(&b->arena, double, b->o->runs);
-    if (!seconds)
-        return fail_memory(b->error, sizeof *seconds * (size_t)b->o->runs, "measurements");
-    for (int64_t run = -1; run < b->o->runs; run++) {
-        double start = bench_seconds();
-        if (!instance_run(i, b->team, bound, b->error))
-            return false;
-        if (run >= 0)
-            seconds[run] = bench_seconds() - start;
-        if (signals_caught())
-            return fail(b->error, RONDO_CANCELLED, "stopped");
-    }
-    m->seconds = bench_median(seconds, b->o->runs);
-    return true;
-}
-
-static bool run_program(attention_bench *x, program *p, const extent *extents, measurement *m)
-{
-    bench *b = x->b;
-    arena a;
-    instance i = {0};
-    int64_t bound[MAX_SYMBOLS];
-    extents_bind(p->graph, extents, 2, bound);
-    const specialisation *s = program_specialise(p, bound, b->error);
-    if (!s)
-        return false;
-    m->planned_bytes = (double)s->arena_bytes;
-    m->too_large = m->planned_bytes > available_bytes() * 0.9;
-    if (m->too_large)
-        return true;
-    arena_begin(&a, &b->c->context->allocator);
-    leaves l = {.arena = &a, .seed = 1};
-    bool good = leaves_for(&l, p->graph, bound, b->error) && instance_begin(&i, p, b->error);
-    if (good) {
-        leaf *rows = leaves_find(&l, "rows");
-        for (int64_t r = 0; rows && r < rows->count; r++)
-            rows->exact[r] = (double)extents[1].number;
-        if (rows)
-            leaf_store(rows);
-        leaves_bind(&l, &i);
-        good = time_runs(x, &i, bound, m);
-    }
-    instance_end(&i);
-    arena_end(&a);
-    return good;
-}
-
 static const char *form_of(const rondo_graph *g)
 {
     for (node_id id = 0; id < g->node_count; id++)
@@ -104,7 +35,7 @@ static bool measure(attention_bench *x, int64_t length, measurement *m)
     program *p = program_new(pipeline_train(x->layer.loss, &form, x->b->error), NULL, x->b->error);
     x->form = p ? form_of(p->graph) : "";
     bool good =
-        p && run_program(x, p, extents, m) &&
+        p && bench_program(x->b, p, extents, 2, m) &&
         (m->too_large || forward_flops(x->layer.loss, extents, 2, x->quadratic, &m->flops, x->b->error));
     program_free(p);
     return good;
@@ -136,7 +67,7 @@ static bool one_length(attention_bench *x, int64_t length, bool alone)
     if (m.too_large && alone)
         return fail(x->b->error, RONDO_MEMORY,
                     "T %lld needs %.1f GB and there are %.1f GB; take a smaller --length or --batch",
-                    (long long)length, m.planned_bytes * 1e-9, available_bytes() * 1e-9);
+                    (long long)length, m.planned_bytes * 1e-9, measure_available_bytes() * 1e-9);
     if (!m.too_large) {
         x->lengths[x->count] = (double)length;
         x->seconds[x->count++] = m.seconds;

@@ -16,7 +16,7 @@ typedef struct bench {
     rondo_error *error;
 } bench;
 typedef bool bench_verb(bench *b); /* false: *b->error */
-bench_verb bench_peak, bench_train, bench_attention, bench_decode, bench_memory, bench_compile;
+bench_verb bench_peak, bench_train, bench_attention, bench_decode, bench_memory, bench_compile, bench_scan;
 
 double bench_seconds(void);                          /* of a clock that never goes back */
 double bench_median(double *seconds, int64_t count); /* sorts them */
@@ -29,6 +29,17 @@ bool bench_options(const bench *b, options *with);
 bool peak_measure(bench *b, double *gflops);
 /* "gflops", "share_of_peak" and "peak_gflops" of `flops` done in `seconds`. */
 void report_rate(bench *b, double flops, double seconds, double peak);
+
+/* ---- one program ---- */
+typedef struct measurement {
+    double seconds; /* median of --runs */
+    double flops;   /* matmul-like work that its kernels really do */
+    double planned_bytes;
+    bool too_large; /* for this machine: it was not run */
+} measurement;
+/* On random numbers; extents: B, then T. False: *b->error. */
+bool bench_program(bench *b, program *p, const extent *extents, int extent_count, measurement *m);
+double measure_available_bytes(void); /* that the system can still give */
 
 /* ---- what is trained and decoded ---- */
 typedef struct workload {

@@ -10,6 +10,8 @@ rondo_graph *mode_evaluate(const rondo_graph *g, value_id **map, rondo_error *er
 rondo_graph *simplify(const rondo_graph *g, value_id **map, rondo_error *error);
 /* fuse: bias, residual and activation into matmul; chains of elementwise ops into `fused`. */
 rondo_graph *fuse(const rondo_graph *g, value_id **map, rondo_error *error);
+/* compose: (x Wᵀ + b) P with trained W, b, P becomes one product with a matrix that is made at load. */
+rondo_graph *compose(const rondo_graph *g, value_id **map, rondo_error *error);
 /* only what these values need, as outputs under these names; ports are dropped when keep_ports is false. */
 rondo_graph *extract(const rondo_graph *g, const value_id *values, const char *const *names, int count, bool keep_ports,
                      value_id **map, rondo_error *error);

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *const pipeline_passes[] = {"verify", "mode",     "linearize", "contract", "differentiate",
-                                       "stream", "simplify", "fuse",      NULL};
+const char *const pipeline_passes[] = {"verify", "mode",    "linearize", "contract", "differentiate",
+                                       "stream", "compose", "simplify",  "fuse",     NULL};
 
 /* A graph on its way through a pipeline. Each step frees what it replaces; after a failure or behind `after`, steps do nothing. */
 typedef struct passage {
@@ -72,6 +72,12 @@ static void do_stream(passage *p, const char *time)
 {
     if (goes_on(p))
         step_to(p, stream(p->graph, time, p->error), "stream");
+}
+
+static void do_compose(passage *p)
+{
+    if (goes_on(p))
+        step_to(p, compose(p->graph, NULL, p->error), "compose");
 }
 
 static void do_simplify(passage *p)
@@ -153,6 +159,7 @@ rondo_graph *pipeline_advance(rondo_value logits, const char *time, const pipeli
     do_linearize(&p);
     do_contract(&p);
     do_stream(&p, time);
+    do_compose(&p);
     do_simplify(&p);
     return p.graph;
 }

@@ -1,8 +1,8 @@
 /* The pipelines, each a function that can be read aloud.
  *
- *   train    verify → linearize → contract → differentiate → simplify → fuse  ─┐
- *   evaluate verify → mode → linearize → contract → simplify → fuse            ├→ lower → schedule → plan → program
- *   decode   verify → mode → linearize → contract → stream → hoist → simplify → fuse  ─┘
+ *   train    verify → linearize → contract → differentiate → simplify → fuse                      ─┐
+ *   evaluate verify → mode → linearize → contract → simplify → fuse                                ├→ lower → schedule → plan → program
+ *   decode   verify → mode → linearize → contract → stream → compose → hoist → simplify → fuse  ─┘
  *
  * `after` (the argument of `rondo inspect --after`) stops a pipeline behind the named pass. */
 #pragma once

@@ -19,7 +19,7 @@ bool rewrite_begin(rewriter *r, const rondo_graph *from, rondo_error *error)
     return r->to != NULL;
 }
 
-static bool compose(const rewriter *r, rondo_graph *clean, const value_id *second, value_id **map)
+static bool compose_maps(const rewriter *r, rondo_graph *clean, const value_id *second, value_id **map)
 {
     *map = graph_map_new(clean, r->from);
     for (value_id v = 0; *map && v < r->from->value_count; v++)
@@ -36,7 +36,7 @@ rondo_graph *rewrite_end(rewriter *r, value_id **map, rondo_error *error)
         fail(error, r->to->error.code, "%s", r->to->error.message);
     else
         clean = graph_clean(r->to, &second, error);
-    if (clean && map && !compose(r, clean, second, map)) {
+    if (clean && map && !compose_maps(r, clean, second, map)) {
         fail_memory(error, sizeof(value_id) * (size_t)r->from->value_count, "a pass");
         graph_free(clean);
         clean = NULL;

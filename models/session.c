@@ -1,13 +1,12 @@
-/* session: one caller's buffers and state. Nothing here knows a model or a mechanism; there are ports, and loops over them. */
+/* session: one caller's buffers and state: from load and source to one advance after the other. What persists is in ports.c. */
 #include "core/mutant.h"
-#include "models/decoder.h"
 #include "models/binding.h"
+#include "models/ports.h"
 #include <string.h>
 
 enum { FIRST_CAPACITY = 64 };
 
-/* ---- symbols: each stage may number them in its own way, the step graph's are the session's ---- */
-
+/* The symbols of a stage, which may number them in its own way: the step graph's are the session's. */
 static void bound_for(const rondo_session *s, const rondo_graph *g, int64_t *bound)
 {
     const rondo_graph *own = s->step.program->graph;
@@ -16,158 +15,6 @@ static void bound_for(const rondo_session *s, const rondo_graph *g, int64_t *bou
         bound[i] = k >= 0 ? s->bound[k] : -1;
     }
 }
-
-static void set_symbol(rondo_session *s, const char *name, int64_t number)
-{
-    int k = graph_find_symbol(s->step.program->graph, name);
-    if (k >= 0)
-        s->bound[k] = number;
-}
-
-/* ---- ports ---- */
-
-static const rondo_graph *step_graph(const rondo_session *s)
-{
-    return s->step.program->graph;
-}
-
-static int64_t port_elements(const rondo_session *s, int p, int64_t *outer, int64_t *extent, int axis)
-{
-    const rondo_graph *g = step_graph(s);
-    const shape *dims = graph_shape_of(g, g->ports[p].in);
-    int64_t count = 1;
-    *outer = *extent = 1;
-    for (int a = 0; a < dims->rank; a++) {
-        int64_t e = dim_value(dims->dims[a], s->bound);
-        count *= e < 0 ? 0 : e; /* a symbol that is not known yet: nothing is stored yet */
-        if (a < axis)
-            *outer *= e;
-        if (a == axis)
-            *extent = e;
-    }
-    return count;
-}
-
-static size_t port_bytes(const rondo_session *s, int p)
-{
-    int64_t outer, extent;
-    const rondo_graph *g = step_graph(s);
-    return (size_t)(port_elements(s, p, &outer, &extent, 0) * type_bytes(g->values[g->ports[p].in].type));
-}
-
-/* What load made lives in its own memory and never changes. */
-static bool is_load_port(const rondo_session *s, int p)
-{
-    return !strncmp(step_graph(s)->names[step_graph(s)->ports[p].name], "load.", 5);
-}
-
-/* A port whose old content is still read when the new one is written has two buffers, which change places after a run. */
-static bool is_doubled(const rondo_session *s, int p)
-{
-    const port *port = &step_graph(s)->ports[p];
-    return port->out != NONE && port->out != port->in && !s->step.program->in_place[p];
-}
-
-/* Room for `bytes`, the first `keep` of them as they were. After a failure the buffer is as it was. */
-static bool buffer_room(rondo_session *s, char **data, size_t *room, size_t bytes, size_t keep,
-                        rondo_error *error)
-{
-    if (*data && bytes <= *room)
-        return true;
-    size_t wanted = bytes ? bytes : 1;
-    char *fresh = memory_new(&s->context->allocator, wanted);
-    if (!fresh)
-        return fail_memory(error, wanted, "a session's state");
-    if (keep)
-        memcpy(fresh, *data, keep);
-    memory_free(&s->context->allocator, *data, *room);
-    *data = fresh;
-    *room = wanted;
-    return true;
-}
-
-static void bind_port(rondo_session *s, int p)
-{
-    const port *port = &step_graph(s)->ports[p];
-    port_memory *m = &s->ports[p];
-    if (is_load_port(s, p))
-        return;
-    instance_bind(&s->step, port->in, m->data);
-    if (port->out != NONE && port->out != port->in)
-        instance_bind(&s->step, port->out, is_doubled(s, p) ? m->other : m->data);
-    if (!s->source.program)
-        return;
-    const rondo_graph *g =
-        s->source.program->graph; /* what the source stage makes, or what load made for both */
-    const char *name = step_graph(s)->names[port->name];
-    value_id out = graph_find_output(g, name);
-    if (out != NONE && !(op_table[graph_op_of(g, out)].flags & OP_LEAF))
-        instance_bind(&s->source, out, m->data);
-}
-
-/* Makes room for a content of `bytes` in `other`, and beside it where two buffers are needed. What the port holds stays,
- * also after a failure: a change of all ports first reserves for each, then moves. */
-static bool port_reserve(rondo_session *s, int p, size_t bytes, rondo_error *error)
-{
-    port_memory *m = &s->ports[p];
-    bool good = buffer_room(s, &m->other, &m->other_room, bytes, 0, error) &&
-                (!is_doubled(s, p) ||
-                 buffer_room(s, &m->data, &m->room, bytes, m->data ? port_bytes(s, p) : 0, error));
-    bind_port(s, p);
-    return good;
-}
-
-static void port_swap(rondo_session *s, int p)
-{
-    port_memory *m = &s->ports[p], was = *m;
-    *m = (port_memory){was.other, was.data, was.other_room, was.room};
-    bind_port(s, p);
-}
-
-static void fill_initial(rondo_session *s, int p)
-{
-    const rondo_graph *g = step_graph(s);
-    const port *port = &g->ports[p];
-    float number = (float)port->initial;
-    if (port->initial == 0 || g->values[port->in].type != RONDO_F32)
-        memset(s->ports[p].data, 0, port_bytes(s, p));
-    else
-        for (size_t i = 0; i < port_bytes(s, p) / sizeof(float); i++)
-            memcpy(s->ports[p].data + i * sizeof(float), &number, sizeof number);
-}
-
-/* Sizes every port for the symbols as bound now, and starts the ones that carry state anew. */
-static bool reset_ports(rondo_session *s, rondo_error *error)
-{
-    const rondo_graph *g = step_graph(s);
-    for (int p = 0; p < g->port_count; p++) {
-        port_memory *m = &s->ports[p];
-        if (is_load_port(s, p))
-            continue;
-        for (int a = 0; a < graph_shape_of(g, g->ports[p].in)->rank; a++)
-            if (dim_value(graph_shape_of(g, g->ports[p].in)->dims[a], s->bound) < 0)
-                return fail(error, RONDO_SHAPE, "port %s: nothing says how large its axis %d is",
-                            g->names[g->ports[p].name], a);
-        if (!buffer_room(s, &m->data, &m->room, port_bytes(s, p), 0, error) ||
-            (is_doubled(s, p) && !buffer_room(s, &m->other, &m->other_room, port_bytes(s, p), 0, error)))
-            return false;
-        if (MUTANT(session_keeps_old_state, false, g->ports[p].kind != PORT_FIXED))
-            fill_initial(s, p);
-        bind_port(s, p);
-    }
-    return true;
-}
-
-/* After a run, a port that was not updated in place has its news in the second buffer. */
-static void swap_ports(rondo_session *s)
-{
-    const rondo_graph *g = step_graph(s);
-    for (int p = 0; p < g->port_count; p++)
-        if (is_doubled(s, p))
-            port_swap(s, p);
-}
-
-/* ---- construction ---- */
 
 static void bind_parameters(instance *i, const rondo_program *p, const rondo_weights *w)
 {
@@ -232,7 +79,7 @@ static bool begin(rondo_session *s, rondo_error *error)
     s->vocabulary = dim_value(
         graph_shape_of(p->step->graph, out)->dims[graph_shape_of(p->step->graph, out)->rank - 1], s->bound);
     s->capacity = FIRST_CAPACITY;
-    set_symbol(s, CAPACITY_SYMBOL, s->capacity);
+    session_set_symbol(s, CAPACITY_SYMBOL, s->capacity);
     return run_load(s, error);
 }
 
@@ -294,25 +141,18 @@ void rondo_session_free(rondo_session *s)
 
 /* ---- source ---- */
 
-static int batch_symbol(const rondo_session *s)
-{
-    const rondo_graph *g = step_graph(s);
-    return dim_only_symbol(graph_shape_of(g, graph_find_leaf(g, OP_input, "count"))->dims[0]);
-}
-
-/* All symbols anew: how many sequences and how many rows of a cache, the rest is what the source says. */
 static void reset_symbols(rondo_session *s)
 {
     for (int k = 0; k < MAX_SYMBOLS; k++)
         s->bound[k] = -1;
-    set_symbol(s, CAPACITY_SYMBOL, s->capacity);
-    s->bound[batch_symbol(s)] = s->batch;
+    session_set_symbol(s, CAPACITY_SYMBOL, s->capacity);
+    s->bound[session_batch_symbol(s)] = s->batch;
 }
 
 /* What a source input passes on unchanged is copied, so that the caller's memory is free after the call. */
 static void copy_passed_on(rondo_session *s)
 {
-    const rondo_graph *g = step_graph(s), *from = s->source.program->graph;
+    const rondo_graph *g = session_graph(s), *from = s->source.program->graph;
     for (int p = 0; p < g->port_count; p++) {
         value_id out = graph_find_output(from, g->names[g->ports[p].name]);
         if (out == NONE)
@@ -328,10 +168,10 @@ static bool take_symbols(rondo_session *s, binding *b, rondo_error *error)
 {
     const rondo_graph *g = s->source.program->graph;
     for (int k = 0; k < g->symbol_count; k++) {
-        int own = graph_find_symbol(step_graph(s), g->symbols[k]);
+        int own = graph_find_symbol(session_graph(s), g->symbols[k]);
         if (own < 0)
             continue;
-        if (own == batch_symbol(s) && b->bound[k] >= 0 && b->bound[k] != s->batch)
+        if (own == session_batch_symbol(s) && b->bound[k] >= 0 && b->bound[k] != s->batch)
             return fail(error, RONDO_SHAPE, "the session has %lld sequences, the source %lld",
                         (long long)s->batch, (long long)b->bound[k]);
         if (b->bound[k] >= 0)
@@ -350,13 +190,13 @@ bool rondo_session_source(rondo_session *s, const rondo_tensor *inputs, int coun
     s->cancelled = s->ready = false;
     reset_symbols(s);
     if (!s->source.program)
-        return s->ready = reset_ports(s, error);
+        return s->ready = ports_reset(s, error);
     binding_begin(&b);
     binding_clear(&s->source);
     for (int k = 0; k < count; k++)
         if (!binding_tensor(&b, &s->source, &inputs[k], error))
             return false;
-    if (!take_symbols(s, &b, error) || !reset_ports(s, error) ||
+    if (!take_symbols(s, &b, error) || !ports_reset(s, error) ||
         !instance_run(&s->source, s->team, b.bound, error))
         return false;
     copy_passed_on(s);
@@ -367,50 +207,11 @@ bool rondo_session_source(rondo_session *s, const rondo_tensor *inputs, int coun
 
 static const int32_t *positions(const rondo_session *s)
 {
-    const rondo_graph *g = step_graph(s);
+    const rondo_graph *g = session_graph(s);
     for (int p = 0; p < g->port_count; p++)
         if (!strcmp(g->names[g->ports[p].name], "position"))
             return (const int32_t *)s->ports[p].data;
     return NULL;
-}
-
-/* Moves a cache into its other buffer, where each sequence has room for `after` rows. */
-static void grow_port(rondo_session *s, int p, int64_t after)
-{
-    port_memory *m = &s->ports[p];
-    int64_t outer, extent;
-    port_elements(s, p, &outer, &extent, step_graph(s)->ports[p].append_axis);
-    size_t row = outer * extent > 0 ? port_bytes(s, p) / (size_t)(outer * extent) : 0;
-    for (int64_t o = 0; o < outer; o++)
-        memcpy(m->other + (size_t)(o * MUTANT(session_grows_wrong_rows, extent, after)) * row,
-               m->data + (size_t)(o * extent) * row, (size_t)extent * row);
-    port_swap(s, p);
-    if (is_doubled(s, p))
-        return;
-    memory_free(&s->context->allocator, m->other, m->other_room);
-    m->other = NULL;
-    m->other_room = 0;
-}
-
-/* Doubles the caches until `needed` rows fit. */
-static bool grow(rondo_session *s, int64_t needed, rondo_error *error)
-{
-    const rondo_graph *g = step_graph(s);
-    int64_t after = s->capacity;
-    while (after < needed)
-        after *= 2;
-    if (after == s->capacity)
-        return true;
-    for (int p = 0; p < g->port_count; p++)
-        if (g->ports[p].kind == PORT_APPEND &&
-            !port_reserve(s, p, port_bytes(s, p) / (size_t)s->capacity * (size_t)after, error))
-            return false;
-    for (int p = 0; p < g->port_count; p++)
-        if (g->ports[p].kind == PORT_APPEND)
-            grow_port(s, p, after);
-    s->capacity = after;
-    set_symbol(s, CAPACITY_SYMBOL, after);
-    return true;
 }
 
 static bool set_counts(rondo_session *s, const int32_t *lengths, int64_t length, rondo_error *error)
@@ -428,13 +229,13 @@ static bool set_counts(rondo_session *s, const int32_t *lengths, int64_t length,
             return fail(error, RONDO_ARGUMENT, "sequence %lld: %d of %lld new tokens cannot count",
                         (long long)b, s->count[b], (long long)length);
     }
-    instance_bind(&s->step, graph_find_leaf(step_graph(s), OP_input, "count"), s->count);
+    instance_bind(&s->step, graph_find_leaf(session_graph(s), OP_input, "count"), s->count);
     return true;
 }
 
 static const char *token_input(const rondo_session *s)
 {
-    const rondo_graph *g = step_graph(s);
+    const rondo_graph *g = session_graph(s);
     int step = graph_find_symbol(g, STEP_SYMBOL);
     for (node_id id = 0; id < g->node_count; id++) {
         const shape *d = graph_shape_of(g, g->nodes[id].first_output);
@@ -461,66 +262,29 @@ const float *rondo_session_advance(rondo_session *s, const int32_t *tokens, int6
     for (int64_t b = 0; at && b < s->batch; b++)
         furthest = at[b] > furthest ? at[b] : furthest;
     if (!set_counts(s, lengths, length, error) ||
-        !grow(s, furthest + MUTANT(session_grows_one_advance_late, 0, length), error))
+        !ports_grow(s, furthest + MUTANT(session_grows_one_advance_late, 0, length), error))
         return NULL;
     binding b;
     memcpy(b.bound, s->bound, sizeof b.bound);
-    binding_symbol(&b, step_graph(s), STEP_SYMBOL, length);
+    binding_symbol(&b, session_graph(s), STEP_SYMBOL, length);
     rondo_tensor in = {
         .name = name, .type = RONDO_I32, .rank = 2, .dims = {s->batch, length}, .data = (void *)tokens};
     s->logits = NULL;
     if (!binding_tensor(&b, &s->step, &in, error))
         return NULL;
-    if (!binding_whole(&b, step_graph(s), error))
+    if (!binding_whole(&b, session_graph(s), error))
         return NULL;
     if (!instance_run(&s->step, s->team, b.bound, error)) {
         s->ready = s->ready && !s->cancelled; /* cancelled half way: some ports are new, some old */
         return NULL;
     }
-    swap_ports(s);
+    ports_swap(s);
     s->tokens_run += (uint64_t)(s->batch * length);
-    tensor logits = instance_tensor(&s->step, graph_find_output(step_graph(s), "logits"));
+    tensor logits = instance_tensor(&s->step, graph_find_output(session_graph(s), "logits"));
     return s->logits = logits.data;
 }
 
-/* ---- reorder, snapshot, size ---- */
-
-static void reorder_port(rondo_session *s, int p, const int64_t *from, int64_t batch)
-{
-    port_memory *m = &s->ports[p];
-    int64_t outer, extent;
-    port_elements(s, p, &outer, &extent, step_graph(s)->ports[p].batch_axis);
-    size_t row = outer * extent > 0 ? port_bytes(s, p) / (size_t)(outer * extent) : 0; /* of one sequence */
-    for (int64_t o = 0; o < outer; o++)
-        for (int64_t b = 0; b < batch; b++)
-            memcpy(m->other + (size_t)(o * batch + b) * row, m->data + (size_t)(o * extent + from[b]) * row,
-                   row);
-    port_swap(s, p);
-}
-
-bool rondo_session_reorder(rondo_session *s, const int64_t *from, int64_t batch, rondo_error *error)
-{
-    if (!s)
-        return false;
-    const rondo_graph *g = step_graph(s);
-    if (!from || batch < 1)
-        return fail(error, RONDO_ARGUMENT, "a reorder needs at least one sequence");
-    for (int64_t b = 0; b < batch; b++)
-        if (from[b] < 0 || from[b] >= s->batch)
-            return fail(error, RONDO_ARGUMENT, "sequence %lld cannot come from %lld: there are %lld",
-                        (long long)b, (long long)from[b], (long long)s->batch);
-    for (int p = 0; p < g->port_count; p++)
-        if (g->ports[p].batch_axis >= 0 &&
-            !port_reserve(s, p, port_bytes(s, p) / (size_t)s->batch * (size_t)batch, error))
-            return false;
-    for (int p = MUTANT(reorder_skips_the_first_port, 1, 0);
-         p < g->port_count - MUTANT(reorder_skips_the_last_port, 1, 0); p++)
-        if (g->ports[p].batch_axis >= 0)
-            reorder_port(s, p, from, batch);
-    s->batch = s->bound[batch_symbol(s)] = batch;
-    s->logits = NULL;
-    return true;
-}
+/* ---- snapshot ---- */
 
 rondo_session *rondo_session_clone(const rondo_session *s, rondo_error *error)
 {
@@ -530,23 +294,14 @@ rondo_session *rondo_session_clone(const rondo_session *s, rondo_error *error)
     memcpy(copy->bound, s->bound, sizeof copy->bound);
     copy->capacity = s->capacity;
     copy->ready = s->ready;
-    bool good = !s->ready || reset_ports(copy, error);
-    for (int p = 0; good && s->ready && p < step_graph(s)->port_count; p++)
+    bool good = !s->ready || ports_reset(copy, error);
+    for (int p = 0; good && s->ready && p < session_graph(s)->port_count; p++)
         if (MUTANT(clone_begins_anew, false, s->ports[p].data))
             memcpy(copy->ports[p].data, s->ports[p].data, port_bytes(s, p));
     if (good)
         return copy;
     rondo_session_free(copy);
     return NULL;
-}
-
-size_t rondo_session_state_bytes(const rondo_session *s)
-{
-    size_t bytes = 0;
-    for (int p = 0; s && p < step_graph(s)->port_count; p++)
-        if (!is_load_port(s, p))
-            bytes += port_bytes(s, p);
-    return bytes;
 }
 
 int64_t rondo_session_vocabulary(const rondo_session *s)

@@ -156,13 +156,7 @@ static rondo_graph *one_stage(const crossing *x, stage which, rondo_error *error
         graph_add_output(r.to, x->load_names[i], r.map[x->load_values[i]]);
     for (int i = 0; which == STAGE_SOURCE && i < x->source_count; i++)
         graph_add_output(r.to, x->source_names[i], r.map[x->source_values[i]]);
-    rondo_graph *clean = NULL;
-    if (r.to->error.code)
-        fail(error, r.to->error.code, "%s", r.to->error.message);
-    else
-        clean = graph_clean(r.to, NULL, error);
-    graph_free(r.to);
-    return clean;
+    return rewrite_clean(&r, NULL, error);
 }
 
 bool hoist(const rondo_graph *advance, staged *out, rondo_error *error)

@@ -23,7 +23,9 @@ typedef struct rewriter {
     value_id *map;
 } rewriter;
 bool rewrite_begin(rewriter *r, const rondo_graph *from, rondo_error *error);
-/* Copies ports and outputs, drops dead nodes, hands the composed map on; frees r->to. */
-rondo_graph *rewrite_end(rewriter *r, value_id **map, rondo_error *error);
+bool rewrite_copy(rewriter *r, const rondo_graph *from, rondo_error *error); /* begins with all of `from`, ports and outputs too */
+/* Fails as r->to did; else drops dead nodes and hands the composed map on (map may be NULL). Frees r->to either way. */
+rondo_graph *rewrite_clean(rewriter *r, value_id **map, rondo_error *error);
+rondo_graph *rewrite_end(rewriter *r, value_id **map, rondo_error *error); /* rewrite_clean after copying ports and outputs */
 int *count_readers(arena *a, const rondo_graph *g); /* by value: nodes, outputs and ports that read it; NULL: refused */
 bool is_number(const rondo_graph *g, value_id v, double number); /* a constant (or a broadcast or reshape of one) that is `number` */

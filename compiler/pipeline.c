@@ -95,17 +95,16 @@ static void do_fuse(passage *p)
 /* The loss with its sums: what cross entropy counts, or a plain value that counts as one. */
 static rondo_graph *losses(rondo_value loss, rondo_error *error)
 {
-    rondo_graph *g = loss.graph;
-    static const char *const names[] = {"loss", "nll", "count"};
-    if (!g || !rondo_graph_check(g, error))
+    rewriter r;
+    if (!loss.graph || !rondo_graph_check(loss.graph, error) || !rewrite_copy(&r, loss.graph, error))
         return NULL;
-    value_id values[3] = {loss.id, loss.id, loss.id};
-    bool counted = graph_op_of(g, loss.id) == OP_cross_entropy;
-    for (int o = 1; counted && o < 3; o++)
-        values[o] = build_output(g, loss.id, o);
-    if (!counted)
-        values[2] = build_number(g, 1);
-    return extract(g, values, names, 3, true, NULL, error);
+    value_id sum = r.map[loss.id];
+    bool counted = sum != NONE && graph_op_of(r.to, sum) == OP_cross_entropy;
+    r.to->output_count = 0;
+    graph_add_output(r.to, "loss", sum);
+    graph_add_output(r.to, "nll", counted ? build_output(r.to, sum, 1) : sum);
+    graph_add_output(r.to, "count", counted ? build_output(r.to, sum, 2) : build_number(r.to, 1));
+    return rewrite_clean(&r, NULL, error);
 }
 
 rondo_graph *pipeline_train(rondo_value loss, const pipeline_options *options, rondo_error *error)

@@ -19,6 +19,16 @@ bool rewrite_begin(rewriter *r, const rondo_graph *from, rondo_error *error)
     return r->to != NULL;
 }
 
+bool rewrite_copy(rewriter *r, const rondo_graph *from, rondo_error *error)
+{
+    if (!rewrite_begin(r, from, error))
+        return false;
+    for (node_id id = 0; id < from->node_count; id++)
+        graph_copy_node(r->to, from, id, r->map);
+    graph_copy_ends(r->to, from, r->map);
+    return true;
+}
+
 static bool compose_maps(const rewriter *r, rondo_graph *clean, const value_id *second, value_id **map)
 {
     *map = graph_map_new(clean, r->from);
@@ -27,11 +37,10 @@ static bool compose_maps(const rewriter *r, rondo_graph *clean, const value_id *
     return *map != NULL;
 }
 
-rondo_graph *rewrite_end(rewriter *r, value_id **map, rondo_error *error)
+rondo_graph *rewrite_clean(rewriter *r, value_id **map, rondo_error *error)
 {
     rondo_graph *clean = NULL;
     value_id *second = NULL;
-    graph_copy_ends(r->to, r->from, r->map);
     if (r->to->error.code)
         fail(error, r->to->error.code, "%s", r->to->error.message);
     else
@@ -44,6 +53,12 @@ rondo_graph *rewrite_end(rewriter *r, value_id **map, rondo_error *error)
     graph_free(r->to);
     r->to = NULL;
     return clean;
+}
+
+rondo_graph *rewrite_end(rewriter *r, value_id **map, rondo_error *error)
+{
+    graph_copy_ends(r->to, r->from, r->map);
+    return rewrite_clean(r, map, error);
 }
 
 int *count_readers(arena *a, const rondo_graph *g)

@@ -91,13 +91,7 @@ rondo_graph *stream(const rondo_graph *g, const char *time, rondo_error *error)
     c.capacity = graph_symbol(r.to, CAPACITY_SYMBOL);
     if (!r.to->error.code && find_batch(&c) && begin_position(&c) && walk(&c, facts))
         finish(&c);
-    rondo_graph *clean = NULL;
-    if (r.to->error.code)
-        fail(error, r.to->error.code, "%s", r.to->error.message);
-    else
-        clean = graph_clean(r.to, NULL, error);
-    graph_free(r.to);
-    return clean;
+    return rewrite_clean(&r, NULL, error);
 }
 
 /* ---- the last token only ---- */
@@ -123,21 +117,12 @@ static value_id narrow(rondo_graph *g, value_id v, value_id count, int step)
 rondo_graph *last_only(const rondo_graph *advance, const char *name, rondo_error *error)
 {
     rewriter r;
-    if (!rewrite_begin(&r, advance, error))
+    if (!rewrite_copy(&r, advance, error))
         return NULL;
-    for (node_id id = 0; id < advance->node_count; id++)
-        graph_copy_node(r.to, advance, id, r.map);
-    graph_copy_ends(r.to, advance, r.map);
     value_id count = graph_find_leaf(r.to, OP_input, "count");
     for (int o = 0; o < r.to->output_count; o++)
         if (!strcmp(r.to->names[r.to->outputs[o].name], name))
             r.to->outputs[o].value =
                 narrow(r.to, r.to->outputs[o].value, count, graph_find_symbol(r.to, STEP_SYMBOL));
-    rondo_graph *clean = NULL;
-    if (r.to->error.code)
-        fail(error, r.to->error.code, "%s", r.to->error.message);
-    else
-        clean = graph_clean(r.to, NULL, error);
-    graph_free(r.to);
-    return clean;
+    return rewrite_clean(&r, NULL, error);
 }

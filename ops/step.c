@@ -26,6 +26,12 @@ bool step_all_still(const step_context *c, const node *n)
     return true;
 }
 
+bool step_joins(const step_context *c, const node *n, int operand, int axis)
+{
+    return step_fact(c, n->inputs[operand])->kind != TIME_STILL &&
+           dim_has(graph_shape_of(c->from, n->inputs[operand])->dims[axis], c->batch);
+}
+
 bool step_fail(step_context *c, const node *n, const char *format, ...)
 {
     char why[400];

@@ -7,6 +7,7 @@ extern const time_fact step_still;
 time_fact step_now(int axis);
 const time_fact *step_fact(const step_context *c, value_id old); /* of an old value; NONE is still */
 bool step_all_still(const step_context *c, const node *n);
+bool step_joins(const step_context *c, const node *n, int operand, int axis); /* it moves, and the axis is that of sequences, which stand at different tokens */
 
 /* Shapes. */
 int step_time_axes(const step_context *c, const shape *s, int *axes, int most); /* in order; the count, at most `most` */

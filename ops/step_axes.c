@@ -165,6 +165,7 @@ bool step_transpose(step_context *c, const node *n, time_fact *facts)
 bool step_slice(step_context *c, const node *n, time_fact *facts)
 {
     facts[0] = *step_fact(c, n->inputs[0]);
+    facts[0].causal = facts[0].causal && (n->op != OP_pad || facts[0].fill == 0);
     int axis = normal_axis(n->attributes[slice_axis].integer, graph_shape_of(c->from, n->inputs[0])->rank);
     if (facts[0].kind != TIME_STILL && (axis == facts[0].axis || axis == facts[0].key_axis))
         return step_fail(c, n, "it cuts along time");

@@ -25,6 +25,13 @@ bool step_causal_mask(step_context *c, const node *n, time_fact *facts)
     return step_finish(c, n, graph_add(c->to, n->op, inputs, 2, n->attributes));
 }
 
+/* A mask along an axis that is not time; it may write another number where s > t. */
+static bool step_mask_elsewhere(step_context *c, const node *n, double fill, time_fact *facts)
+{
+    facts[0].causal = facts[0].causal && facts[0].fill == fill;
+    return step_same(c, n);
+}
+
 bool step_key_mask(step_context *c, const node *n, time_fact *facts)
 {
     const time_fact *f = step_fact(c, n->inputs[0]);
@@ -32,7 +39,7 @@ bool step_key_mask(step_context *c, const node *n, time_fact *facts)
     facts[0] = *f;
     bool along_time = f->kind != TIME_STILL && (f->axis == last || f->key_axis == last);
     if (!along_time)
-        return step_same(c, n);
+        return step_mask_elsewhere(c, n, n->attributes[key_mask_fill].real, facts);
     c->map[n->first_output] = c->map[n->inputs[0]];
     return true;
 }
@@ -43,7 +50,7 @@ bool step_row_mask(step_context *c, const node *n, time_fact *facts)
     int axis = normal_axis(n->attributes[row_mask_axis].integer, graph_shape_of(c->from, n->inputs[0])->rank);
     facts[0] = *f;
     if (f->kind == TIME_STILL || (axis != f->axis && axis != f->key_axis))
-        return step_same(c, n);
+        return step_mask_elsewhere(c, n, n->attributes[row_mask_fill].real, facts);
     value_id x = c->map[n->inputs[0]];
     return step_finish(c, n,
                        axis == f->key_axis
@@ -66,6 +73,8 @@ bool step_positions(step_context *c, const node *n, time_fact *facts)
     facts[0] = *step_fact(c, n->inputs[0]);
     if (facts[0].kind == TIME_STILL)
         return step_same(c, n);
+    if (n->input_count > 1 && n->inputs[1] != NONE)
+        return step_fail(c, n, "it has an offset of its own");
     value_id inputs[2] = {c->map[n->inputs[0]], MUTANT(step_positions_ahead, c->filled, c->position)};
     return step_finish(c, n, graph_add(c->to, n->op, inputs, 2, n->attributes));
 }

@@ -26,6 +26,9 @@ bool step_matmul(step_context *c, const node *n, time_fact *facts)
         return step_same(c, n);
     if (n->input_count > 2)
         return step_fail(c, n, "fused products come after streaming");
+    if (step_joins(c, n, 0, ta ? rank_a - 2 : rank_a - 1) ||
+        step_joins(c, n, 1, tb ? rank_b - 1 : rank_b - 2))
+        return step_fail(c, n, "it joins sequences, which stand at different tokens");
     char ra = a->kind == TIME_STILL ? 's' : role(a->axis, rank_a, ta, true);
     char rb = b->kind == TIME_STILL ? 's' : role(b->axis, rank_b, tb, false);
     if (a->kind == TIME_PAIR || b->kind == TIME_PAIR) {
@@ -72,6 +75,8 @@ bool step_attention(step_context *c, const node *n, time_fact *facts)
                    ? step_same(c, n)
                    : step_fail(c, n, "its queries' time axis is not the third");
     }
+    if (n->input_count > 4 && n->inputs[4] != NONE)
+        return step_fail(c, n, "it has an offset of its own");
     if (!n->attributes[attention_causal].integer)
         return step_fail(c, n, "it attends to later tokens (no causal mask)");
     if (q->kind != TIME_NOW || k->kind != TIME_NOW || v->kind != TIME_NOW || q->axis != 2 || k->axis != 2 ||

@@ -15,6 +15,8 @@ static bool step_reduce_pair(step_context *c, const node *n, const time_fact *f,
         *out = *f;
         out->axis -= !keep && axis < f->axis;
         out->key_axis -= !keep && axis < f->key_axis;
+        if (n->op == OP_sum || n->op == OP_logsumexp) /* of many equal numbers: that number again? */
+            out->causal = out->causal && (isinf(f->fill) || (n->op == OP_sum && f->fill == 0));
         return true;
     }
     if (MUTANT(step_sums_without_mask, false, !f->causal || f->fill != wanted))
@@ -31,6 +33,8 @@ bool step_reduce(step_context *c, const node *n, time_fact *facts)
     bool keep = n->attributes[sum_keep].integer;
     if (f->kind == TIME_NOW && axis == f->axis)
         return step_fail(c, n, "it reduces over time, so it needs tokens that are not there yet");
+    if (step_joins(c, n, 0, axis))
+        return step_fail(c, n, "it joins sequences, which stand at different tokens");
     facts[0] = *f;
     if (f->kind == TIME_NOW)
         facts[0].axis -= !keep && axis < f->axis;
@@ -46,6 +50,9 @@ bool step_cumsum(step_context *c, const node *n, time_fact *facts)
     int axis = normal_axis(n->attributes[cumsum_axis].integer, graph_shape_of(c->from, n->inputs[0])->rank),
         port;
     facts[0] = *f;
+    if (step_joins(c, n, 0, axis))
+        return step_fail(c, n, "it joins sequences, which stand at different tokens");
+    facts[0].causal = f->causal && f->fill == 0;
     if (f->kind == TIME_STILL || (axis != f->axis && axis != f->key_axis))
         return step_same(c, n);
     if (f->kind == TIME_PAIR || n->attributes[cumsum_reverse].integer)
@@ -71,6 +78,9 @@ bool step_last_axis(step_context *c, const node *n, time_fact *facts)
             return step_fail(c, n, "its gain or bias depends on time");
     for (int o = 0; o < n->output_count; o++)
         facts[o] = f;
+    facts[0].causal = false; /* a row of fill is no fill any more */
+    if (step_joins(c, n, 0, last))
+        return step_fail(c, n, "it joins sequences, which stand at different tokens");
     if (f.kind == TIME_NOW && f.axis == last)
         return step_fail(c, n, "it normalises over time, so every row needs all later tokens");
     if (f.kind == TIME_PAIR && f.axis == last)
@@ -80,6 +90,7 @@ bool step_last_axis(step_context *c, const node *n, time_fact *facts)
             return step_fail(
                 c, n,
                 "it normalises over s without a causal mask (fill −∞) before it, so a row sees later tokens");
+        facts[0].causal = true;
         facts[0].fill = 0;
     }
     return step_same(c, n);

@@ -4,6 +4,7 @@
 #include "ops/interpret.h"
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef struct streamed {
@@ -95,6 +96,63 @@ static void is_refused(const char *source, const char *reason)
     "symbols B T\n"                                                                                          \
     "q = input(name=\"q\", type=f32[B,T,3])\n"                                                               \
     "k = input(name=\"k\", type=f32[B,T,3])\n"
+
+/* Behind a causal mask an op may change what stands where s > t; the sum over s that follows would take it. */
+static void forgets_the_mask(const char *fill, const char *op, const char *reduce)
+{
+    char source[700];
+    snprintf(source, sizeof source,
+             "symbols B T\n"
+             "q = input(name=\"q\", type=f32[B,2,T,3])\n"
+             "k = input(name=\"k\", type=f32[B,2,T,3])\n"
+             "lengths = input(name=\"lengths\", type=i32[B])\n"
+             "m = causal_mask(matmul(q, k, transpose_b), fill=%s)\n"
+             "output y = %s(%s, axis=-1)\n",
+             fill, reduce, op);
+    is_refused(source, "a row sees later tokens");
+}
+
+Test(stream_rules, a_mask_is_known_as_long_as_nothing_changes_it)
+{
+    forgets_the_mask("0", "logsumexp(m, axis=1)", "sum");
+    forgets_the_mask("-inf", "cumsum(m, axis=1, exclusive)", "max");
+    forgets_the_mask("-inf", "pad(m, axis=1, before=1)", "max");
+    forgets_the_mask("-inf", "row_mask(m, lengths, axis=1)", "max");
+    forgets_the_mask("-inf", "exp(m)", "max");
+    forgets_the_mask("0", "add(m, 1)", "sum");
+    forgets_the_mask(
+        "0", "transpose(key_mask(transpose(m, order=[0,2,3,1]), lengths, fill=1), order=[0,3,1,2])", "sum");
+    forgets_the_mask("-inf", "transpose(softmax(transpose(m, order=[0,2,3,1])), order=[0,3,1,2])", "max");
+}
+
+/* Sequences of one batch stand at different tokens, so nothing may be taken across them. */
+Test(stream_rules, what_joins_sequences_is_refused)
+{
+    static const char reason[] = "it joins sequences";
+    is_refused(QK "output y = sum(q, axis=0)\n", reason);
+    is_refused(QK "output y = cumsum(q, axis=0)\n", reason);
+    is_refused(QK "output y = softmax(transpose(q, order=[1,2,0]))\n", reason);
+    is_refused(QK "output y = matmul(transpose(q, order=[1,2,0]), transpose(k, order=[1,0,2]))\n", reason);
+}
+
+Test(stream_rules, an_offset_of_the_model_itself_is_refused)
+{
+    static const char reason[] = "it has an offset of its own",
+                      head[] = "symbols B T\n"
+                               "o = input(name=\"o\", type=i32[B])\n"
+                               "ids = input(name=\"ids\", type=i32[B,T])\n"
+                               "q = input(name=\"q\", type=f32[B,2,T,3])\n";
+    static const char *const rest[] = {
+        "output y = positions(ids, o)\n",
+        "output y = sum(causal_mask(matmul(q, q, transpose_b), o), axis=-1)\n",
+        "y, l = attention(q, q, q, _, o, causal)\noutput y = y\n",
+    };
+    for (size_t i = 0; i < sizeof rest / sizeof *rest; i++) {
+        char source[600];
+        snprintf(source, sizeof source, "%s%s", head, rest[i]);
+        is_refused(source, reason);
+    }
+}
 
 Test(stream_rules, what_looks_ahead_is_refused)
 {

@@ -1,5 +1,6 @@
 /* rondo translate: standard input to standard output, a line for a line, in order, some hundred lines at a
- * time. */
+ * time. A line that is no text is named, an empty one stands for it, and the command fails at its end: what is
+ * aligned with the input stays aligned, and one bad byte in a million lines costs one line. */
 #include "tools/command.h"
 #include "tools/lines.h"
 #include <stdlib.h>
@@ -11,6 +12,7 @@ typedef struct block {
     char *lines[LINES_A_BLOCK];
     size_t count;
     int64_t first; /* number of its first line, from 1 */
+    int64_t wrong; /* lines so far that were no text, of this block and those before it */
 } block;
 
 static void block_clear(block *b)
@@ -42,6 +44,18 @@ static bool check_line(command *c, const char *line, size_t length, int64_t numb
     return true;
 }
 
+/* Complains about a line that is no text, and empties it. */
+static void take_line(command *c, block *b, char *line, size_t length)
+{
+    b->lines[b->count++] = line;
+    if (check_line(c, line, length, b->first + (int64_t)b->count - 1))
+        return;
+    message(c->name, "%s", c->error.message);
+    c->error = (rondo_error){0};
+    b->wrong++;
+    *line = 0;
+}
+
 /* Reads up to a block of lines. False: c->error. */
 static bool read_block(command *c, block *b)
 {
@@ -58,9 +72,7 @@ static bool read_block(command *c, block *b)
             line[--length] = 0;
         if (length && line[length - 1] == '\r')
             line[--length] = 0;
-        b->lines[b->count++] = line;
-        if (!check_line(c, line, (size_t)length, b->first + (int64_t)b->count - 1))
-            return false;
+        take_line(c, b, line, (size_t)length);
     }
     return true;
 }
@@ -130,6 +142,11 @@ static int translate_all(command *c, const model *m)
         block_clear(&b);
     }
     block_clear(&b);
+    count_text wrong;
+    if (code == EXIT_DONE && b.wrong)
+        code = message_fail(c->name, EXIT_DATA,
+                            "%s of the input's lines %s no text; an empty line stands for each",
+                            count_format(wrong, b.wrong), b.wrong == 1 ? "is" : "are");
     return code;
 }
 

@@ -409,11 +409,12 @@ from long
 run translate model.rondo
 gives 0 && [ "$(wc -l <out)" = 21 ] && says 'line 1 has .* tokens; only the first 512 are translated' && tail -n 20 out | cmp -s - file_out
 ok 'a line of 10,000 words is cut, and it says so'
-{ cat valid.en; printf 'caf\351\n'; } >latin
-from latin
-refuses 3 'standard input line 21: not UTF-8 (byte 0xE9 at column 4)' translate model.rondo
-from nul
-refuses 3 'standard input line 12 holds a NUL byte' translate model.rondo
+{ head -n 4 valid.en; printf 'caf\351\na\0b\n'; tail -n 16 valid.en; } >mixed
+from mixed
+run translate model.rondo
+gives 3 && says 'standard input line 5: not UTF-8 (byte 0xE9 at column 4)' && says 'standard input line 6 holds a NUL byte' &&
+    [ "$(wc -l <err)" = 3 ] && says "2 of the input's lines are no text" && { head -n 4 file_out; echo; echo; tail -n 16 file_out; } | cmp -s - out
+ok 'lines that are no text are named and stay empty; all others are translated, and the end is a failure'
 from nothing
 awk 'BEGIN { for (i = 0; i < 3000; i++) print "The red dog sees the old cat." }' >many
 { "$rondo" translate model.rondo --max-length 4 <many 2>err; echo $? >status; } | head -n 1 >out

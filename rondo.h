@@ -130,9 +130,12 @@ typedef enum rondo_initial {
     RONDO_XAVIER = 1, /* uniform in ± scale · sqrt(6 / (fan_in + fan_out)) */
     RONDO_NORMAL,     /* normal with standard deviation scale */
     RONDO_FILL,       /* every element is scale */
-    RONDO_IDENTITY    /* scale · identity */
+    RONDO_IDENTITY,   /* scale · identity */
+    RONDO_ORTHOGONAL  /* scale · normal rows [..., n, d], orthogonal to each other in groups of d (Choromanski et al. 2021) */
 } rondo_initial;
 RONDO_API rondo_value rondo_initialize(rondo_value parameter, rondo_initial kind, double scale);
+/* It keeps its initial numbers: no gradient, no update, no decay. Saved and loaded as any other. */
+RONDO_API rondo_value rondo_freeze(rondo_value parameter);
 
 /* Marks a result: what `rondo inspect` shows and what an exported graph returns under this name. */
 RONDO_API void rondo_output(rondo_value value, const char *name);

@@ -201,6 +201,12 @@ static bool add_outputs(rondo_graph *to, const rondo_graph *g, const value_id *w
     return true;
 }
 
+static bool is_trained(const rondo_graph *g, const node *n)
+{
+    return n->op == OP_parameter && g->values[n->first_output].type == RONDO_F32 &&
+           MUTANT(differentiate_trains_the_frozen, true, !n->attributes[parameter_frozen].integer);
+}
+
 rondo_graph *differentiate_parameters(const rondo_graph *g, value_id loss, rondo_error *error)
 {
     if (!g || !rondo_graph_check(g, error))
@@ -212,7 +218,7 @@ rondo_graph *differentiate_parameters(const rondo_graph *g, value_id loss, rondo
     rondo_graph *to = NULL;
     int count = 0;
     for (node_id id = 0; wrt && id < g->node_count; id++)
-        if (g->nodes[id].op == OP_parameter && g->values[g->nodes[id].first_output].type == RONDO_F32)
+        if (is_trained(g, &g->nodes[id]))
             wrt[count++] = g->nodes[id].first_output;
     if (!wrt || !gradients)
         fail(error, RONDO_MEMORY, "out of memory to differentiate a graph of %d nodes", g->node_count);

@@ -302,7 +302,7 @@ int graph_add_initial(rondo_graph *g, value_id v, rondo_initial kind, double sca
 {
     if (!g || g->error.code)
         return NONE;
-    if (!is_value(g, v) || kind < RONDO_XAVIER || kind > RONDO_IDENTITY)
+    if (!is_value(g, v) || kind < RONDO_XAVIER || kind > RONDO_ORTHOGONAL)
         return graph_fail(g, RONDO_ARGUMENT,
                           "an initial value of a kind that does not exist, or of no value of this graph");
     int at = 0;

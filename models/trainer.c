@@ -4,35 +4,14 @@
 #include "core/mutant.h"
 #include "models/binding.h"
 #include "models/optimizer.h"
-#include "models/trainer.h"
-#include "models/weights.h"
+#include "models/trainer_parts.h"
 #include <math.h>
 #include <string.h>
 #include <time.h>
 
-struct rondo_trainer {
-    rondo *context;
-    arena arena;
-    rondo_trainer_options options;
-    rondo_graph *model; /* for evaluation, compiled when it is first asked for */
-    value_id loss;
-    rondo_weights *weights;
-    program *train, *evaluate, *norm, *step;
-    instance run, evaluating, measuring, stepping;
-    float *gradient, *sum, *moment1, *moment2; /* sum: of accumulated gradients; NULL until it is needed */
-    bool pending;                              /* `sum` holds gradients of earlier accumulate calls */
-    double pending_loss, pending_nll;
-    int64_t pending_count;
-    float scalars[4];
-    int32_t seed[2];
-    int64_t number, batches; /* updates so far; accumulates so far, which dropout is drawn by */
-    int32_t *sentences;
-    int64_t sentence_capacity;
-};
-
 static float *block_new(rondo_trainer *t, rondo_error *error)
 {
-    size_t bytes = sizeof(float) * (size_t)t->weights->size;
+    size_t bytes = sizeof(float) * (size_t)t->weights->trained_size;
     float *block = memory_new(&t->context->allocator, bytes);
     if (!block)
         fail_memory(error, bytes, "the trainer");
@@ -62,12 +41,19 @@ static bool check_weights(const rondo_graph *g, const rondo_weights *w, rondo_er
     for (node_id id = 0; id < g->node_count; id++) {
         if (g->nodes[id].op != OP_parameter)
             continue;
-        const char *name = g->names[g->nodes[id].attributes[parameter_name].integer];
-        if (!weights_find(w, name))
+        const attribute *said = g->nodes[id].attributes;
+        const char *name = g->names[said[parameter_name].integer];
+        const weight *item = weights_find(w, name);
+        if (!item)
             return fail(error, RONDO_MISMATCH,
                         "the weights have no parameter %s; they were made for another graph", name);
+        if (said[parameter_frozen].integer != (item->offset >= w->trained_size))
+            return fail(error, RONDO_MISMATCH,
+                        "parameter %s is frozen in the weights or in the graph, not in both; the weights "
+                        "were made for another graph",
+                        name);
     }
-    return true;
+    return w->trained_count > 0 || fail(error, RONDO_ARGUMENT, "there is no parameter to train");
 }
 
 static bool compile(rondo_trainer *t, rondo_value loss, rondo_error *error)
@@ -77,10 +63,10 @@ static bool compile(rondo_trainer *t, rondo_value loss, rondo_error *error)
     t->train = program_new(pipeline_train(loss, &options, error), NULL, error);
     if (!t->train || !check_weights(t->train->graph, t->weights, error))
         return false;
-    t->norm = program_new(optimizer_norm(t->context, t->weights->size, error), NULL, error);
-    t->step = program_new(
-        optimizer_step(t->context, t->weights->size, o->beta1, o->beta2, o->epsilon, o->weight_decay, error),
-        NULL, error);
+    t->norm = program_new(optimizer_norm(t->context, t->weights->trained_size, error), NULL, error);
+    t->step = program_new(optimizer_step(t->context, t->weights->trained_size, o->beta1, o->beta2, o->epsilon,
+                                         o->weight_decay, error),
+                          NULL, error);
     if (!t->norm || !t->step)
         return false;
     if (!instance_begin(&t->run, t->train, error) || !instance_begin(&t->measuring, t->norm, error) ||
@@ -151,7 +137,7 @@ void rondo_trainer_free(rondo_trainer *t)
     for (int i = 0; i < 4; i++) {
         instance_end(instances[i]);
         program_free(programs[i]);
-        memory_free(&allocator, blocks[i], sizeof(float) * (size_t)t->weights->size);
+        memory_free(&allocator, blocks[i], sizeof(float) * (size_t)t->weights->trained_size);
     }
     memory_free(&allocator, t->sentences, sizeof *t->sentences * (size_t)t->sentence_capacity);
     graph_free(t->model);
@@ -254,7 +240,7 @@ static bool accumulate(rondo_trainer *t, const rondo_tensor *inputs, int count, 
 /* Adds the fresh gradient to the sum or, at the update, the sum to the fresh gradient. */
 static void add_pending(const rondo_trainer *t, float *into, const float *from)
 {
-    for (int64_t i = 0; i < t->weights->size; i++)
+    for (int64_t i = 0; i < t->weights->trained_size; i++)
         into[i] += from[i];
 }
 
@@ -268,7 +254,7 @@ bool rondo_trainer_accumulate(rondo_trainer *t, const rondo_tensor *inputs, int 
     if (t->pending)
         add_pending(t, t->sum, t->gradient);
     else
-        memcpy(t->sum, t->gradient, sizeof(float) * (size_t)t->weights->size);
+        memcpy(t->sum, t->gradient, sizeof(float) * (size_t)t->weights->trained_size);
     t->pending_loss = (t->pending ? t->pending_loss : 0) + s.loss;
     t->pending_nll = (t->pending ? t->pending_nll : 0) + s.nll;
     t->pending_count = (t->pending ? t->pending_count : 0) + s.count;
@@ -359,103 +345,6 @@ bool rondo_trainer_evaluate(rondo_trainer *t, const rondo_tensor *inputs, int co
         step->seconds = seconds_now() - begin;
     }
     return true;
-}
-
-/* ---- checkpoints: weights under their own names, moments under a prefix, counters as metadata ---- */
-
-enum { MOST_PAIRS = 16 };
-static const char *const prefixes[] = {"", "optimizer.moment1.", "optimizer.moment2."};
-
-static bool save_in(arena *a, const rondo_trainer *t, const char *path, const char *const *more, int pairs,
-                    rondo_error *error)
-{
-    const rondo_weights *w = t->weights;
-    int n = w->item_count, own = 5;
-    rondo_tensor *all = ARENA_NEW(a, rondo_tensor, 3 * n + 1);
-    float *const blocks[] = {w->block, t->moment1,
-                             MUTANT(checkpoint_forgets_moment2, t->moment1, t->moment2)};
-    for (int k = 0; all && k < 3; k++) {
-        rondo_tensor *part = weights_tensors(w, a, prefixes[k], blocks[k]);
-        if (!part)
-            return fail_memory(error, sizeof *part * (size_t)n, "a checkpoint");
-        memcpy(all + k * n, part, sizeof *part * (size_t)n);
-    }
-    const char *number = arena_text(a, "%lld", (long long)t->number);
-    const char *batches = arena_text(a, "%lld", (long long)t->batches);
-    const char *seed = arena_text(a, "%llu", (unsigned long long)t->options.seed);
-    if (!all || !number || !batches || !seed)
-        return fail_memory(error, sizeof *all * (size_t)n, "a checkpoint");
-    const char *metadata[2 * MOST_PAIRS] = {"format",        "pt",   "rondo.format",  "1",
-                                            "rondo.updates", number, "rondo.batches", batches,
-                                            "rondo.seed",    seed};
-    for (int i = 0; i < 2 * pairs && own + pairs <= MOST_PAIRS; i++)
-        metadata[2 * own + i] = more[i];
-    return safetensors_save(&t->context->allocator, path, all, 3 * n, metadata, own + pairs, error);
-}
-
-bool trainer_save(const rondo_trainer *t, const char *path, const char *const *metadata, int pairs,
-                  rondo_error *error)
-{
-    arena a;
-    arena_begin(&a, &t->context->allocator);
-    bool good = save_in(&a, t, path, metadata, pairs, error);
-    arena_end(&a);
-    return good;
-}
-
-bool rondo_trainer_save(const rondo_trainer *t, const char *path, rondo_error *error)
-{
-    return t && trainer_save(t, path, NULL, 0, error);
-}
-
-static bool read_counter(const safetensors *file, const char *key, int64_t *number, rondo_error *error)
-{
-    const char *text = safetensors_metadata(file, key);
-    *number = 0;
-    for (const char *c = text; c && *c; c++) {
-        if (*c < '0' || *c > '9' || *number > (INT64_MAX - 9) / 10)
-            return fail(error, RONDO_FILE, "%s: %s is no counter: %.40s", file->path, key, text);
-        *number = *number * 10 + (*c - '0');
-    }
-    return text != NULL || fail(error, RONDO_MISMATCH,
-                                "%s holds weights but no training state (%s is missing)", file->path, key);
-}
-
-static bool read_seed(const safetensors *file, uint64_t *seed, rondo_error *error)
-{
-    const char *text = safetensors_metadata(file, "rondo.seed");
-    *seed = 0;
-    for (const char *c = text; c && *c; c++)
-        if (*c < '0' || *c > '9' || __builtin_mul_overflow(*seed, 10, seed) ||
-            __builtin_add_overflow(*seed, (uint64_t)(*c - '0'), seed))
-            return fail(error, RONDO_FILE, "%s: rondo.seed is no seed: %.40s", file->path, text);
-    return text != NULL ||
-           fail(error, RONDO_MISMATCH, "%s holds no training state (rondo.seed is missing)", file->path);
-}
-
-bool rondo_trainer_load(rondo_trainer *t, const char *path, rondo_error *error)
-{
-    safetensors file;
-    int64_t number, batches;
-    uint64_t seed = 0;
-    if (!t || !safetensors_open(&file, &t->context->allocator, path, error))
-        return false;
-    rondo_weights *w = t->weights;
-    float *const blocks[] = {w->block, t->moment1, t->moment2};
-    bool good = read_counter(&file, "rondo.updates", &number, error) &&
-                read_counter(&file, "rondo.batches", &batches, error) && read_seed(&file, &seed, error);
-    for (int k = 0; k < 3; k++) /* all of it fits, or nothing changes */
-        good = good && weights_read(w, &file, prefixes[k], NULL, error);
-    for (int k = 0; k < 3; k++)
-        good = good && weights_read(w, &file, prefixes[k], blocks[k], error);
-    safetensors_close(&file);
-    if (good) {
-        t->options.seed = seed;
-        t->number = number;
-        t->batches = MUTANT(resume_begins_at_batch_0, 0, batches);
-        t->pending = false;
-    }
-    return good;
 }
 
 /* ---- for reports ---- */

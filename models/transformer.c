@@ -21,11 +21,11 @@ static rondo_value no_value(void)
 static rondo_value mix(building *b, const char *name, const char *scope, rondo_value x, rondo_value y,
                        rondo_value length, bool causal)
 {
-    mixer own;
-    void *user;
-    const mixer *m = mixer_find(b->context, name, &own, &user);
+    mixer m;
+    if (!mixer_find(b->context, name, &m, b->error))
+        return no_value();
     rondo_enter(b->graph, "%s", scope);
-    rondo_value out = m->make(user, x, y, length, causal, b->shape->heads);
+    rondo_value out = mixer_make(&m, x, y, length, causal, b->shape->heads);
     rondo_leave(b->graph);
     return out;
 }
@@ -118,25 +118,16 @@ static void build(building *b, transformer_graph *out)
                                     .smoothing = s->smoothing, .ignore = PADDING);
 }
 
-static bool check_mixer(const building *b, const char *name, const char *option, const char *place)
+static bool check_mixer(const building *b, const char *name, const char *option, mixer_place place)
 {
-    mixer own;
-    void *user;
-    const mixer *m = mixer_find(b->context, name, &own, &user);
-    if (!m) {
-        arena a;
-        arena_begin(&a, &b->context->allocator);
-        fail(b->error, RONDO_ARGUMENT, "%s %s: there is no such mixer; there are %s", option, name,
-             mixer_names(b->context, &a));
-        arena_end(&a);
-        return false;
-    }
-    bool fits = !strcmp(place, "encoder") ? m->encoder : !strcmp(place, "decoder") ? m->decoder : m->cross;
-    return fits ||
-           fail(b->error, RONDO_ARGUMENT, "%s %s: this mixer has no form as %s attention", option, name,
-                !strcmp(place, "cross")     ? "cross"
-                : !strcmp(place, "encoder") ? "encoder (non-causal)"
-                                            : "decoder");
+    static const char *const words[] = {"decoder", "encoder (non-causal)", "cross"};
+    mixer m;
+    rondo_error reason = {0};
+    if (!mixer_find(b->context, name, &m, &reason))
+        return fail(b->error, reason.code, "%s %s", option, reason.message);
+    return mixer_fits(&m, place) ||
+           fail(b->error, RONDO_ARGUMENT, "%s %s: this mixer has no form as %s attention%s%s", option, name,
+                words[place], m.otherwise ? ": " : "", m.otherwise ? m.otherwise : "");
 }
 
 static bool check_shape(const building *b)
@@ -154,9 +145,9 @@ static bool check_shape(const building *b)
                     (long long)s->dim);
     if (!(s->dropout >= 0 && s->dropout < 1) || !(s->smoothing >= 0 && s->smoothing < 1))
         return fail(b->error, RONDO_ARGUMENT, "dropout and smoothing lie in [0, 1)");
-    return check_mixer(b, s->decoder_self, "--decoder-self", "decoder") &&
-           (s->language_model || (check_mixer(b, s->encoder_self, "--encoder-self", "encoder") &&
-                                  check_mixer(b, s->cross, "--cross", "cross")));
+    return check_mixer(b, s->decoder_self, "--decoder-self", PLACE_DECODER) &&
+           (s->language_model || (check_mixer(b, s->encoder_self, "--encoder-self", PLACE_ENCODER) &&
+                                  check_mixer(b, s->cross, "--cross", PLACE_CROSS)));
 }
 
 bool transformer_build(rondo *context, const transformer *shape, transformer_graph *out, rondo_error *error)

@@ -1,7 +1,5 @@
-/* weights: layout, initial numbers, reading and writing. */
+/* weights: layout, reading and writing. */
 #include "models/weights.h"
-#include "core/random.h"
-#include <math.h>
 #include <string.h>
 
 static rondo_weights *weights_begin(rondo *context, rondo_error *error)
@@ -16,6 +14,14 @@ static rondo_weights *weights_begin(rondo *context, rondo_error *error)
     return w;
 }
 
+static parameter_initial initial_of(const rondo_graph *g, value_id v)
+{
+    for (int i = g->initial_count - 1; i >= 0; i--)
+        if (g->initials[i].value == v)
+            return g->initials[i].initial;
+    return (parameter_initial){0};
+}
+
 static bool add_weight(rondo_weights *w, const rondo_graph *g, const node *n, int *capacity,
                        rondo_error *error)
 {
@@ -27,7 +33,8 @@ static bool add_weight(rondo_weights *w, const rondo_graph *g, const node *n, in
     *item = (weight){.name = arena_copy_text(&w->arena, name, strlen(name)),
                      .rank = v->shape.rank,
                      .offset = w->size,
-                     .count = 1};
+                     .count = 1,
+                     .initial = initial_of(g, n->first_output)};
     if (!item->name)
         return fail_memory(error, strlen(name), "weights");
     if (v->type != RONDO_F32)
@@ -44,18 +51,33 @@ static bool add_weight(rondo_weights *w, const rondo_graph *g, const node *n, in
     return true;
 }
 
+/* Those that are frozen, or those that are not. */
+static bool add_weights(rondo_weights *w, const rondo_graph *g, bool frozen, int *capacity,
+                        rondo_error *error)
+{
+    for (node_id id = 0; id < g->node_count; id++) {
+        const node *n = &g->nodes[id];
+        if (n->op == OP_parameter && (n->attributes[parameter_frozen].integer != 0) == frozen &&
+            !add_weight(w, g, n, capacity, error))
+            return false;
+    }
+    w->size = (w->size + WEIGHTS_BLOCK - 1) / WEIGHTS_BLOCK * WEIGHTS_BLOCK;
+    return true;
+}
+
 rondo_weights *weights_layout(const rondo_graph *g, rondo_error *error)
 {
     rondo_weights *w = g ? weights_begin(g->context, error) : NULL;
     int capacity = 0;
-    for (node_id id = 0; w && id < g->node_count; id++)
-        if (g->nodes[id].op == OP_parameter && !add_weight(w, g, &g->nodes[id], &capacity, error)) {
-            rondo_weights_free(w);
-            return NULL;
-        }
-    if (w)
-        w->size = (w->size + WEIGHTS_BLOCK - 1) / WEIGHTS_BLOCK * WEIGHTS_BLOCK;
-    return w;
+    bool good = w && add_weights(w, g, false, &capacity, error);
+    if (good) {
+        w->trained_count = w->item_count;
+        w->trained_size = w->size;
+    }
+    if (good && add_weights(w, g, true, &capacity, error))
+        return w;
+    rondo_weights_free(w);
+    return NULL;
 }
 
 bool weights_allocate(rondo_weights *w, rondo_error *error)
@@ -75,52 +97,6 @@ void rondo_weights_free(rondo_weights *w)
     memory_free(&allocator, w, sizeof *w);
 }
 
-static const parameter_initial *initial_of(const rondo_graph *g, value_id v)
-{
-    for (int i = g->initial_count - 1; i >= 0; i--)
-        if (g->initials[i].value == v)
-            return &g->initials[i].initial;
-    return NULL;
-}
-
-static bool ends_with(const char *name, const char *end)
-{
-    size_t n = strlen(name), e = strlen(end);
-    return n >= e && !strcmp(name + n - e, end);
-}
-
-/* What a parameter starts as when nothing was said: matrices Xavier, a norm's gain one, any other vector zero. */
-static parameter_initial usual_initial(const weight *item)
-{
-    if (item->rank >= 2)
-        return (parameter_initial){RONDO_XAVIER, 1};
-    return (parameter_initial){RONDO_FILL, ends_with(item->name, "weight") ? 1 : 0};
-}
-
-static void fill(const weight *item, float *out, parameter_initial initial, uint64_t seed)
-{
-    uint64_t key = random_key(item->name);
-    int64_t out_features = item->rank ? item->dims[item->rank >= 2 ? item->rank - 2 : 0] : 1;
-    int64_t in_features = item->rank ? item->dims[item->rank - 1] : 1;
-    double bound = initial.scale * sqrt(6.0 / (double)(in_features + out_features));
-    switch (initial.kind) {
-    case RONDO_NORMAL:
-        random_fill_normal(out, item->count, initial.scale, seed, key);
-        break;
-    case RONDO_FILL:
-        for (int64_t i = 0; i < item->count; i++)
-            out[i] = (float)initial.scale;
-        break;
-    case RONDO_IDENTITY:
-        for (int64_t i = 0; i < item->count; i++)
-            out[i] = i / in_features % out_features == i % in_features ? (float)initial.scale : 0;
-        break;
-    case RONDO_XAVIER:
-    default:
-        random_fill_uniform(out, item->count, -bound, bound, seed, key);
-    }
-}
-
 rondo_weights *rondo_weights_new(const rondo_graph *g, uint64_t seed, rondo_error *error)
 {
     if (!g || !rondo_graph_check(g, error))
@@ -130,11 +106,7 @@ rondo_weights *rondo_weights_new(const rondo_graph *g, uint64_t seed, rondo_erro
         rondo_weights_free(w);
         return NULL;
     }
-    for (int i = 0; i < w->item_count; i++) {
-        value_id v = graph_find_leaf(g, OP_parameter, w->items[i].name);
-        const parameter_initial *said = initial_of(g, v);
-        fill(&w->items[i], w->block + w->items[i].offset, said ? *said : usual_initial(&w->items[i]), seed);
-    }
+    weights_fill(w, seed);
     return w;
 }
 
@@ -160,18 +132,19 @@ static bool read_one(const weight *item, const char *stored_name, const safetens
     return true;
 }
 
-bool weights_read(rondo_weights *w, const safetensors *file, const char *prefix, float *block,
+bool weights_read(const rondo_weights *w, const safetensors *file, const char *prefix, float *block,
                   rondo_error *error)
 {
-    for (int i = 0; i < w->item_count; i++) {
-        const char *name =
-            *prefix ? arena_text(&w->arena, "%s%s", prefix, w->items[i].name) : w->items[i].name;
-        if (!name)
-            return fail_memory(error, strlen(w->items[i].name), "weights");
-        if (!read_one(&w->items[i], name, file, block, error))
-            return false;
+    arena a;
+    bool good = true;
+    arena_begin(&a, &w->context->allocator);
+    for (int i = 0; good && i < w->item_count; i++) {
+        const char *name = *prefix ? arena_text(&a, "%s%s", prefix, w->items[i].name) : w->items[i].name;
+        good = name ? read_one(&w->items[i], name, file, block, error)
+                    : fail_memory(error, strlen(w->items[i].name), "weights");
     }
-    return true;
+    arena_end(&a);
+    return good;
 }
 
 rondo_weights *rondo_weights_load(const rondo_graph *g, const char *path, rondo_error *error)

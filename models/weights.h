@@ -1,5 +1,6 @@
-/* The trained numbers: one contiguous block, one tensor a parameter, in graph order, each on a 64-byte boundary. Gradients
- * and moments have the same layout, so that optimiser, clipping and checkpoints are linear sweeps. */
+/* The numbers of a model: one contiguous block, one tensor a parameter, those that are trained before the frozen ones, else in graph
+ * order, each on a 64-byte boundary. Gradients and moments have the layout of the trained part, so that optimiser, clipping and
+ * checkpoints are linear sweeps. */
 #pragma once
 #include "core/safetensors.h"
 #include "ops/op.h"
@@ -10,14 +11,15 @@ typedef struct weight {
     int rank;
     int64_t dims[MAX_RANK];
     int64_t offset, count; /* elements */
+    parameter_initial initial;
 } weight;
 
 struct rondo_weights {
     rondo *context;
     arena arena;
-    weight *items; /* in graph order */
-    int item_count;
-    int64_t size; /* of a block in elements, gaps included; a multiple of WEIGHTS_BLOCK */
+    weight *items;
+    int item_count, trained_count; /* of all of them, of the first ones that are trained */
+    int64_t size, trained_size;    /* of a block in elements, gaps included; multiples of WEIGHTS_BLOCK */
     float *block;
 };
 enum { WEIGHTS_BLOCK = 4096 };
@@ -33,7 +35,17 @@ static inline const weight *weights_find(const rondo_weights *w, const char *nam
             return &w->items[i];
     return NULL;
 }
+/* The trained ones alone: a view, which has nothing of its own. */
+static inline rondo_weights weights_trained(const rondo_weights *w)
+{
+    rondo_weights part = *w;
+    part.item_count = w->trained_count;
+    part.size = w->trained_size;
+    return part;
+}
+/* Fills each item as its parameter was told to begin. */
+void weights_fill(rondo_weights *w, uint64_t seed);
 /* Reads every weight of w from an open file; names what is missing or does not fit. block NULL: only looks whether all fit. */
-bool weights_read(rondo_weights *w, const safetensors *file, const char *prefix, float *block, rondo_error *error);
+bool weights_read(const rondo_weights *w, const safetensors *file, const char *prefix, float *block, rondo_error *error);
 /* The tensors of `block`, named prefix + name; for safetensors_save. */
 rondo_tensor *weights_tensors(const rondo_weights *w, arena *a, const char *prefix, float *block);

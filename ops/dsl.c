@@ -160,17 +160,32 @@ rondo_value rondo_parameter_at(rondo_place place, rondo_graph *graph, const char
     return v;
 }
 
-rondo_value rondo_initialize(rondo_value parameter, rondo_initial kind, double scale)
+/* The graph of a parameter; NULL: it is none, or something failed before. */
+static rondo_graph *parameter_graph(const char *function, rondo_value parameter)
 {
     rondo_graph *g = parameter.graph;
-    if (!g || g->error.code || !dsl_operand(g, "rondo_initialize", "its operand", parameter))
-        return dsl_value(g, NONE);
-    if (graph_op_of(g, parameter.id) != OP_parameter)
-        return dsl_value(
-            g, graph_fail(g, RONDO_ARGUMENT,
-                          "rondo_initialize: only a parameter has initial numbers, not the result of %s",
-                          op_table[graph_op_of(g, parameter.id)].signature.name));
-    return dsl_value(g, graph_add_initial(g, parameter.id, kind, scale) < 0 ? NONE : parameter.id);
+    if (!g || g->error.code || !dsl_operand(g, function, "its operand", parameter))
+        return NULL;
+    if (graph_op_of(g, parameter.id) == OP_parameter)
+        return g;
+    graph_fail(g, RONDO_ARGUMENT, "%s: only a parameter has initial numbers, not the result of %s", function,
+               op_table[graph_op_of(g, parameter.id)].signature.name);
+    return NULL;
+}
+
+rondo_value rondo_initialize(rondo_value parameter, rondo_initial kind, double scale)
+{
+    rondo_graph *g = parameter_graph("rondo_initialize", parameter);
+    bool good = g && graph_add_initial(g, parameter.id, kind, scale) >= 0;
+    return dsl_value(parameter.graph, good ? parameter.id : NONE);
+}
+
+rondo_value rondo_freeze(rondo_value parameter)
+{
+    rondo_graph *g = parameter_graph("rondo_freeze", parameter);
+    if (g)
+        g->nodes[g->values[parameter.id].node].attributes[parameter_frozen].integer = 1;
+    return dsl_value(parameter.graph, g ? parameter.id : NONE);
 }
 
 void rondo_output(rondo_value v, const char *name)

@@ -28,13 +28,12 @@ static bool report_row(command *c, arena *a, const char *name, const contract_ro
 }
 
 /* The number of rows that fail; −1: c->error. */
-static int check_mixer(command *c, const mixer *m, void *user)
+static int check_mixer(command *c, const mixer *m)
 {
     arena a;
     arena_begin(&a, &c->context->allocator);
     contract k = {.context = c->context,
                   .mixer = m,
-                  .user = user,
                   .seed = (uint64_t)c->options->seed,
                   .arena = &a,
                   .error = &c->error};
@@ -65,43 +64,36 @@ static int finish(const command *c, int failed, int mixers_checked)
 /* Every mixer of the program's caller, then those of Rondo. */
 static int check_all(command *c)
 {
-    mixer own;
-    void *user;
+    mixer added;
     int failed = 0, count = 0;
-    for (int i = 0; i < c->context->mixer_count + 1; i++) {
-        bool added = i < c->context->mixer_count;
-        const mixer *m = added ? mixer_find(c->context, c->context->mixers[i].name, &own, &user) : mixers;
-        for (; m->name; m++) {
-            int now = check_mixer(c, m, added ? user : NULL);
-            if (now < 0)
-                return command_failed(c, EXIT_EXPECTED);
-            failed += now;
-            count++;
-            if (added)
-                break;
-        }
+    for (int i = 0; i < c->context->mixer_count; i++, count++) {
+        int now = mixer_find(c->context, c->context->mixers[i].name, &added, &c->error)
+                      ? check_mixer(c, &added)
+                      : -1;
+        if (now < 0)
+            return command_failed(c, EXIT_EXPECTED);
+        failed += now;
+    }
+    for (const mixer *m = mixers; m->name; m++, count++) {
+        int now = check_mixer(c, m);
+        if (now < 0)
+            return command_failed(c, EXIT_EXPECTED);
+        failed += now;
     }
     return finish(c, failed, count);
 }
 
 int command_check(command *c)
 {
-    mixer own;
-    void *user;
+    mixer m;
+    rondo_error reason = {0};
     const char *name = c->options->mixer;
+    if (name && !mixer_find(c->context, name, &m, &reason))
+        return message_fail(c->name, EXIT_USE, "--mixer %s", reason.message);
     if (!c->options->json)
         printf("%-8s %-*s %9s %9s\n", "mixer", WHAT_WIDTH, "what", "measured", "bound");
     if (!name)
         return check_all(c);
-    const mixer *m = mixer_find(c->context, name, &own, &user);
-    if (!m) {
-        arena a;
-        arena_begin(&a, &c->context->allocator);
-        int code = message_fail(c->name, EXIT_USE, "--mixer %s: there is no such mixer; there are %s", name,
-                                mixer_names(c->context, &a));
-        arena_end(&a);
-        return code;
-    }
-    int failed = check_mixer(c, m, user);
+    int failed = check_mixer(c, &m);
     return failed < 0 ? command_failed(c, EXIT_EXPECTED) : finish(c, failed, 1);
 }

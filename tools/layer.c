@@ -5,11 +5,6 @@
 
 const char *const place_names[PLACE_COUNT] = {"decoder", "encoder", "cross"};
 
-bool mixer_fits(const mixer *m, mixer_place place)
-{
-    return place == PLACE_DECODER ? m->decoder : place == PLACE_ENCODER ? m->encoder : m->cross;
-}
-
 void train_inputs(rondo_graph *g, const char *name)
 {
     for (node_id id = 0; id < g->node_count; id++) {
@@ -25,7 +20,7 @@ static rondo_value tokens(rondo_graph *g, const char *name, const char *time, in
     return rondo_input(g, name, "f32[B,%s,%lld]", time, (long long)width);
 }
 
-bool layer_build(rondo *context, const mixer *m, void *user, mixer_place place, int64_t width, int64_t heads,
+bool layer_build(rondo *context, const mixer *m, mixer_place place, int64_t width, int64_t heads,
                  bool trained, layer *out, rondo_error *error)
 {
     rondo_graph *g = rondo_graph_new(context, error);
@@ -38,7 +33,7 @@ bool layer_build(rondo *context, const mixer *m, void *user, mixer_place place, 
     if (place == PLACE_CROSS)
         y = tokens(g, "memory", "S", width);
     rondo_enter(g, "mixer");
-    out->y = m->make(user, x, y, length, place == PLACE_DECODER, heads);
+    out->y = mixer_make(m, x, y, length, place == PLACE_DECODER, heads);
     rondo_leave(g);
     rondo_value kept = rondo_row_mask(out->y, rondo_input(g, "rows", "i32[B]"));
     rondo_value weighed = rondo_mul(kept, rondo_input(g, "direction", "f32[B,T,%lld]", (long long)width));

@@ -2,9 +2,7 @@
 #pragma once
 #include "models/mixers/mixer.h"
 
-typedef enum mixer_place { PLACE_DECODER, PLACE_ENCODER, PLACE_CROSS, PLACE_COUNT } mixer_place;
 extern const char *const place_names[PLACE_COUNT]; /* "decoder" */
-bool mixer_fits(const mixer *m, mixer_place place);
 
 /* y = mixer(x, …): f32[B,T,width]. x, and for cross-attention memory f32[B,S,width], are parameters when
  * trained (so that they get gradients) and inputs otherwise, under the same names. Encoder and
@@ -16,5 +14,5 @@ typedef struct layer {
 } layer;
 /* f32 inputs of that name (NULL: all) become parameters, so that differentiating gives their gradients. */
 void train_inputs(rondo_graph *g, const char *name);
-bool layer_build(rondo *context, const mixer *m, void *user, mixer_place place, int64_t width, int64_t heads,
+bool layer_build(rondo *context, const mixer *m, mixer_place place, int64_t width, int64_t heads,
                  bool trained, layer *out, rondo_error *error);

@@ -68,12 +68,11 @@ static hidden_model hidden_new(const char *name)
 {
     rondo_error error = {0};
     hidden_model h = {.context = rondo_new(1)};
-    mixer own;
-    void *user;
+    mixer m;
     h.g = rondo_graph_new(h.context, &error);
     h.x = rondo_input(h.g, "x", "f32[B,T,%d]", DIM);
-    const mixer *m = mixer_find(h.context, name, &own, &user);
-    h.y = m->make(user, h.x, h.x, (rondo_value){NULL, -1}, true, 3);
+    cr_assert(mixer_find(h.context, name, &m, &error), "%s", error.message);
+    h.y = mixer_make(&m, h.x, h.x, (rondo_value){NULL, -1}, true, 3);
     h.weights = rondo_weights_new(h.g, 7, &error);
     cr_assert(h.weights, "%s", error.message);
     return h;

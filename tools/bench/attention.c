@@ -106,8 +106,8 @@ static bool range(attention_bench *x)
 
 bool bench_attention(bench *b)
 {
-    mixer own;
-    void *user;
+    mixer m;
+    rondo_error reason = {0};
     options with;
     if (!bench_options(b, &with))
         return false;
@@ -116,18 +116,15 @@ bool bench_attention(bench *b)
                          .mixer = o->mixer ? o->mixer : o->decoder_self,
                          .quadratic = !strcmp(o->form, "quadratic"),
                          .batch = is_given(b, OPTION_batch) ? o->batch : 1};
-    const mixer *m = mixer_find(b->c->context, x.mixer, &own, &user);
-    if (!m)
-        return fail(b->error, RONDO_ARGUMENT, "--mixer %s: there is no such mixer; there are %s", x.mixer,
-                    mixer_names(b->c->context, &b->arena));
+    if (!mixer_find(b->c->context, x.mixer, &m, &reason))
+        return fail(b->error, reason.code, "--mixer %s", reason.message);
     if (o->dim % o->heads)
         return fail(b->error, RONDO_ARGUMENT, "%lld heads do not divide a width of %lld", (long long)o->heads,
                     (long long)o->dim);
     signals_begin();
-    bool good =
-        layer_build(b->c->context, m, user, PLACE_DECODER, o->dim, o->heads, true, &x.layer, b->error) &&
-        peak_measure(b, &x.peak) &&
-        (is_given(b, OPTION_length) ? one_length(&x, o->length, true) : range(&x));
+    bool good = layer_build(b->c->context, &m, PLACE_DECODER, o->dim, o->heads, true, &x.layer, b->error) &&
+                peak_measure(b, &x.peak) &&
+                (is_given(b, OPTION_length) ? one_length(&x, o->length, true) : range(&x));
     rondo_graph_free(x.layer.graph);
     return good;
 }

@@ -33,8 +33,7 @@ bool case_begin(contract *k, case_shape size, bool trained, contract_case *x)
     *x = (contract_case){.shape = size, .extents = {{"B", size.batch}, {"T", size.time}, {"S", size.source}}};
     arena_begin(&x->arena, &k->context->allocator);
     x->leaves = (leaves){.arena = &x->arena, .seed = k->seed};
-    if (!layer_build(k->context, k->mixer, k->user, k->place, size.width, size.heads, trained, &x->layer,
-                     k->error)) {
+    if (!layer_build(k->context, k->mixer, k->place, size.width, size.heads, trained, &x->layer, k->error)) {
         arena_end(&x->arena);
         return false;
     }

@@ -16,7 +16,6 @@ typedef struct contract_row {
 typedef struct contract {
     rondo *context;
     const mixer *mixer;
-    void *user;
     uint64_t seed;
     arena *arena; /* of the rows, and of everything that is kept */
     rondo_error *error;

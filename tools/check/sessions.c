@@ -32,7 +32,7 @@ static bool build(session_case *c)
                 none = {NULL, -1};
     rondo_value x = rondo_mul_scalar(rondo_embed(table, rondo_input(g, "tokens", "i32[B,T]")), sqrt(WIDTH));
     rondo_enter(g, "mixer");
-    rondo_value y = k->mixer->make(k->user, x, x, none, true, HEADS);
+    rondo_value y = mixer_make(k->mixer, x, x, none, true, HEADS);
     rondo_leave(g);
     c->logits = rondo_matmul(rondo_add(x, y), table, .transpose_b = true);
     return rondo_graph_check(g, k->error);

@@ -152,7 +152,7 @@ RONDO_API rondo_value rondo_apply_at(rondo_place, rondo_graph *, const char *op,
 
 /* Elementwise, with broadcasting of the literal extent 1 and of missing leading dims. */
 #define RONDO_UNARY_OPS(X) \
-    X(neg) X(exp) X(log) X(tanh) X(sigmoid) X(relu) X(gelu) X(silu) X(elu) X(sqrt) X(rsqrt) X(abs) X(softplus)
+    X(neg) X(exp) X(log) X(tanh) X(sigmoid) X(relu) X(gelu) X(silu) X(elu) X(sqrt) X(rsqrt) X(abs) X(softplus) X(sin) X(cos)
 #define RONDO_BINARY_OPS(X) \
     X(add) X(sub) X(mul) X(div) X(power) X(minimum) X(maximum) X(less) X(less_equal) X(equal)
 #define RONDO_DECLARE_UNARY(name) RONDO_API rondo_value rondo_##name##_at(rondo_place, rondo_value x);
@@ -172,6 +172,8 @@ RONDO_BINARY_OPS(RONDO_DECLARE_BINARY)
 #define rondo_rsqrt(x) rondo_rsqrt_at(RONDO_HERE, x)
 #define rondo_abs(x) rondo_abs_at(RONDO_HERE, x)
 #define rondo_softplus(x) rondo_softplus_at(RONDO_HERE, x)
+#define rondo_sin(x) rondo_sin_at(RONDO_HERE, x)
+#define rondo_cos(x) rondo_cos_at(RONDO_HERE, x)
 #define rondo_add(a, b) rondo_add_at(RONDO_HERE, a, b)
 #define rondo_sub(a, b) rondo_sub_at(RONDO_HERE, a, b)
 #define rondo_mul(a, b) rondo_mul_at(RONDO_HERE, a, b)

@@ -113,6 +113,8 @@ static value_id listed(rondo_graph *g, op_id op, int count, const value_id *inpu
 #define EXP(a)                 LISTED(exp, 1, a)
 #define LOG(a)                 LISTED(log, 1, a)
 #define ERF(a)                 LISTED(erf, 1, a)
+#define SIN(a)                 LISTED(sin, 1, a)
+#define COS(a)                 LISTED(cos, 1, a)
 #define SIGMOID(a)             LISTED(sigmoid, 1, a)
 #define ADD(a, b)              LISTED(add, 2, a, b)
 #define SUB(a, b)              LISTED(sub, 2, a, b)
@@ -142,6 +144,8 @@ UNARY_VJP(rsqrt, guarded(g, dy, MUL(MUL(NUMBER(-0.5), dy), MUL(y, MUL(y, y)))))
 UNARY_VJP(abs, SELECT(LESS(NUMBER(0), x), dy, SELECT(LESS(x, NUMBER(0)), NEG(dy), NUMBER(0))))
 UNARY_VJP(softplus, MUL(dy, SIGMOID(x)))
 UNARY_VJP(erf, MUL(dy, MUL(NUMBER(M_2_SQRTPI), EXP(NEG(MUL(x, x))))))
+UNARY_VJP(sin, MUL(dy, COS(x)))
+UNARY_VJP(cos, NEG(MUL(dy, SIN(x))))
 
 bool vjp_cast(rondo_graph *g, const node *n, const value_id *out_gradients, const bool *needs,
               value_id *in_gradients)
@@ -233,6 +237,8 @@ static double (*const unary_numbers[OP_COUNT])(double) = {
     [OP_abs] = fabs,
     [OP_softplus] = number_softplus,
     [OP_erf] = erf,
+    [OP_sin] = sin,
+    [OP_cos] = cos,
 };
 static double (*const binary_numbers[OP_COUNT])(double, double) = {
     [OP_add] = number_add,         [OP_sub] = number_sub,   [OP_mul] = number_mul,
@@ -269,6 +275,7 @@ static bool reference_map(const reference_call *call, int op)
 /* clang-format off */
 REFERENCE(neg) REFERENCE(exp) REFERENCE(log) REFERENCE(tanh) REFERENCE(sigmoid) REFERENCE(relu) REFERENCE(gelu)
 REFERENCE(silu) REFERENCE(elu) REFERENCE(sqrt) REFERENCE(rsqrt) REFERENCE(abs) REFERENCE(softplus) REFERENCE(erf)
+REFERENCE(sin) REFERENCE(cos)
 REFERENCE(add) REFERENCE(sub) REFERENCE(mul) REFERENCE(div) REFERENCE(power) REFERENCE(minimum) REFERENCE(maximum)
 REFERENCE(less) REFERENCE(less_equal) REFERENCE(equal) REFERENCE(select)
     /* clang-format on */
@@ -318,6 +325,8 @@ SAMPLES_UNARY(rsqrt, 0.1, 9)
 SAMPLES_UNARY(abs, -2, 2)
 SAMPLES_UNARY(softplus, -9, 9)
 SAMPLES_UNARY(erf, -3, 3)
+SAMPLES_UNARY(sin, -9, 9)
+SAMPLES_UNARY(cos, -9, 9)
 
 static const sample_dims pairs[][2] = {
     {{0, {0}}, {0, {0}}},

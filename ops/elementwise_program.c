@@ -10,8 +10,8 @@
     X(neg)                                                                                                   \
     X(exp)                                                                                                   \
     X(log)                                                                                                   \
-    X(tanh) X(sigmoid) X(relu) X(gelu) X(silu) X(elu) X(sqrt) X(rsqrt) X(abs) X(softplus) X(erf) X(add)      \
-        X(sub) X(mul) X(div) X(power) X(minimum) X(maximum) X(less) X(less_equal) X(equal) X(select)
+    X(tanh) X(sigmoid) X(relu) X(gelu) X(silu) X(elu) X(sqrt) X(rsqrt) X(abs) X(softplus) X(erf) X(sin)      \
+        X(cos) X(add) X(sub) X(mul) X(div) X(power) X(minimum) X(maximum) X(less) X(less_equal) X(equal) X(select)
 /* clang-format on */
 #define CODE_OF(name) [OP_##name] = CODE_##name,
 static const uint8_t code_of[OP_COUNT] = {EACH_CODE(CODE_OF)}; /* 0: not elementwise */

@@ -9,7 +9,7 @@ infer_rule infer_leaf, infer_unary, infer_cast, infer_binary, infer_select, infe
     infer_sinusoid, infer_dropout, infer_cross_entropy, infer_cross_entropy_grad, infer_linear_cross_entropy, infer_attention,
     infer_attention_grad, infer_scan, infer_scan_grad, infer_append, infer_last_row, infer_gather, infer_adam;
 vjp_rule vjp_neg, vjp_exp, vjp_log, vjp_tanh, vjp_sigmoid, vjp_relu, vjp_gelu, vjp_silu, vjp_elu, vjp_sqrt, vjp_rsqrt, vjp_abs,
-    vjp_softplus, vjp_erf, vjp_cast, vjp_add, vjp_sub, vjp_mul, vjp_div, vjp_power, vjp_minimum, vjp_maximum, vjp_select, vjp_sum,
+    vjp_softplus, vjp_erf, vjp_sin, vjp_cos, vjp_cast, vjp_add, vjp_sub, vjp_mul, vjp_div, vjp_power, vjp_minimum, vjp_maximum, vjp_select, vjp_sum,
     vjp_mean, vjp_max, vjp_logsumexp, vjp_sum_to, vjp_cumsum, vjp_matmul, vjp_reshape, vjp_transpose, vjp_broadcast, vjp_slice,
     vjp_pad, vjp_concat, vjp_causal_mask, vjp_key_mask, vjp_row_mask, vjp_softmax, vjp_layer_norm, vjp_rms_norm, vjp_embed,
     vjp_dropout, vjp_cross_entropy, vjp_linear_cross_entropy, vjp_attention, vjp_scan;

@@ -74,6 +74,8 @@ LOOP_1(rsqrt, 1.0f / v_sqrt(a))
 LOOP_1(abs, v_abs(a))
 LOOP_1(softplus, v_max(v_splat(0.0f), a) + v_log_one_more(v_exp(-v_abs(a))))
 LOOP_1(erf, v_erf(a))
+LOOP_1(sin, v_sin(a))
+LOOP_1(cos, v_cos(a))
 LOOP_2(add, a + b)
 LOOP_2(sub, a - b)
 LOOP_2(mul, a *b)
@@ -92,9 +94,9 @@ LOOP_3(subtract_product, c - a * b)
 static void (*const runs[CODE_COUNT])(const places *) = {
 #define RUN(name) [CODE_##name] = run_##name,
     RUN(copy) RUN(neg) RUN(exp) RUN(log) RUN(tanh) RUN(sigmoid) RUN(relu) RUN(gelu) RUN(silu) RUN(elu)
-        RUN(sqrt) RUN(rsqrt) RUN(abs) RUN(softplus) RUN(erf) RUN(add) RUN(sub) RUN(mul) RUN(div) RUN(power)
-            RUN(minimum) RUN(maximum) RUN(less) RUN(less_equal) RUN(equal) RUN(select) RUN(multiply_add)
-                RUN(multiply_subtract) RUN(subtract_product)
+        RUN(sqrt) RUN(rsqrt) RUN(abs) RUN(softplus) RUN(erf) RUN(sin) RUN(cos) RUN(add) RUN(sub) RUN(mul)
+            RUN(div) RUN(power) RUN(minimum) RUN(maximum) RUN(less) RUN(less_equal) RUN(equal) RUN(select)
+                RUN(multiply_add) RUN(multiply_subtract) RUN(subtract_product)
 #undef RUN
 };
 
@@ -162,3 +164,5 @@ MATH(log)
 MATH(tanh)
 MATH(sigmoid)
 MATH(erf)
+MATH(sin)
+MATH(cos)

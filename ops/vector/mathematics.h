@@ -1,6 +1,6 @@
-/* e^x, logarithm, tanh, sigmoid, the error function and dropout's hash on vectors, without branches, so that a lane's bits
+/* e^x, logarithm, tanh, sigmoid, the error function, sine, cosine and dropout's hash on vectors, without branches, so that a lane's bits
  * depend on its own operand only. Worst errors seen over the whole range, in units of the last place: e^x 1.0, log 0.8,
- * tanh 1.3, erf 1.4, sigmoid 2.2 (tests/ops/test_vector_math.c). NaN passes. */
+ * tanh 1.3, erf 1.4, sigmoid 2.2; sin and cos: v_sine (tests/ops/test_vector_math.c). NaN passes. */
 #pragma once
 #include "ops/dropout_hash.h"
 #include "ops/vector/vector.h"
@@ -115,6 +115,26 @@ static inline vf v_erf(vf x)
     vf far = 1.0f - v_exp(-v_erf_exponent(v_min(v_splat(4.0f), size)));
     return v_with_sign(v_select(size * size < 0.875f, v_erf_near(size), far), x);
 }
+/* x = n π/2 + r, |r| ≤ π/4, π/2 in three parts of few bits: exact products while n has no more than ten (|x| < 1600); beyond it
+ * the error grows with |x|, and from 4e6 on, where floats lie half a turn apart, the angle is taken as 0. Polynomials: Cephes sinf, cosf. quarter: turns by π/2 to add. */
+static inline vf v_sine(vf x, int32_t quarter)
+{
+    const float shifter = 12582912.0f;
+    x = v_select(v_abs(x) < 4e6f, x, x - x); /* inf and NaN: NaN */
+    vf n = (x * 0.636619772f + shifter) - shifter;
+    vf r = ((x - n * 1.5703125f) - n * 4.837512969970703e-4f) - n * 7.549789948768648e-8f;
+    vf square = r * r;
+    vf s = square * -1.9515295891e-4f + 8.3321608736e-3f;
+    s = (s * square - 1.6666654611e-1f) * square * r + r;
+    vf c = square * 2.443315711809948e-5f - 1.388731625493765e-3f;
+    c = (c * square + 4.166664568298827e-2f) * square * square - 0.5f * square + 1.0f;
+    vi turns = v_to_integer(n) + quarter;
+    vf y = v_select((turns & 1) != 0, c, s);
+    return v_select((turns & 2) != 0, -y, y);
+}
+static inline vf v_sin(vf x) { return v_sine(x, 0); }
+static inline vf v_cos(vf x) { return v_sine(x, 1); }
+
 /* Φ, the normal distribution: (1 + erf(x / √2)) / 2 without cancellation on the left. Beyond t = 4, where it is below 8e-9,
  * it goes on as e^−t². */
 static inline vf v_normal(vf x)

@@ -29,7 +29,8 @@ static value_id leaf(const char *op, const char *name, const char *type_text)
     shape s;
     if (!parse_type(g, type_text, true, &type, &s))
         return NONE;
-    attribute a[] = {{.integer = graph_name(g, name)}, {.integer = type}, {.integer = graph_shape(g, &s)}};
+    attribute a[MAX_ATTRIBUTES] = {
+        {.integer = graph_name(g, name)}, {.integer = type}, {.integer = graph_shape(g, &s)}};
     return graph_add(g, op_find(op), NULL, 0, a);
 }
 

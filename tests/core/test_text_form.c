@@ -190,7 +190,8 @@ Test(text_form, what_the_dsl_builds_round_trips)
     rondo_enter(g, "layers.%d", 0);
     g->file = "model.c";
     g->line = 3;
-    attribute a[] = {{.integer = graph_name(g, "x")}, {.integer = type}, {.integer = graph_shape(g, &s)}};
+    attribute a[MAX_ATTRIBUTES] = {
+        {.integer = graph_name(g, "x")}, {.integer = type}, {.integer = graph_shape(g, &s)}};
     value_id x = graph_add(g, op_find("input"), NULL, 0, a);
     g->file = NULL;
     value_id y = graph_add(g, op_find("exp"), &x, 1, NULL);

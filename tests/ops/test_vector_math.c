@@ -1,4 +1,4 @@
-/* exp, log, tanh, sigmoid and erf of every instruction set that this processor has, against libm in double.
+/* exp, log, tanh, sigmoid, erf, sin and cos of every instruction set that this processor has, against libm in double.
  */
 #include "ops/vector/table.h"
 #include <criterion/criterion.h>
@@ -98,6 +98,35 @@ Test(vector_math, tanh_and_erf_are_within_two_ulp_and_sigmoid_within_two_and_a_h
     }
 }
 
+/* Near a zero that is not at 0 the error is one of the angle, so it is measured against the largest sine. */
+static double worst_angle(row_function *f, double (*exact)(double), double low, double high)
+{
+    float *x = malloc(sizeof *x * MANY), *y = malloc(sizeof *y * MANY);
+    double most = 0;
+    for (int i = 0; i < MANY; i++)
+        x[i] = (float)(low + (high - low) * i / (MANY - 1));
+    f(y, x, MANY);
+    for (int i = 0; i < MANY; i++)
+        most = fmax(most, fabs(y[i] - exact(x[i])));
+    free(x);
+    free(y);
+    return most;
+}
+
+Test(vector_math, sin_and_cos_are_within_a_rounding_of_one_up_to_1600)
+{
+    EACH_SET(v)
+    {
+        cr_expect_leq(worst(v->math_sin, sin, -0.78, 0.78), 1.5);
+        cr_expect_leq(worst(v->math_cos, cos, -0.78, 0.78), 1.5);
+        cr_expect_leq(worst_angle(v->math_sin, sin, -1600, 1600), FLT_EPSILON);
+        cr_expect_leq(worst_angle(v->math_cos, cos, -1600, 1600), FLT_EPSILON);
+        cr_expect_eq(one(v->math_sin, 0), 0);
+        cr_expect_eq(one(v->math_cos, 0), 1);
+        cr_expect(isnan(one(v->math_sin, INFINITY)));
+    }
+}
+
 Test(vector_math, infinities_zeros_and_nan_come_out_as_they_should)
 {
     EACH_SET(v)
@@ -120,8 +149,9 @@ Test(vector_math, infinities_zeros_and_nan_come_out_as_they_should)
         cr_expect_eq(one(v->math_sigmoid, -INFINITY), 0);
         cr_expect_eq(one(v->math_erf, INFINITY), 1);
         cr_expect_eq(one(v->math_erf, -INFINITY), -1);
-        row_function *all[] = {v->math_exp, v->math_log, v->math_tanh, v->math_sigmoid, v->math_erf};
-        for (int i = 0; i < 5; i++)
+        row_function *all[] = {v->math_exp, v->math_log, v->math_tanh, v->math_sigmoid,
+                               v->math_erf, v->math_sin, v->math_cos};
+        for (int i = 0; i < 7; i++)
             cr_expect(isnan(one(all[i], NAN)), "function %d of set %d", i, set);
     }
 }
@@ -130,11 +160,12 @@ Test(vector_math, an_element_has_the_same_bits_at_every_place)
 {
     EACH_SET(v)
     {
-        row_function *all[] = {v->math_exp, v->math_log, v->math_tanh, v->math_sigmoid, v->math_erf};
+        row_function *all[] = {v->math_exp, v->math_log, v->math_tanh, v->math_sigmoid,
+                               v->math_erf, v->math_sin, v->math_cos};
         float x[53], y[53], alone;
         for (int i = 0; i < 53; i++)
             x[i] = 0.03f + 0.071f * (float)i;
-        for (int f = 0; f < 5; f++)
+        for (int f = 0; f < 7; f++)
             for (int count = 1; count <= 53; count++) {
                 all[f](y, x, count);
                 for (int i = 0; i < count; i++) {

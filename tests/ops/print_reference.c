@@ -1,5 +1,5 @@
 /* Prints docs/OPS.md: the op table as a page. Everything on it is read from ops/ops.def, so the page is right when it is equal to
- * what this prints (tests/house/ops_reference.sh). */
+ * what this prints (tests/house/page_reference.sh). */
 #include "ops/op.h"
 #include <math.h>
 #include <stdio.h>

@@ -1,55 +1,10 @@
 /* Causal linear attention, forward: numerator_t = Σ_{s≤t} (q_t · k_s) v_s + Sᵀ q_t in chunks. Inside a chunk
  * the triangle of q kᵀ meets v; what came before is in the state S = Σ k vᵀ. A task is some heads, or some
- * columns of v of one head. Rows at or beyond a sentence's length are not loaded. A decay per step is not
- * done here: plan refuses it. */
+ * columns of v of one head. Rows at or beyond a sentence's length are not loaded. A decay is one number a step
+ * and head (ops/scan_decay.h); of one a key dimension ops/kernels_scan_gate.c takes care. */
 #include "core/mutant.h"
-#include "ops/scan_shape.h"
+#include "ops/scan_decay.h"
 #include <string.h>
-
-/* Multiply-adds a row, and the traffic of the state, which is read and written once a chunk: weighed so that
- * the choice is the measured one for key and width in 16 … 256. With one chunk and no state before or after
- * there is no state at all. */
-static int64_t choose_chunk(const scan_shape *s, bool carried)
-{
-    static const int64_t candidates[] = {16, 32, 48, 64, 96, 128, 192, 256};
-    int64_t best = 64;
-    double best_cost = 0;
-    for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++) {
-        double chunk = (double)candidates[i], key = (double)s->key, width = (double)s->width;
-        bool whole = candidates[i] >= s->time;
-        if (candidates[i] > 128 && !whole)
-            break;
-        double cost = ((whole ? (double)s->time : chunk) / 2 + 8) * (key + width) +
-                      (whole && !carried ? 0 : 2 * key * width * (1 + 2 / chunk));
-        if (i == 0 || cost < best_cost)
-            best = candidates[i], best_cost = cost;
-        if (whole)
-            break;
-    }
-    return best;
-}
-
-bool scan_shape_of(const kernel_call *call, scan_shape *s)
-{
-    const tensor *q = operand_of(call, SCAN_Q), *v = operand_of(call, SCAN_V);
-    if (q->rank != 4 || v->rank != 4 || operand_of(call, SCAN_DECAY)->data)
-        return false;
-    bool grad = call->op == OP_scan_grad;
-    *s = (scan_shape){
-        .batch = q->dims[0], .heads = q->dims[1], .time = q->dims[2], .key = q->dims[3], .value = v->dims[3]};
-    s->exclusive = call->attributes[grad ? scan_grad_exclusive : scan_exclusive].integer;
-    s->denominator = call->attributes[grad ? scan_grad_denominator : scan_denominator].integer;
-    s->width = s->value + s->denominator;
-    s->chunk = call->attributes[grad ? scan_grad_chunk : scan_chunk].integer;
-    bool carried = operand_of(call, SCAN_STATE)->data || call->outputs[grad ? 4 : 2].data ||
-                   (grad && operand_of(call, SCAN_DSTATE)->data);
-    if (s->chunk <= 0)
-        s->chunk = choose_chunk(s, carried);
-    if (s->chunk > s->time)
-        s->chunk = s->time > 0 ? s->time : 1;
-    s->group = rows_per_task(s->time * (s->key + s->width) + s->key * s->width);
-    return true;
-}
 
 /* ---- cutting ---- */
 
@@ -65,7 +20,7 @@ static bool rows_are_plain(const tensor *t)
 static bool plan(kernel_call *call)
 {
     scan_shape s;
-    if (!scan_shape_of(call, &s))
+    if (!scan_shape_of(call, &s) || s.decay == DECAY_OF_KEYS)
         return false;
     int64_t pairs = s.batch * s.heads, columns = s.width > 0 ? s.width : 1;
     bool step =
@@ -81,7 +36,7 @@ static bool plan(kernel_call *call)
     int64_t wide = tile_pitch(columns), chunk = s.chunk;
     call->scratch_bytes =
         sizeof(float) * (size_t)(step ? 2 * wide
-                                      : s.key * tile_pitch(chunk) + chunk * tile_pitch(chunk) +
+                                      : (s.key + chunk + HEAD_DECAY_ROWS) * tile_pitch(chunk) +
                                             2 * chunk * wide + s.key * wide);
     call->flops = 2.0 * (double)(pairs * s.time) * (double)(chunk * (s.key + s.width) + 2 * s.key * s.width);
     return true;
@@ -91,7 +46,7 @@ static bool plan(kernel_call *call)
 
 typedef struct scan_head {
     const scan_shape *s;
-    head_view q, k, v, state, numerator, denominator, state_out;
+    head_view q, k, v, decay, state, numerator, denominator, state_out;
     int64_t rows;           /* of this sentence */
     int64_t first, columns; /* of v with its column of ones */
     int64_t real;           /* how many of the columns are v's; the next is the ones */
@@ -142,6 +97,7 @@ static void run_chunks(const scan_head *h, float *scratch)
     float *keys = tile_take(&scratch, key, pitch), *triangle = tile_take(&scratch, s->chunk, pitch);
     float *values = tile_take(&scratch, s->chunk, wide), *result = tile_take(&scratch, s->chunk, wide);
     float *state = tile_take(&scratch, key, wide);
+    head_decay decay = head_decay_take(&scratch, s);
     bool carried = h->state.data;
     if (carried)
         v->tile_copy(key, h->columns, h->state.data + h->first * h->state.column, h->state.row,
@@ -151,22 +107,28 @@ static void run_chunks(const scan_head *h, float *scratch)
         const float *q = row_of(&h->q, t);
         v->tile_transpose(rows, key, row_of(&h->k, t), h->k.row, h->k.column, keys, pitch);
         load_values(h, t, rows, values, wide);
-        if (carried)
+        head_decay_read(&decay, &h->decay, t, rows);
+        if (carried) {
             v->tile_product(rows, h->columns, key, q, h->q.row, h->q.column, state, wide, result, wide,
                             false);
+            fade_until_rows(&decay, rows, h->columns, result, wide);
+        }
         for (int64_t i = 0; i < rows;
              i += TILE_LANES) { /* the triangle's rows end where their block of the diagonal does */
             int64_t high = rows - i < TILE_LANES ? rows - i : TILE_LANES;
             float *row = triangle + i * pitch;
             v->tile_product(high, i + high, key, q + i * h->q.row, h->q.row, h->q.column, keys, pitch, row,
                             pitch, false);
-            v->tile_keep_lower(i, high, row, pitch,
+            keep_lower(&decay, i, high, row, pitch,
                                MUTANT(scan_confuses_exclusive, !s->exclusive, s->exclusive));
             v->tile_product(high, h->columns, i + high, row, pitch, 1, values, wide, result + i * wide, wide,
                             carried);
         }
         store_results(h, t, rows, result, wide);
         if (t + rows < h->rows || h->state_out.data) {
+            fade_after_rows(&decay, rows, h->columns, values, wide);
+            if (carried)
+                fade_state(&decay, key, h->columns, state, state, wide);
             v->tile_product(key, h->columns, rows - MUTANT(scan_loses_a_chunks_last_row, 1, 0), keys, pitch,
                             1, values, wide, state, wide, carried);
             carried = true;
@@ -184,8 +146,13 @@ static void run_step(const scan_head *h, float *scratch)
 {
     const scan_shape *s = h->s;
     int64_t wide = tile_pitch(h->columns);
-    float *values = scratch, *result = scratch + wide;
+    float *values = scratch, *result = scratch + wide, whole[TILE_LANES], part[TILE_LANES];
+    double decay[TILE_LANES] = {0};
     load_values(h, 0, 1, values, wide);
+    if (h->decay.data) {
+        decay[0] = log_decay_bounded(*h->decay.data);
+        vectors()->scan_factors(whole, part, decay, TILE_LANES);
+    }
     vectors()->scan_step_state(
         &(scan_step){.key = s->key,
                      .width = h->columns,
@@ -194,6 +161,8 @@ static void run_step(const scan_head *h, float *scratch)
                      .q_step = h->q.column,
                      .k_step = h->k.column,
                      .v = values,
+                     .whole = h->decay.data ? whole : NULL,
+                     .part = part,
                      .state = h->state.data,
                      .state_row = h->state.row,
                      .state_out_row = h->state_out.row,
@@ -230,6 +199,7 @@ static void run(const kernel_call *call, int phase, int64_t task, void *scratch)
         h.q = head_of(operand_of(call, SCAN_Q), b, head);
         h.k = head_of(operand_of(call, SCAN_K), b, head);
         h.v = head_of(operand_of(call, SCAN_V), b, head);
+        h.decay = scan_decay_of(call, b, head);
         h.state = head_of(operand_of(call, SCAN_STATE), b, head);
         h.numerator = head_of(&call->outputs[0], b, head);
         h.denominator = head_of(&call->outputs[1], b, head);

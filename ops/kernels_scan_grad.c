@@ -1,229 +1,267 @@
-/* The gradient of the causal scan, exact and in chunks, in two sweeps that need nothing of each other, so a
- * head is two tasks:
+/* The gradient of the causal scan with a decay of heads or none, exact and in chunks: ops/scan_grad.h has the phases. With D[t, s] = e^(b_t − b_s)
+ * in the lower triangle, P = D ∘ (G vᵀ) and A = D ∘ (q kᵀ) a chunk gives
  *
- *   forward in time    dq_t = S_t G_t                 S_t = S_0 + Σ_{s≤t} k_s v_sᵀ
- *   backward in time   dk_s = R_s v_s, dv_s = R_sᵀ k_s   R_s = dS_end + Σ_{t≥s} q_t G_tᵀ, and dS_0 = R_0
+ *   dq = P k + e^b G Sᵀ      dk = Pᵀ q + e^(b_end − b) v Rᵀ      dv = Aᵀ G + e^(b_end − b) k R
  *
- * G = [dnumerator, ddenominator] and v with its column of ones have `width` columns. Nothing of the forward
- * pass is kept but its operands, and no state but the current one. Inside a chunk the triangles P = tril(G
- * vᵀ) and A = tril(q kᵀ) do the same. */
+ * and the states go from chunk to chunk as S' = e^b_end S + Σ_j e^(b_end − b_j) k_j v_jᵀ, R = e^b_end R' + Σ_i e^b_i q_i G_iᵀ. A log
+ * decay gets what passes over its step: pairs in the chunk (the diagonal does not), what rows from it on read from S, what
+ * rows before it leave to the next state, and S ∘ R. */
 #include "core/mutant.h"
-#include "ops/scan_shape.h"
+#include "ops/scan_grad.h"
 #include <string.h>
 
-enum { CHOICE_CHUNK }; /* rows of a chunk, as planned */
+static int64_t chunk_floats(const grad_plan *p)
+{
+    int64_t chunk = p->s.chunk, result = p->high > p->wide ? p->high : p->wide;
+    return chunk * (p->wide + 2 * p->high + result + 2 * p->pitch) + (p->s.width + p->s.key) * p->pitch +
+           p->s.width * p->high + (HEAD_DECAY_ROWS + 10) * p->pitch;
+}
 
 static bool plan(kernel_call *call)
 {
     scan_shape s;
-    if (!scan_shape_of(call, &s))
+    if (!scan_shape_of(call, &s) || s.decay == DECAY_OF_KEYS)
         return false;
-    int64_t pairs = s.batch * s.heads, pitch = tile_pitch(s.chunk), wide = tile_pitch(s.width),
-            high = tile_pitch(s.key);
-    call->choice[CHOICE_CHUNK] = s.chunk;
-    call->phases = 1;
-    call->tasks[0] = pairs > 0 ? 2 * divide_up(pairs, s.group) : 1;
-    call->scratch_bytes =
-        sizeof(float) * (size_t)((s.key + s.width) * pitch + s.chunk * (2 * high + 2 * wide + pitch) +
-                                 s.key * wide + s.width * high);
-    call->flops =
-        4.0 * (double)(pairs * s.time) * (double)(s.chunk * (s.key + s.width) + 2 * s.key * s.width);
+    grad_plan p = grad_plan_of(call, &s);
+    call->choice[0] = s.chunk;
+    grad_plan_call(call, &p);
+    int64_t sweep = s.chunk * (p.wide + p.high) + s.width * p.pitch + s.key * p.wide + HEAD_DECAY_ROWS * p.pitch;
+    int64_t floats = chunk_floats(&p);
+    call->scratch_bytes = sizeof(float) * (size_t)(floats > sweep ? floats : sweep);
     return true;
 }
 
-typedef struct grad_head {
-    const scan_shape *s;
-    head_view q, k, v, state, dnumerator, ddenominator, dstate;
-    head_view dq, dk, dv, dstate_in;
-    int64_t rows;
-    int64_t pitch, wide, high; /* of tiles with chunk, width and key columns */
-} grad_head;
+/* ---- phase 0: states ---- */
 
-/* [dnumerator, ddenominator] of some rows as a tile; what is absent is zero. */
-static void load_gradient(const grad_head *h, int64_t t, int64_t rows, float *tile)
-{
-    const scan_shape *s = h->s;
-    if (h->dnumerator.data)
-        vectors()->tile_copy(rows, s->value, row_of(&h->dnumerator, t), h->dnumerator.row,
-                             h->dnumerator.column, tile, h->wide);
-    bool cleared = h->dnumerator.data && s->value % TILE_LANES != 0;
-    for (int64_t i = 0; i < rows && (s->denominator || !h->dnumerator.data); i++) {
-        float *row = tile + i * h->wide;
-        int64_t from = h->dnumerator.data ? s->value : 0;
-        if (!cleared)
-            memset(row + from, 0, sizeof *row * (size_t)(h->wide - from));
-        if (s->denominator)
-            row[s->value] = MUTANT(scan_grad_drops_the_denominator, false, h->ddenominator.data)
-                                ? *row_of(&h->ddenominator, t + i)
-                                : 0;
-    }
-}
-
-/* vᵀ with its row of ones. */
-static void load_values(const grad_head *h, int64_t t, int64_t rows, float *tile)
-{
-    vectors()->tile_transpose(rows, h->s->value, row_of(&h->v, t), h->v.row, h->v.column, tile, h->pitch);
-    for (int64_t i = 0; h->s->denominator && i < h->pitch; i++)
-        tile[h->s->value * h->pitch + i] = i < rows;
-}
-
-/* out[t, s] = tril(left · right): left [rows, depth] in rows, right [depth, rows]. */
-static void triangle(const grad_head *h, int64_t rows, int64_t depth, const float *left, int64_t left_row,
-                     int64_t left_column, const float *right, float *out)
-{
-    const vector_table *v = vectors();
-    for (int64_t i = 0; i < rows; i += TILE_LANES) {
-        int64_t high = rows - i < TILE_LANES ? rows - i : TILE_LANES;
-        v->tile_product(high, i + high, depth, left + i * left_row, left_row, left_column, right, h->pitch,
-                        out + i * h->pitch, h->pitch, false);
-        v->tile_keep_lower(i, high, out + i * h->pitch, h->pitch, h->s->exclusive);
-    }
-}
-
-/* out[s] += Σ_{t≥s} triangle[t, s] · right[t]. */
-static void add_upper(const grad_head *h, int64_t rows, const float *lower, const float *right,
-                      int64_t columns, int64_t wide, float *out, bool add)
-{
-    for (int64_t i = 0; i < rows; i += TILE_LANES) {
-        int64_t high = rows - i < TILE_LANES ? rows - i : TILE_LANES;
-        vectors()->tile_product(high, columns, rows - i, lower + i * h->pitch + i, 1, h->pitch,
-                                right + i * wide, wide, out + i * wide, wide, add);
-    }
-}
-
-/* ---- forward in time: dq ---- */
-
-static void sweep_forward(const grad_head *h, float *scratch)
+static void states_forward(const grad_head *h, float *scratch)
 {
     const vector_table *v = vectors();
     const scan_shape *s = h->s;
-    clear_rows(&h->dq, h->rows, s->time, s->key);
-    if (!h->dq.data)
-        return;
-    float *gradient = tile_take(&scratch, s->chunk, h->wide),
-          *values = tile_take(&scratch, s->width, h->pitch);
-    float *keys = tile_take(&scratch, s->chunk, h->high), *lower = tile_take(&scratch, s->chunk, h->pitch);
-    float *dq = tile_take(&scratch, s->chunk, h->high),
-          *state = tile_take(&scratch, s->width, h->high); /* Sᵀ */
-    bool carried = h->state.data;
-    if (carried)
-        v->tile_transpose(s->key, s->width, h->state.data, h->state.row, h->state.column, state, h->high);
-    for (int64_t t = 0; t < h->rows; t += s->chunk) {
-        int64_t rows = h->rows - t < s->chunk ? h->rows - t : s->chunk;
-        load_gradient(h, t, rows, gradient);
-        load_values(h, t, rows, values);
-        v->tile_copy(rows, s->key, row_of(&h->k, t), h->k.row, h->k.column, keys, h->high);
-        triangle(h, rows, s->width, gradient, h->wide, 1, values, lower);
-        if (carried)
-            v->tile_product(rows, s->key, s->width, gradient, h->wide, 1, state, h->high, dq, h->high, false);
-        for (int64_t i = 0; i < rows; i += TILE_LANES) {
-            int64_t high = rows - i < TILE_LANES ? rows - i : TILE_LANES;
-            v->tile_product(high, s->key, i + high, lower + i * h->pitch, h->pitch, 1, keys, h->high,
-                            dq + i * h->high, h->high, carried);
-        }
-        v->tile_store(rows, s->key, dq, h->high, row_of(&h->dq, t), h->dq.row, h->dq.column);
-        if (t + rows < h->rows)
-            v->tile_product(s->width, s->key, rows, values, h->pitch, 1, keys, h->high, state, h->high,
-                            carried);
-        carried = true;
+    int64_t pitch = h->p->pitch, high = h->p->high;
+    float *values = tile_take(&scratch, s->width, pitch), *keys = tile_take(&scratch, s->chunk, high);
+    head_decay decay = head_decay_take(&scratch, s);
+    if (h->state.data)
+        v->tile_transpose(s->key, s->width, h->state.data, h->state.row, h->state.column, grad_state(h, 0), high);
+    for (int64_t c = 0; c < h->last; c++) {
+        int64_t t = c * s->chunk;
+        grad_load_values(h, t, s->chunk, values);
+        v->tile_copy(s->chunk, s->key, row_of(&h->k, t), h->k.row, h->k.column, keys, high);
+        head_decay_read(&decay, &h->decay, t, s->chunk);
+        fade_after_rows(&decay, s->chunk, s->key, keys, high);
+        if (grad_has_state(h, c))
+            fade_state(&decay, s->width, s->key, grad_state(h, c), grad_state(h, c + 1), high);
+        v->tile_product(s->width, s->key, s->chunk, values, pitch, 1, keys, high, grad_state(h, c + 1), high,
+                        grad_has_state(h, c));
     }
 }
 
-/* ---- backward in time: dk, dv and the gradient of the state before ---- */
-
-typedef struct backward_tiles {
-    float *gradient, *values, *keys, *queries, *lower, *result, *state, *state_transposed;
-} backward_tiles;
-
-/* One chunk; `carried`: R is not zero. */
-static void chunk_backward(const grad_head *h, const backward_tiles *b, int64_t t, int64_t rows, bool carried)
+/* From the gradient of the last state down to that of the state before the first token, if somebody wants it. */
+static void states_backward(const grad_head *h, float *scratch)
 {
     const vector_table *v = vectors();
     const scan_shape *s = h->s;
-    load_gradient(h, t, rows, b->gradient);
-    load_values(h, t, rows, b->values);
-    v->tile_transpose(rows, s->key, row_of(&h->k, t), h->k.row, h->k.column, b->keys, h->pitch);
-    v->tile_copy(rows, s->key, row_of(&h->q, t), h->q.row, h->q.column, b->queries, h->high);
-    if (h->dk.data) {
-        triangle(h, rows, s->width, b->gradient, h->wide, 1, b->values, b->lower);
-        if (carried)
-            v->tile_product(rows, s->key, s->width, b->values, 1, h->pitch, b->state_transposed, h->high,
-                            b->result, h->high, false);
-        add_upper(h, rows, b->lower, b->queries, s->key, h->high, b->result, carried);
-        v->tile_store(rows, s->key, b->result, h->high, row_of(&h->dk, t), h->dk.row, h->dk.column);
-    }
-    if (h->dv.data) {
-        triangle(h, rows, s->key, b->queries, h->high, 1, b->keys, b->lower);
-        if (carried)
-            v->tile_product(rows, s->value, s->key, b->keys, 1, h->pitch, b->state, h->wide, b->result,
-                            h->wide, false);
-        add_upper(h, rows, b->lower, b->gradient, s->value, h->wide, b->result, carried);
-        v->tile_store(rows, s->value, b->result, h->wide, row_of(&h->dv, t), h->dv.row, h->dv.column);
-    }
-    if (t == 0 && !h->dstate_in.data)
-        return;
-    v->tile_product(s->key, s->width, rows, b->queries, 1, h->high, b->gradient, h->wide, b->state, h->wide,
-                    MUTANT(scan_grad_forgets_later_chunks, false, carried));
-    if (t > 0)
-        v->tile_transpose(s->key, s->width, b->state, h->wide, 1, b->state_transposed, h->high);
-}
-
-static void sweep_backward(const grad_head *h, float *scratch)
-{
-    const vector_table *v = vectors();
-    const scan_shape *s = h->s;
-    clear_rows(&h->dk, h->rows, s->time, s->key);
-    clear_rows(&h->dv, h->rows, s->time, s->value);
-    if (!h->dk.data && !h->dv.data && !h->dstate_in.data)
-        return;
-    backward_tiles b = {.gradient = tile_take(&scratch, s->chunk, h->wide),
-                        .values = tile_take(&scratch, s->width, h->pitch)};
-    b.keys = tile_take(&scratch, s->key, h->pitch), b.queries = tile_take(&scratch, s->chunk, h->high);
-    b.lower = tile_take(&scratch, s->chunk, h->pitch);
-    b.result = tile_take(&scratch, s->chunk, h->high > h->wide ? h->high : h->wide);
-    b.state = tile_take(&scratch, s->key, h->wide),
-    b.state_transposed = tile_take(&scratch, s->width, h->high);
+    int64_t wide = h->p->wide;
+    float *gradient = tile_take(&scratch, s->chunk, wide), *first = tile_take(&scratch, s->key, wide);
+    head_decay decay = head_decay_take(&scratch, s);
     bool carried = h->dstate.data;
-    if (carried) {
-        v->tile_copy(s->key, s->width, h->dstate.data, h->dstate.row, h->dstate.column, b.state, h->wide);
-        v->tile_transpose(s->key, s->width, b.state, h->wide, 1, b.state_transposed, h->high);
+    if (carried)
+        v->tile_copy(s->key, s->width, h->dstate.data, h->dstate.row, h->dstate.column,
+                     grad_gradient(h, h->last), wide);
+    for (int64_t c = h->last; h->rows > 0 && c >= (h->dstate_in.data ? 0 : 1); c--, carried = true) {
+        int64_t t = c * s->chunk, rows = grad_rows(h, c);
+        float *to = c > 0 ? grad_gradient(h, c - 1) : first;
+        grad_load_gradient(h, t, rows, gradient);
+        head_decay_read(&decay, &h->decay, t, rows);
+        fade_until_rows(&decay, rows, s->width, gradient, wide);
+        if (carried)
+            fade_state(&decay, s->key, s->width, grad_gradient(h, c), to, wide);
+        v->tile_product(s->key, s->width, rows, row_of(&h->q, t), h->q.column, h->q.row, gradient, wide, to, wide,
+                        carried);
     }
-    for (int64_t t = (h->rows - 1) / s->chunk * s->chunk; h->rows > 0 && t >= 0;
-         t -= s->chunk, carried = true)
-        chunk_backward(h, &b, t, h->rows - t < s->chunk ? h->rows - t : s->chunk, carried);
+    const float *from = h->rows > 0 ? first : grad_gradient(h, 0);
     if (carried && h->dstate_in.data)
-        v->tile_store(s->key, s->width, b.state, h->wide, h->dstate_in.data, h->dstate_in.row,
-                      h->dstate_in.column);
+        v->tile_store(s->key, s->width, from, wide, h->dstate_in.data, h->dstate_in.row, h->dstate_in.column);
     else
         clear_rows(&h->dstate_in, 0, s->key, s->width);
 }
 
+/* ---- phase 1: chunks ---- */
+
+typedef struct chunk_tiles {
+    int64_t chunk, t, rows;
+    float *gradient, *values, *keys, *keys_transposed, *queries; /* [rows, wide], [width, pitch], [rows, high], … */
+    float *products, *scores;                                    /* P and A, [rows, pitch] */
+    float *result, *other;                                       /* [rows, high or wide]; Rᵀ [width, high] */
+    double *row_sums, *column_sums, *terms, *passed;             /* of pairs; of the log decay's gradient */
+    head_decay decay;
+} chunk_tiles;
+
+static chunk_tiles take_tiles(const grad_head *h, int64_t chunk, float *scratch)
+{
+    const scan_shape *s = h->s;
+    int64_t pitch = h->p->pitch, wide = h->p->wide, high = h->p->high;
+    chunk_tiles x = {.chunk = chunk, .t = chunk * s->chunk, .rows = grad_rows(h, chunk)};
+    x.gradient = tile_take(&scratch, s->chunk, wide), x.values = tile_take(&scratch, s->width, pitch);
+    x.keys = tile_take(&scratch, s->chunk, high), x.keys_transposed = tile_take(&scratch, s->key, pitch);
+    x.queries = tile_take(&scratch, s->chunk, high);
+    x.products = tile_take(&scratch, s->chunk, pitch), x.scores = tile_take(&scratch, s->chunk, pitch);
+    x.result = tile_take(&scratch, s->chunk, high > wide ? high : wide);
+    x.other = tile_take(&scratch, s->width, high);
+    x.row_sums = (double *)tile_take(&scratch, 2, pitch), x.column_sums = (double *)tile_take(&scratch, 2, pitch);
+    x.terms = (double *)tile_take(&scratch, 2, pitch), x.passed = (double *)tile_take(&scratch, 2, pitch);
+    x.decay = head_decay_take(&scratch, s);
+    return x;
+}
+
+/* P and A, with their decays and the sums of their pairs. */
+static void make_triangles(const grad_head *h, chunk_tiles *x)
+{
+    const vector_table *v = vectors();
+    const scan_shape *s = h->s;
+    int64_t pitch = h->p->pitch, high = h->p->high;
+    grad_load_gradient(h, x->t, x->rows, x->gradient);
+    grad_load_values(h, x->t, x->rows, x->values);
+    v->tile_copy(x->rows, s->key, row_of(&h->k, x->t), h->k.row, h->k.column, x->keys, high);
+    v->tile_transpose(x->rows, s->key, x->keys, high, 1, x->keys_transposed, pitch);
+    v->tile_copy(x->rows, s->key, row_of(&h->q, x->t), h->q.row, h->q.column, x->queries, high);
+    head_decay_read(&x->decay, &h->decay, x->t, x->rows);
+    bool both = x->decay.sums;
+    if (both || h->dq.data || h->dk.data)
+        grad_triangle(h, x->rows, s->width, x->gradient, h->p->wide, x->values, x->products);
+    if (both || h->dv.data)
+        grad_triangle(h, x->rows, s->key, x->queries, high, x->keys_transposed, x->scores);
+    if (both) {
+        v->tile_decay_pairs(x->rows, x->scores, x->products, pitch, s->exclusive, x->decay.sums, x->row_sums,
+                            x->column_sums);
+        return;
+    }
+    if (h->dq.data || h->dk.data)
+        v->tile_keep_lower(0, x->rows, x->products, pitch, s->exclusive);
+    if (h->dv.data)
+        v->tile_keep_lower(0, x->rows, x->scores, pitch, s->exclusive);
+}
+
+/* to[i] += left_i · right_i: what row i has to do with the world beyond the chunk. */
+static void add_dots(const grad_head *h, const chunk_tiles *x, const float *left, double *to)
+{
+    for (int64_t i = 0; i < x->rows && x->decay.sums; i++)
+        to[i] += vectors()->row_dot(left + i * h->p->high, x->result + i * h->p->high, h->s->key);
+}
+
+static void make_dq(const grad_head *h, const chunk_tiles *x)
+{
+    const vector_table *v = vectors();
+    const scan_shape *s = h->s;
+    int64_t high = h->p->high;
+    bool carried = h->p->needs_states && grad_has_state(h, x->chunk);
+    if (carried) {
+        v->tile_product(x->rows, s->key, s->width, x->gradient, h->p->wide, 1, grad_state(h, x->chunk), high,
+                        x->result, high, false);
+        fade_until_rows(&x->decay, x->rows, s->key, x->result, high);
+        add_dots(h, x, x->queries, x->terms);
+    }
+    if (!h->dq.data)
+        return;
+    for (int64_t i = 0; i < x->rows; i += TILE_LANES) {
+        int64_t some = x->rows - i < TILE_LANES ? x->rows - i : TILE_LANES;
+        v->tile_product(some, s->key, i + some, x->products + i * h->p->pitch, h->p->pitch, 1, x->keys, high,
+                        x->result + i * high, high, carried);
+    }
+    v->tile_store(x->rows, s->key, x->result, high, row_of(&h->dq, x->t), h->dq.row, h->dq.column);
+}
+
+static void make_dk(const grad_head *h, const chunk_tiles *x, bool carried)
+{
+    const vector_table *v = vectors();
+    const scan_shape *s = h->s;
+    int64_t high = h->p->high;
+    if (carried) {
+        v->tile_product(x->rows, s->key, s->width, x->values, 1, h->p->pitch, x->other, high, x->result, high,
+                        false);
+        fade_after_rows(&x->decay, x->rows, s->key, x->result, high);
+        add_dots(h, x, x->keys, x->passed);
+    }
+    if (!h->dk.data)
+        return;
+    grad_add_upper(h, x->rows, x->products, x->queries, s->key, high, x->result, carried);
+    v->tile_store(x->rows, s->key, x->result, high, row_of(&h->dk, x->t), h->dk.row, h->dk.column);
+}
+
+static void make_dv(const grad_head *h, const chunk_tiles *x, bool carried)
+{
+    const vector_table *v = vectors();
+    const scan_shape *s = h->s;
+    int64_t wide = h->p->wide;
+    if (!h->dv.data)
+        return;
+    if (carried) {
+        v->tile_product(x->rows, s->value, s->key, x->keys, h->p->high, 1, grad_gradient(h, x->chunk), wide,
+                        x->result, wide, false);
+        fade_after_rows(&x->decay, x->rows, s->value, x->result, wide);
+    }
+    grad_add_upper(h, x->rows, x->scores, x->gradient, s->value, wide, x->result, carried);
+    v->tile_store(x->rows, s->value, x->result, wide, row_of(&h->dv, x->t), h->dv.row, h->dv.column);
+}
+
+/* e^b_end Σ S ∘ R, where both are. */
+static double state_meets_gradient(const grad_head *h, const chunk_tiles *x)
+{
+    double sum = 0;
+    const float *state = grad_state(h, x->chunk);
+    for (int64_t c = 0; c < h->s->width; c++)
+        sum += vectors()->row_dot(state + c * h->p->high, x->other + c * h->p->high, h->s->key);
+    return sum * ((double)x->decay.whole[0] + x->decay.part[0]);
+}
+
+static void run_chunk(const grad_head *h, int64_t chunk, float *scratch)
+{
+    const scan_shape *s = h->s;
+    chunk_tiles x = take_tiles(h, chunk, scratch);
+    int64_t end = x.t + s->chunk < s->time ? x.t + s->chunk : s->time;
+    clear_rows(&h->dq, x.t + x.rows, end, s->key);
+    clear_rows(&h->dk, x.t + x.rows, end, s->key);
+    clear_rows(&h->dv, x.t + x.rows, end, s->value);
+    bool wants_decay = h->p->partials.slots > 0, carried = h->p->needs_gradients && grad_has_gradient(h, chunk);
+    memset(x.terms, 0, sizeof(double) * (size_t)h->p->pitch);
+    memset(x.passed, 0, sizeof(double) * (size_t)h->p->pitch);
+    double whole = 0;
+    if (x.rows > 0) {
+        make_triangles(h, &x);
+        if (carried)
+            vectors()->tile_transpose(s->key, s->width, grad_gradient(h, chunk), h->p->wide, 1, x.other, h->p->high);
+        if (wants_decay && carried && grad_has_state(h, chunk))
+            whole = state_meets_gradient(h, &x);
+        make_dq(h, &x);
+        make_dk(h, &x, carried);
+        make_dv(h, &x, carried);
+    }
+    if (!wants_decay)
+        return;
+    for (int64_t i = 0; i < x.rows; i++)
+        x.terms[i] += x.row_sums[i] - x.column_sums[i];
+    grad_store_decay(h, chunk, 0, x.terms, x.passed, whole);
+}
+
 static void run(const kernel_call *call, int phase, int64_t task, void *scratch)
 {
-    (void)phase;
     scan_shape s;
     scan_shape_of(call, &s);
-    s.chunk = call->choice[CHOICE_CHUNK];
-    grad_head h = {
-        .s = &s, .pitch = tile_pitch(s.chunk), .wide = tile_pitch(s.width), .high = tile_pitch(s.key)};
-    int64_t pairs = s.batch * s.heads, from = task / 2 * s.group;
-    if (task == 0 && call->outputs[3].data) /* there is no decay: its gradient is one number */
-        *(float *)call->outputs[3].data = 0;
-    for (int64_t pair = from; pair < from + s.group && pair < pairs; pair++) {
-        int64_t b = pair / s.heads, head = pair % s.heads;
-        const tensor *in = call->inputs, *out = call->outputs;
-        h.q = head_of(&in[SCAN_Q], b, head), h.k = head_of(&in[SCAN_K], b, head),
-        h.v = head_of(&in[SCAN_V], b, head);
-        h.state = head_of(&in[SCAN_STATE], b, head), h.dstate = head_of(&in[SCAN_DSTATE], b, head);
-        h.dnumerator = head_of(&in[SCAN_DNUMERATOR], b, head);
-        h.ddenominator = head_of(&in[SCAN_DDENOMINATOR], b, head);
-        h.dq = head_of(&out[0], b, head), h.dk = head_of(&out[1], b, head), h.dv = head_of(&out[2], b, head);
-        h.dstate_in = head_of(&out[4], b, head);
-        h.rows = scan_length(call, &s, b);
-        if (task % 2 == 0)
-            sweep_forward(&h, scratch);
-        else
-            sweep_backward(&h, scratch);
+    s.chunk = call->choice[0];
+    const grad_plan p = grad_plan_of(call, &s);
+    if (phase == 2) {
+        decay_sum(call, &p.partials, task);
+        return;
+    }
+    int64_t some = phase == 0 ? s.group : p.units, from = (phase == 0 ? task / 2 : task) * some,
+            all = phase == 0 ? p.pairs : p.pairs * p.chunks;
+    for (int64_t i = from; i < from + some && i < all; i++) {
+        grad_head h = grad_head_of(call, &p, phase == 0 ? i : i / p.chunks);
+        if (phase == 1)
+            run_chunk(&h, i % p.chunks, scratch);
+        else if (task % 2 == 0 && p.needs_states)
+            states_forward(&h, scratch);
+        else if (task % 2 == 1 && p.needs_gradients)
+            states_backward(&h, scratch);
     }
 }
 

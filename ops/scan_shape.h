@@ -1,5 +1,4 @@
-/* What ops/kernels_scan.c and ops/kernels_scan_grad.c share: the sizes of a scan, its operands by name, and
- * the cutting of time into chunks. */
+/* What the kernels of scan share: its sizes, its operands by name, and the cutting of time into chunks. */
 #pragma once
 #include "ops/head_view.h"
 #include "ops/rules.h"
@@ -16,11 +15,15 @@ enum {
     SCAN_DSTATE
 };
 
+/* One number a head, at each step or for all; or one a key dimension at each step. */
+typedef enum scan_decay_kind { DECAY_NONE, DECAY_OF_HEADS, DECAY_OF_KEYS } scan_decay_kind;
+
 /* The denominator is one more column of v, all ones, that only exists in tiles: width = value + 1 and the
  * state is [key, width]. */
 typedef struct scan_shape {
     int64_t batch, heads, time, key, value, width;
     bool exclusive, denominator;
+    scan_decay_kind decay;
     int64_t chunk; /* rows of a chunk, at least 1 */
     int64_t group; /* heads of one task */
 } scan_shape;

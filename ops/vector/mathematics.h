@@ -45,6 +45,18 @@ static inline vf v_exp_less_one(vf x)
     vf y = (scale - 1.0f) + scale * (p * (r * r) + r);
     return v_select(x == x, y, x);
 }
+/* e^x as *whole + result, *whole 1 near x = 0, else 0: x (*whole + result) loses nothing of a factor close to 1. x ≤ 88.7. */
+static inline vf v_factor(vf x, vf *whole)
+{
+    vf n, r;
+    vi near = v_abs(x) < 0.5f;
+    vf bounded = v_max(v_splat(-104.0f), x);
+    vf p = v_exp_reduce(bounded, &n, &r);
+    vf less_one = p * (r * r) + r;
+    vf far = v_scale(less_one + 1.0f, n), scale = v_scale(v_splat(1.0f), n);
+    *whole = v_select(near, v_splat(1.0f), v_splat(0.0f));
+    return v_select(near, (scale - 1.0f) + scale * less_one, far);
+}
 
 /* x = 2^e m, m in [√½, √2): e ln 2 + log m. log 0 = −inf, log of a negative number is NaN. Polynomial: Cephes logf. */
 static inline vf v_log(vf x)

@@ -15,9 +15,9 @@ void ISA(tile_keep_lower)(int64_t first, int64_t rows, float *a, int64_t a_row, 
     }
 }
 
-/* One column block of a step: state' = state + k vᵀ, out = state'ᵀ q (exclusive: stateᵀ q). `lanes` < LANES:
- * the last part. */
-static inline __attribute__((always_inline)) void step_block(int wide, int64_t lanes, const scan_step *s,
+/* One column block of a step: state' = decay ∘ state + k vᵀ, out = state'ᵀ q (exclusive: (decay ∘ state)ᵀ q).
+ * `lanes` < LANES: the last part. */
+static inline __attribute__((always_inline)) void step_block(int wide, int64_t lanes, bool fades, const scan_step *s,
                                                              int64_t column)
 {
     vf v[4], sum[4];
@@ -27,9 +27,13 @@ static inline __attribute__((always_inline)) void step_block(int wide, int64_t l
     }
     for (int64_t f = 0; f < s->key; f++) {
         vf k = v_splat(s->k[f * s->k_step]), q = v_splat(s->q[f * s->q_step]);
+        vf whole = v_splat(fades ? s->whole[f * s->factor_step] : 1);
+        vf part = v_splat(fades ? s->part[f * s->factor_step] : 0);
         for (int j = 0; j < wide; j++) {
             const float *from = s->state ? s->state + f * s->state_row + column + j * LANES : 0;
             vf old = !from ? (vf){0} : lanes == LANES ? v_load(from) : v_load_part(from, lanes, 0);
+            if (fades)
+                old = v_multiply_add(old, part, old * whole);
             vf next = old + k * v[j];
             sum[j] += q * (s->exclusive ? old : next);
             if (!s->state_out)
@@ -45,11 +49,19 @@ static inline __attribute__((always_inline)) void step_block(int wide, int64_t l
         v_store_part(s->out + column + j * LANES, lanes, sum[j]);
 }
 
-void ISA(scan_step_state)(const scan_step *s)
+static inline __attribute__((always_inline)) void step_columns(bool fades, const scan_step *s)
 {
     int64_t column = 0;
     for (; column + 4 * LANES <= s->width; column += 4 * LANES)
-        step_block(4, LANES, s, column);
+        step_block(4, LANES, fades, s, column);
     for (; column < s->width; column += LANES)
-        step_block(1, s->width - column < LANES ? s->width - column : LANES, s, column);
+        step_block(1, s->width - column < LANES ? s->width - column : LANES, fades, s, column);
+}
+
+void ISA(scan_step_state)(const scan_step *s)
+{
+    if (s->whole)
+        step_columns(true, s);
+    else
+        step_columns(false, s);
 }

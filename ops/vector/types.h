@@ -48,6 +48,8 @@ typedef struct scan_step {
     int64_t key, width; /* state [key, width] */
     const float *q, *k; /* key numbers each, q_step and k_step apart */
     int64_t q_step, k_step;
+    const float *whole, *part; /* the state fades by whole + part, factor_step apart (0: one for all keys); NULL: it does not */
+    int64_t factor_step;
     const float *v, *state; /* width numbers; state NULL: zeros */
     int64_t state_row, state_out_row;
     float *state_out, *out; /* state_out NULL: not wanted; it may be `state`. out: width numbers */

@@ -175,6 +175,23 @@ static inline vd v_double_high(vf x)
 #endif
 }
 
+/* Doubles rounded to one vector of floats. */
+static inline vf v_from_doubles(vd low, vd high)
+{
+#if defined __AVX512F__
+    __m512 x = _mm512_castps256_ps512(_mm512_cvtpd_ps((__m512d)low));
+    return (vf)_mm512_insertf32x8(x, _mm512_cvtpd_ps((__m512d)high), 1);
+#elif defined __AVX2__
+    __m256 x = _mm256_castps128_ps256(_mm256_cvtpd_ps((__m256d)low));
+    return (vf)_mm256_insertf128_ps(x, _mm256_cvtpd_ps((__m256d)high), 1);
+#else
+    vf_half halves[2] = {__builtin_convertvector(low, vf_half), __builtin_convertvector(high, vf_half)};
+    vf x;
+    memcpy(&x, halves, sizeof x);
+    return x;
+#endif
+}
+
 /* The lanes turned by half, a quarter, … of a vector, so that lane i meets lane i + width/2, i + width/4, …: every fold
  * across lanes is this tree. */
 #if defined __AVX512F__

@@ -1,0 +1,158 @@
+/* The plan of a scan's gradient, its operands by head, and the tiles and sums that every form of it needs. */
+#include "ops/scan_grad.h"
+#include "core/mutant.h"
+#include <string.h>
+
+static int64_t partial_doubles(const grad_plan *p) /* whole tiles, so that what follows is aligned */
+{
+    return tile_pitch(p->pairs * p->partials.slots * p->partials.keys);
+}
+
+grad_plan grad_plan_of(const kernel_call *call, const scan_shape *s)
+{
+    const tensor *out = call->outputs;
+    grad_plan p = {.s = *s,
+                   .pitch = tile_pitch(s->chunk),
+                   .wide = tile_pitch(s->width),
+                   .high = tile_pitch(s->key),
+                   .pairs = s->batch * s->heads,
+                   .chunks = s->time > 0 ? divide_up(s->time, s->chunk) : 1};
+    bool decay = s->decay != DECAY_NONE && out[3].data;
+    p.needs_states = (out[0].data || decay) && (p.chunks > 1 || operand_of(call, SCAN_STATE)->data);
+    p.needs_gradients = (out[1].data || out[2].data || out[4].data || decay) &&
+                        (p.chunks > 1 || operand_of(call, SCAN_DSTATE)->data || out[4].data);
+    p.units = rows_per_task(s->chunk * (s->key + s->width) + s->key * s->width);
+    p.partials = decay ? decay_partials_of(call, s->time, p.chunks) : (decay_partials){0};
+    p.partials.data = call->shared;
+    p.states = (float *)(p.partials.data + partial_doubles(&p));
+    p.gradients = p.states + (p.needs_states ? p.pairs * p.chunks * s->width * p.high : 0);
+    return p;
+}
+
+void grad_plan_call(kernel_call *call, const grad_plan *p)
+{
+    const scan_shape *s = &p->s;
+    call->phases = 3;
+    call->tasks[0] = p->needs_states || p->needs_gradients ? 2 * divide_up(p->pairs, s->group) : 0;
+    call->tasks[1] = divide_up(p->pairs * p->chunks, p->units);
+    call->tasks[2] = decay_sum_tasks(call);
+    int64_t floats = (p->needs_states ? p->pairs * p->chunks * s->width * p->high : 0) +
+                     (p->needs_gradients ? p->pairs * p->chunks * s->key * p->wide : 0);
+    call->shared_bytes = sizeof(double) * (size_t)partial_doubles(p) + sizeof(float) * (size_t)floats;
+    call->flops =
+        4.0 * (double)(p->pairs * s->time) * (double)(s->chunk * (s->key + s->width) + 2 * s->key * s->width);
+}
+
+grad_head grad_head_of(const kernel_call *call, const grad_plan *p, int64_t pair)
+{
+    const scan_shape *s = &p->s;
+    int64_t b = pair / s->heads, head = pair % s->heads;
+    const tensor *out = call->outputs;
+    grad_head h = {.p = p, .s = s, .pair = pair};
+    h.q = head_of(operand_of(call, SCAN_Q), b, head), h.k = head_of(operand_of(call, SCAN_K), b, head);
+    h.v = head_of(operand_of(call, SCAN_V), b, head), h.decay = scan_decay_of(call, b, head);
+    h.state = head_of(operand_of(call, SCAN_STATE), b, head);
+    h.dstate = head_of(operand_of(call, SCAN_DSTATE), b, head);
+    h.dnumerator = head_of(operand_of(call, SCAN_DNUMERATOR), b, head);
+    h.ddenominator = head_of(operand_of(call, SCAN_DDENOMINATOR), b, head);
+    h.dq = head_of(&out[0], b, head), h.dk = head_of(&out[1], b, head), h.dv = head_of(&out[2], b, head);
+    h.dstate_in = head_of(&out[4], b, head);
+    h.rows = scan_length(call, s, b);
+    h.last = h.rows > 0 ? (h.rows - 1) / s->chunk : 0;
+    return h;
+}
+
+float *grad_state(const grad_head *h, int64_t chunk)
+{
+    return h->p->states + (h->pair * h->p->chunks + chunk) * h->s->width * h->p->high;
+}
+float *grad_gradient(const grad_head *h, int64_t chunk)
+{
+    return h->p->gradients + (h->pair * h->p->chunks + chunk) * h->s->key * h->p->wide;
+}
+bool grad_has_state(const grad_head *h, int64_t chunk)
+{
+    return chunk > 0 || h->state.data;
+}
+bool grad_has_gradient(const grad_head *h, int64_t chunk)
+{
+    return MUTANT(scan_grad_forgets_later_chunks, false, chunk < h->last) || h->dstate.data;
+}
+
+/* ---- tiles ---- */
+
+void grad_load_gradient(const grad_head *h, int64_t t, int64_t rows, float *tile)
+{
+    const scan_shape *s = h->s;
+    int64_t wide = h->p->wide;
+    if (h->dnumerator.data)
+        vectors()->tile_copy(rows, s->value, row_of(&h->dnumerator, t), h->dnumerator.row,
+                             h->dnumerator.column, tile, wide);
+    bool cleared = h->dnumerator.data && s->value % TILE_LANES != 0;
+    for (int64_t i = 0; i < rows && (s->denominator || !h->dnumerator.data); i++) {
+        float *row = tile + i * wide;
+        int64_t from = h->dnumerator.data ? s->value : 0;
+        if (!cleared)
+            memset(row + from, 0, sizeof *row * (size_t)(wide - from));
+        if (s->denominator)
+            row[s->value] = MUTANT(scan_grad_drops_the_denominator, false, h->ddenominator.data)
+                                ? *row_of(&h->ddenominator, t + i)
+                                : 0;
+    }
+}
+
+void grad_load_values(const grad_head *h, int64_t t, int64_t rows, float *tile)
+{
+    int64_t pitch = h->p->pitch;
+    vectors()->tile_transpose(rows, h->s->value, row_of(&h->v, t), h->v.row, h->v.column, tile, pitch);
+    for (int64_t i = 0; h->s->denominator && i < pitch; i++)
+        tile[h->s->value * pitch + i] = i < rows;
+}
+
+void grad_triangle(const grad_head *h, int64_t rows, int64_t depth, const float *left, int64_t left_row,
+                   const float *right, float *out)
+{
+    int64_t pitch = h->p->pitch;
+    for (int64_t i = 0; i < rows; i += TILE_LANES) {
+        int64_t high = rows - i < TILE_LANES ? rows - i : TILE_LANES;
+        vectors()->tile_product(high, i + high, depth, left + i * left_row, left_row, 1, right, pitch,
+                                out + i * pitch, pitch, false);
+    }
+}
+
+void grad_add_upper(const grad_head *h, int64_t rows, const float *lower, const float *right, int64_t columns,
+                    int64_t wide, float *out, bool add)
+{
+    int64_t pitch = h->p->pitch;
+    for (int64_t i = 0; i < rows; i += TILE_LANES) {
+        int64_t high = rows - i < TILE_LANES ? rows - i : TILE_LANES;
+        vectors()->tile_product(high, columns, rows - i, lower + i * pitch + i, 1, pitch, right + i * wide,
+                                wide, out + i * wide, wide, add);
+    }
+}
+
+/* ---- the log decay ---- */
+
+/* Backward over the rows what later rows see, forward what earlier rows left: Σ_{i≥t} terms[i] + Σ_{j<t} passed[j] + whole. */
+void grad_store_decay(const grad_head *h, int64_t chunk, int64_t f, const double *terms, const double *passed,
+                      double whole)
+{
+    const decay_partials *p = &h->p->partials;
+    int64_t first = chunk * h->s->chunk, rows = grad_rows(h, chunk), end = first + h->s->chunk;
+    double seen = 0, left = 0, total = 0;
+    double *to = p->data + h->pair * p->slots * p->keys + f;
+    for (int64_t i = 0; i < rows; i++)
+        seen += terms[i];
+    for (int64_t i = 0; i < rows; i++) {
+        double gradient = seen + left + whole;
+        total += gradient;
+        if (!p->constant)
+            to[(first + i) * p->keys] = gradient;
+        seen -= terms[i];
+        left += MUTANT(scan_decay_gradient_forgets_what_is_left, 0, passed[i]);
+    }
+    if (p->constant)
+        to[chunk * p->keys] = total;
+    for (int64_t t = first + rows; !p->constant && t < end && t < h->s->time; t++)
+        to[t * p->keys] = 0;
+}

@@ -23,7 +23,6 @@ static bool plan(kernel_call *call)
     if (!scan_shape_of(call, &s) || s.decay == DECAY_OF_KEYS)
         return false;
     grad_plan p = grad_plan_of(call, &s);
-    call->choice[0] = s.chunk;
     grad_plan_call(call, &p);
     int64_t sweep = s.chunk * (p.wide + p.high) + s.width * p.pitch + s.key * p.wide + HEAD_DECAY_ROWS * p.pitch;
     int64_t floats = chunk_floats(&p);
@@ -40,8 +39,7 @@ static void states_forward(const grad_head *h, float *scratch)
     int64_t pitch = h->p->pitch, high = h->p->high;
     float *values = tile_take(&scratch, s->width, pitch), *keys = tile_take(&scratch, s->chunk, high);
     head_decay decay = head_decay_take(&scratch, s);
-    if (h->state.data)
-        v->tile_transpose(s->key, s->width, h->state.data, h->state.row, h->state.column, grad_state(h, 0), high);
+    grad_first_state(h);
     for (int64_t c = 0; c < h->last; c++) {
         int64_t t = c * s->chunk;
         grad_load_values(h, t, s->chunk, values);
@@ -63,10 +61,7 @@ static void states_backward(const grad_head *h, float *scratch)
     int64_t wide = h->p->wide;
     float *gradient = tile_take(&scratch, s->chunk, wide), *first = tile_take(&scratch, s->key, wide);
     head_decay decay = head_decay_take(&scratch, s);
-    bool carried = h->dstate.data;
-    if (carried)
-        v->tile_copy(s->key, s->width, h->dstate.data, h->dstate.row, h->dstate.column,
-                     grad_gradient(h, h->last), wide);
+    bool carried = grad_last_gradient(h);
     for (int64_t c = h->last; h->rows > 0 && c >= (h->dstate_in.data ? 0 : 1); c--, carried = true) {
         int64_t t = c * s->chunk, rows = grad_rows(h, c);
         float *to = c > 0 ? grad_gradient(h, c - 1) : first;
@@ -78,11 +73,7 @@ static void states_backward(const grad_head *h, float *scratch)
         v->tile_product(s->key, s->width, rows, row_of(&h->q, t), h->q.column, h->q.row, gradient, wide, to, wide,
                         carried);
     }
-    const float *from = h->rows > 0 ? first : grad_gradient(h, 0);
-    if (carried && h->dstate_in.data)
-        v->tile_store(s->key, s->width, from, wide, h->dstate_in.data, h->dstate_in.row, h->dstate_in.column);
-    else
-        clear_rows(&h->dstate_in, 0, s->key, s->width);
+    grad_store_first(h, first, carried);
 }
 
 /* ---- phase 1: chunks ---- */
@@ -217,10 +208,7 @@ static void run_chunk(const grad_head *h, int64_t chunk, float *scratch)
 {
     const scan_shape *s = h->s;
     chunk_tiles x = take_tiles(h, chunk, scratch);
-    int64_t end = x.t + s->chunk < s->time ? x.t + s->chunk : s->time;
-    clear_rows(&h->dq, x.t + x.rows, end, s->key);
-    clear_rows(&h->dk, x.t + x.rows, end, s->key);
-    clear_rows(&h->dv, x.t + x.rows, end, s->value);
+    grad_clear_behind(h, chunk);
     bool wants_decay = h->p->partials.slots > 0, carried = h->p->needs_gradients && grad_has_gradient(h, chunk);
     memset(x.terms, 0, sizeof(double) * (size_t)h->p->pitch);
     memset(x.passed, 0, sizeof(double) * (size_t)h->p->pitch);
@@ -244,25 +232,7 @@ static void run_chunk(const grad_head *h, int64_t chunk, float *scratch)
 
 static void run(const kernel_call *call, int phase, int64_t task, void *scratch)
 {
-    scan_shape s;
-    scan_shape_of(call, &s);
-    s.chunk = call->choice[0];
-    const grad_plan p = grad_plan_of(call, &s);
-    if (phase == 2) {
-        decay_sum(call, &p.partials, task);
-        return;
-    }
-    int64_t some = phase == 0 ? s.group : p.units, from = (phase == 0 ? task / 2 : task) * some,
-            all = phase == 0 ? p.pairs : p.pairs * p.chunks;
-    for (int64_t i = from; i < from + some && i < all; i++) {
-        grad_head h = grad_head_of(call, &p, phase == 0 ? i : i / p.chunks);
-        if (phase == 1)
-            run_chunk(&h, i % p.chunks, scratch);
-        else if (task % 2 == 0 && p.needs_states)
-            states_forward(&h, scratch);
-        else if (task % 2 == 1 && p.needs_gradients)
-            states_backward(&h, scratch);
-    }
+    grad_run(call, phase, task, scratch, &(grad_stages){states_forward, states_backward, run_chunk});
 }
 
 const kernel kernel_scan_grad = {"scan_grad, chunked", plan, run};

@@ -4,8 +4,6 @@
 #pragma once
 #include "ops/scan_shape.h"
 
-/* e^LEAST is 0 beside anything that a float holds; a log decay below it, −∞ too, counts as this. */
-static const double LOG_DECAY_LEAST = -1000;
 static inline double log_decay_bounded(float x)
 {
     return x < LOG_DECAY_LEAST ? LOG_DECAY_LEAST : x;

@@ -32,6 +32,7 @@ grad_plan grad_plan_of(const kernel_call *call, const scan_shape *s)
 void grad_plan_call(kernel_call *call, const grad_plan *p)
 {
     const scan_shape *s = &p->s;
+    call->choice[0] = s->chunk;
     call->phases = 3;
     call->tasks[0] = p->needs_states || p->needs_gradients ? 2 * divide_up(p->pairs, s->group) : 0;
     call->tasks[1] = divide_up(p->pairs * p->chunks, p->units);
@@ -77,6 +78,70 @@ bool grad_has_state(const grad_head *h, int64_t chunk)
 bool grad_has_gradient(const grad_head *h, int64_t chunk)
 {
     return MUTANT(scan_grad_forgets_later_chunks, false, chunk < h->last) || h->dstate.data;
+}
+
+void grad_first_state(const grad_head *h)
+{
+    if (h->state.data)
+        vectors()->tile_transpose(h->s->key, h->s->width, h->state.data, h->state.row, h->state.column,
+                                  grad_state(h, 0), h->p->high);
+}
+
+bool grad_last_gradient(const grad_head *h)
+{
+    if (h->dstate.data)
+        vectors()->tile_copy(h->s->key, h->s->width, h->dstate.data, h->dstate.row, h->dstate.column,
+                             grad_gradient(h, h->last), h->p->wide);
+    return h->dstate.data;
+}
+
+void grad_store_first(const grad_head *h, const float *first, bool carried)
+{
+    if (carried && h->dstate_in.data)
+        vectors()->tile_store(h->s->key, h->s->width, h->rows > 0 ? first : grad_gradient(h, 0), h->p->wide,
+                              h->dstate_in.data, h->dstate_in.row, h->dstate_in.column);
+    else
+        clear_rows(&h->dstate_in, 0, h->s->key, h->s->width);
+}
+
+void grad_clear_behind(const grad_head *h, int64_t chunk)
+{
+    const scan_shape *s = h->s;
+    const decay_partials *d = &h->p->partials;
+    int64_t t = chunk * s->chunk, from = t + grad_rows(h, chunk), end = t + s->chunk < s->time ? t + s->chunk : s->time;
+    clear_rows(&h->dq, from, end, s->key);
+    clear_rows(&h->dk, from, end, s->key);
+    clear_rows(&h->dv, from, end, s->value);
+    if (d->slots && d->constant)
+        from = chunk, end = chunk + 1; /* its one slot, which the chunk fills if it has rows */
+    if (d->slots && end > from)
+        memset(d->data + (h->pair * d->slots + from) * d->keys, 0,
+               sizeof(double) * (size_t)((end - from) * d->keys));
+}
+
+/* ---- tasks ---- */
+
+void grad_run(const kernel_call *call, int phase, int64_t task, void *scratch, const grad_stages *stages)
+{
+    scan_shape s;
+    scan_shape_of(call, &s);
+    s.chunk = call->choice[0];
+    const grad_plan p = grad_plan_of(call, &s);
+    if (phase == 2) {
+        decay_sum(call, &p.partials, task);
+        return;
+    }
+    int64_t some = phase == 0 ? s.group : p.units, from = (phase == 0 ? task / 2 : task) * some,
+            all = phase == 0 ? p.pairs : p.pairs * p.chunks;
+    for (int64_t i = from; i < from + some && i < all; i++) {
+        grad_head h = grad_head_of(call, &p, phase == 0 ? i : i / p.chunks);
+        if (phase == 1)
+            stages->chunk(&h, i % p.chunks, scratch);
+        else if (task % 2 == 0 && p.needs_states)
+            stages->forward(&h, scratch);
+        else if (task % 2 == 1 && p.needs_gradients)
+            stages->backward(&h, scratch);
+    }
 }
 
 /* ---- tiles ---- */
@@ -138,7 +203,7 @@ void grad_store_decay(const grad_head *h, int64_t chunk, int64_t f, const double
                       double whole)
 {
     const decay_partials *p = &h->p->partials;
-    int64_t first = chunk * h->s->chunk, rows = grad_rows(h, chunk), end = first + h->s->chunk;
+    int64_t first = chunk * h->s->chunk, rows = grad_rows(h, chunk);
     double seen = 0, left = 0, total = 0;
     double *to = p->data + h->pair * p->slots * p->keys + f;
     for (int64_t i = 0; i < rows; i++)
@@ -153,6 +218,4 @@ void grad_store_decay(const grad_head *h, int64_t chunk, int64_t f, const double
     }
     if (p->constant)
         to[chunk * p->keys] = total;
-    for (int64_t t = first + rows; !p->constant && t < end && t < h->s->time; t++)
-        to[t * p->keys] = 0;
 }

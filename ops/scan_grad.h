@@ -21,7 +21,7 @@ typedef struct grad_plan {
 
 /* Sizes alone; run gets the same, with pointers into the shared memory. */
 grad_plan grad_plan_of(const kernel_call *call, const scan_shape *s);
-/* Fills phases, tasks, shared memory and flops. */
+/* Fills phases, tasks, shared memory and flops, and keeps the chunk. */
 void grad_plan_call(kernel_call *call, const grad_plan *p);
 
 typedef struct grad_head {
@@ -44,6 +44,21 @@ static inline int64_t grad_rows(const grad_head *h, int64_t chunk)
     return left < 0 ? 0 : left < h->s->chunk ? left : h->s->chunk;
 }
 
+/* The ends of the sweeps. First: the state given goes where chunk 0 begins. Last: the gradient of the last state goes where the last
+ * chunk ends; false: it is zero. Then the gradient of the first state is stored, of a sentence without rows that of the last. */
+void grad_first_state(const grad_head *h);
+bool grad_last_gradient(const grad_head *h);
+void grad_store_first(const grad_head *h, const float *first, bool carried);
+/* What is padding of a chunk's results becomes 0. */
+void grad_clear_behind(const grad_head *h, int64_t chunk);
+
+/* What is done for each head, and for each chunk of it. */
+typedef struct grad_stages {
+    void (*forward)(const grad_head *h, float *scratch), (*backward)(const grad_head *h, float *scratch);
+    void (*chunk)(const grad_head *h, int64_t chunk, float *scratch);
+} grad_stages;
+void grad_run(const kernel_call *call, int phase, int64_t task, void *scratch, const grad_stages *stages);
+
 /* [dnumerator, ddenominator] of some rows as a tile [rows, wide]; what is absent is zero. vᵀ with its row of ones: [width, pitch]. */
 void grad_load_gradient(const grad_head *h, int64_t t, int64_t rows, float *tile);
 void grad_load_values(const grad_head *h, int64_t t, int64_t rows, float *tile);
@@ -55,6 +70,6 @@ void grad_triangle(const grad_head *h, int64_t rows, int64_t depth, const float 
                    const float *right, float *out);
 
 /* The log decay's gradient in one chunk and key dimension: terms[i] from row i on counts for all steps up to i, passed[j] of what
- * j leaves to the state for all steps after j, whole for all. Rows behind the last get 0. */
+ * j leaves to the state for all steps after j, whole for all. */
 void grad_store_decay(const grad_head *h, int64_t chunk, int64_t f, const double *terms, const double *passed,
                       double whole);

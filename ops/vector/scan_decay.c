@@ -1,36 +1,17 @@
 /* Fading states: exponentials of sums that are kept in double, and what they multiply. A float alone would lose the
  * difference of two large sums, and e^x rounded to float at each of many steps drifts: where x is near 0 the factor is
  * kept as 1 + part. */
-#include "ops/vector/mathematics.h"
+#include "ops/vector/exponentials.h"
 #include "ops/vector/tile.h"
-
-/* x rounded, and what rounding left. */
-static inline void round_doubles(vd x_low, vd x_high, vf *rounded, vf *left)
-{
-    *rounded = v_from_doubles(x_low, x_high);
-    *left = v_from_doubles(x_low - v_double_low(*rounded), x_high - v_double_high(*rounded));
-}
-static inline void load_doubles(const double *from, vd *low, vd *high)
-{
-    memcpy(low, from, sizeof *low);
-    memcpy(high, from + LANES / 2, sizeof *high);
-}
-
-/* e^(x + left), never infinite: 0 times it is 0. */
-static inline vf exp_rounded(vf x, vf left)
-{
-    vf y = v_exp(v_min(v_splat(88.5f), x));
-    return y + y * left;
-}
 
 void ISA(scan_exponentials)(float *to, const double *x, int64_t count)
 {
     for (int64_t i = 0; i < count; i += LANES) {
         vd low, high;
         vf rounded, left;
-        load_doubles(x + i, &low, &high);
-        round_doubles(low, high, &rounded, &left);
-        v_store(to + i, exp_rounded(rounded, left));
+        v_load_doubles(x + i, &low, &high);
+        v_round_doubles(low, high, &rounded, &left);
+        v_store(to + i, v_exp_rounded(rounded, left));
     }
 }
 
@@ -39,8 +20,8 @@ void ISA(scan_factors)(float *whole, float *part, const double *x, int64_t count
     for (int64_t i = 0; i < count; i += LANES) {
         vd low, high;
         vf rounded, left, one;
-        load_doubles(x + i, &low, &high);
-        round_doubles(low, high, &rounded, &left);
+        v_load_doubles(x + i, &low, &high);
+        v_round_doubles(low, high, &rounded, &left);
         vf rest = v_factor(v_min(v_splat(88.5f), rounded), &one);
         v_store(whole + i, one);
         v_store(part + i, rest + (one + rest) * left);
@@ -92,9 +73,9 @@ static inline vf weights(double own, const double *sums, vi mask)
 {
     vd low, high;
     vf rounded, left;
-    load_doubles(sums, &low, &high);
-    round_doubles(own - low, own - high, &rounded, &left);
-    return exp_rounded(v_select(mask, rounded, (vf){0}), v_select(mask, left, (vf){0}));
+    v_load_doubles(sums, &low, &high);
+    v_round_doubles(own - low, own - high, &rounded, &left);
+    return v_exp_rounded(v_select(mask, rounded, (vf){0}), v_select(mask, left, (vf){0}));
 }
 
 void ISA(tile_decay_lower)(int64_t first, int64_t rows, float *a, int64_t a_row, bool strict, const double *sums)
@@ -124,11 +105,10 @@ void ISA(tile_decay_pairs)(int64_t rows, float *a, float *p, int64_t row, bool s
             vf pair = v_select(lane < own, left * right, (vf){0});
             v_store(a + s, left);
             v_store(p + s, right * weight);
-            vd low = v_double_low(pair), high = v_double_high(pair), columns[2];
+            vd low = v_double_low(pair), high = v_double_high(pair), column_low, column_high;
             sum += low + high;
-            load_doubles(column_sums + s, &columns[0], &columns[1]);
-            columns[0] += low, columns[1] += high;
-            memcpy(column_sums + s, columns, sizeof columns);
+            v_load_doubles(column_sums + s, &column_low, &column_high);
+            v_store_doubles(column_sums + s, column_low + low, column_high + high);
         }
         row_sums[t] = v_sum_double(sum);
     }

@@ -43,7 +43,9 @@ typedef struct small_product {
     int64_t ldc;
 } small_product;
 
-/* ==== scan: one token of one head ==== */
+/* ==== scan: decays; one token of one head ==== */
+/* e^−1000 is 0 beside anything that a float holds: a log decay below it, −∞ too, counts as this. */
+enum { LOG_DECAY_LEAST = -1000 };
 typedef struct scan_step {
     int64_t key, width; /* state [key, width] */
     const float *q, *k; /* key numbers each, q_step and k_step apart */

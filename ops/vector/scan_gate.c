@@ -1,0 +1,159 @@
+/* A log decay for each key dimension at each step: what is left of a row at another one is a vector. Tiles have a row a token
+ * and a column a key dimension. Inside a block of TILE_LANES rows the factors are running products of e^g, which may
+ * underflow to 0 but are never more than what the recurrence itself makes; between blocks they are exponentials of double sums. */
+#include "ops/vector/exponentials.h"
+#include "ops/vector/tile.h"
+#include "ops/vector/transpose.h"
+
+#define ALWAYS static inline __attribute__((always_inline))
+
+ALWAYS vf load_gate(const float *g) { return v_max(v_splat(LOG_DECAY_LEAST), v_load(g)); } /* NaN passes */
+
+void ISA(gate_exponentials)(int64_t rows, int64_t columns, const float *g, int64_t row, float *to)
+{
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t f = 0; f < columns; f += LANES)
+            v_store(to + i * row + f, v_exp_rounded(load_gate(g + i * row + f), (vf){0}));
+}
+
+ALWAYS vf exp_doubles(vd low, vd high)
+{
+    vf rounded, left;
+    v_round_doubles(low, high, &rounded, &left);
+    return v_exp_rounded(rounded, left);
+}
+
+void ISA(gate_from_start)(int64_t rows, int64_t columns, const float *g, int64_t row, float *to, double *sums)
+{
+    for (int64_t f = 0; f < columns; f += LANES) {
+        vd low = {0}, high = {0};
+        for (int64_t i = 0; i < rows; i++) {
+            vf x = load_gate(g + i * row + f);
+            low += v_double_low(x), high += v_double_high(x);
+            v_store(to + i * row + f, exp_doubles(low, high));
+        }
+        v_store_doubles(sums + f, low, high);
+    }
+}
+
+void ISA(gate_to_end)(int64_t rows, int64_t columns, const float *g, int64_t row, float *to, double *sums)
+{
+    for (int64_t f = 0; f < columns; f += LANES) {
+        vd low = {0}, high = {0};
+        for (int64_t i = rows - 1; i >= 0; i--) {
+            vf x = load_gate(g + i * row + f);
+            v_store(to + i * row + f, exp_doubles(low, high));
+            low += v_double_low(x), high += v_double_high(x);
+        }
+        v_store_doubles(sums + f, low, high);
+    }
+}
+
+void ISA(tile_multiply)(int64_t rows, int64_t columns, const float *a, const float *b, int64_t row, float *to)
+{
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < columns; j += LANES)
+            v_store(to + i * row + j, v_load(a + i * row + j) * v_load(b + i * row + j));
+}
+
+void ISA(tile_add)(int64_t rows, int64_t columns, const float *a, int64_t row, float *to)
+{
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < columns; j += LANES)
+            v_store(to + i * row + j, v_load(to + i * row + j) + v_load(a + i * row + j));
+}
+
+void ISA(tile_subtract_product)(int64_t rows, int64_t columns, const float *a, const float *b, int64_t row, float *to)
+{
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < columns; j += LANES)
+            v_store(to + i * row + j, v_load(to + i * row + j) - v_load(a + i * row + j) * v_load(b + i * row + j));
+}
+
+/* ---- the block of the diagonal ---- */
+
+/* LANES tokens j as lanes: left = k_j ∘ Π_{j<r≤i} e^(g_r) goes from row to row, a lane joins at its own. Lanes of later tokens are 0. */
+ALWAYS void scores_of(bool strict, int64_t key, const float *q, const float *decay, int64_t row, float *keys,
+                      int64_t keys_row, float *out, int64_t out_row, int first)
+{
+    vf sum[TILE_LANES];
+    vi lane = v_iota() + first;
+    UNROLL for (int i = 0; i < TILE_LANES; i++) sum[i] = (vf){0};
+    for (int64_t f = 0; f < key; f++) {
+        vf own = v_load(keys + f * keys_row), left = {0};
+        UNROLL for (int i = 0; i < TILE_LANES; i++)
+        {
+            vf faded = left * v_splat(decay[i * row + f]);
+            left = v_select(lane == i, own, faded);
+            sum[i] += v_splat(q[i * row + f]) * (strict ? faded : left);
+        }
+        v_store(keys + f * keys_row, left);
+    }
+    UNROLL for (int i = 0; i < TILE_LANES; i++) v_store(out + i * out_row, sum[i]);
+}
+
+void ISA(gate_scores)(int64_t key, const float *q, const float *decay, int64_t row, float *keys, int64_t keys_row,
+                      float *out, int64_t out_row, bool strict)
+{
+    for (int first = 0; first < TILE_LANES; first += LANES)
+        if (strict)
+            scores_of(true, key, q, decay, row, keys + first, keys_row, out + first, out_row, first);
+        else
+            scores_of(false, key, q, decay, row, keys + first, keys_row, out + first, out_row, first);
+}
+
+void ISA(gate_queries_gradient)(int64_t rows, int64_t columns, const float *p, int64_t p_row, const float *k,
+                                const float *decay, float *to, int64_t row)
+{
+    for (int64_t f = 0; f < columns; f += LANES)
+        for (int64_t i = 1; i < rows; i++) {
+            vf sum = {0};
+            for (int64_t j = 0; j < i; j++)
+                sum = sum * v_load(decay + j * row + f) + v_splat(p[i * p_row + j]) * v_load(k + j * row + f);
+            v_store(to + i * row + f, v_load(to + i * row + f) + sum * v_load(decay + i * row + f));
+        }
+}
+
+void ISA(gate_keys_gradient)(int64_t rows, int64_t columns, const float *p, int64_t p_row, const float *q,
+                             const float *decay, float *to, int64_t row)
+{
+    for (int64_t f = 0; f < columns; f += LANES)
+        for (int64_t j = 0; j < rows - 1; j++) {
+            vf sum = {0};
+            for (int64_t i = rows - 1; i > j; i--)
+                sum = (sum + v_splat(p[i * p_row + j]) * v_load(q + i * row + f)) * v_load(decay + i * row + f);
+            v_store(to + j * row + f, v_load(to + j * row + f) + sum);
+        }
+}
+
+void ISA(tile_add_diagonal)(int64_t rows, int64_t columns, const float *p, int64_t p_row, const float *x, float *to,
+                            int64_t row)
+{
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t f = 0; f < columns; f += LANES)
+            v_store(to + i * row + f,
+                    v_load(to + i * row + f) + v_splat(p[i * (p_row + 1)]) * v_load(x + i * row + f));
+}
+
+ALWAYS void add_difference(vd *low, vd *high, vf more, vf less)
+{
+    *low += v_double_low(more) - v_double_low(less), *high += v_double_high(more) - v_double_high(less);
+}
+
+void ISA(gate_decay_gradient)(int64_t rows, int64_t columns, const float *terms, const float *passed, int64_t row,
+                              const double *whole, double *to)
+{
+    for (int64_t f = 0; f < columns; f += LANES) {
+        vd low, high;
+        double sums[LANES];
+        int64_t lanes = columns - f < LANES ? columns - f : LANES;
+        v_load_doubles(whole + f, &low, &high);
+        for (int64_t i = 0; i < rows; i++)
+            add_difference(&low, &high, v_load(terms + i * row + f), (vf){0});
+        for (int64_t i = 0; i < rows; i++) {
+            v_store_doubles(sums, low, high);
+            memcpy(to + i * columns + f, sums, sizeof *sums * (size_t)lanes);
+            add_difference(&low, &high, v_load(passed + i * row + f), v_load(terms + i * row + f));
+        }
+    }
+}

@@ -5,7 +5,7 @@
 attention attention_of(rondo_value x, rondo_value y, rondo_value length, bool causal, int64_t heads)
 {
     int64_t d = rondo_extent(x, -1);
-    attention a = {.length = length, .causal = causal};
+    attention a = {.x = x, .length = length, .causal = causal};
     a.q = rondo_split_heads(rondo_linear(x, d, .name = "q_proj"), heads);
     a.k = rondo_split_heads(rondo_linear(y, d, .name = "k_proj"), heads);
     a.v = rondo_split_heads(rondo_linear(y, d, .name = "v_proj"), heads);
@@ -52,11 +52,4 @@ rondo_value attention_per_head(rondo_value x, int64_t width, const char *name, r
     rondo_value w = rondo_parameter(x.graph, name, "f32[%lld,%lld,%lld]", (long long)rondo_extent(x, 1),
                                     (long long)width, (long long)rondo_extent(x, -1));
     return rondo_matmul(x, rondo_initialize(w, kind, scale), .transpose_b = true);
-}
-
-rondo_value attention_decay(rondo_value log_decay)
-{
-    rondo_value c = rondo_cumsum(log_decay, 2); /* [B, H, T, 1] */
-    rondo_value between = rondo_sub(c, rondo_transpose(c, "0,1,3,2"));
-    return rondo_exp(rondo_causal_mask_fill(between, -INFINITY));
 }

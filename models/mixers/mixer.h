@@ -5,6 +5,7 @@
 
 /* Queries, keys and values of an attention, in heads, as the projections q_proj, k_proj and v_proj make them. */
 typedef struct attention {
+    rondo_value x;       /* the queries' side, [B, T, d] */
     rondo_value q, k, v; /* [B, H, T, D], [B, H, S, D] twice */
     rondo_value length;  /* how many keys count, i32[B], or no value: all do */
     bool causal;         /* s ≤ t */
@@ -52,8 +53,15 @@ weighing attention_features(const attention *a, rondo_value query, rondo_value k
 rondo_value attention_visible(rondo_value scores, rondo_value length, bool causal, double fill);
 /* A matrix for each head: x [B, H, T, D] → [B, H, T, width], by a parameter of this name. */
 rondo_value attention_per_head(rondo_value x, int64_t width, const char *name, rondo_initial kind, double scale);
+/* Random sines and cosines (rfa.c). */
+rondo_value random_features(rondo_value x, int64_t features);
+
+/* log σ(x). */
+rondo_value log_sigmoid(rondo_value x);
 /* e^(Σ of log_decay over s < r ≤ t), and 0 where s > t: [B, H, T, 1] → [B, H, T, T]. */
-rondo_value attention_decay(rondo_value log_decay);
+rondo_value decay_between(rondo_value log_decay);
+/* mixed [B, H, T, D], normed in each head, times silu of a gate made of x, through out_proj: [B, T, d]. */
+rondo_value gated_result(rondo_value x, rondo_value mixed);
 
 #define DECLARE_MIXER(name)                                                                                                   \
     rondo_value mixer_##name(void *user, rondo_value x, rondo_value y, rondo_value length, bool causal, int64_t heads)

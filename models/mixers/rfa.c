@@ -3,7 +3,7 @@
 #include "models/mixers/mixer.h"
 #include <math.h>
 
-static rondo_value phi(rondo_value x, int64_t features)
+rondo_value random_features(rondo_value x, int64_t features)
 {
     long long heads = rondo_extent(x, 1), width = rondo_extent(x, -1);
     rondo_value drawn =
@@ -21,7 +21,7 @@ DECLARE_WEIGHING(rfa)
 {
     int64_t features = mixer_count(m, 64);
     rondo_enter(a->q.graph, "feature_map");
-    rondo_value query = phi(a->q, features), key = phi(a->k, features);
+    rondo_value query = random_features(a->q, features), key = random_features(a->k, features);
     rondo_leave(a->q.graph);
     weighing w = attention_features(a, query, key);
     w.sum = rondo_maximum(w.sum, rondo_constant(a->q.graph, 1e-2, "f32[]"));

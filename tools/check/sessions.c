@@ -229,6 +229,35 @@ static bool check_snapshot(session_case *c)
     return good && contract_add(c->k, "session: bits of a snapshot that differ", (double)different, 0);
 }
 
+/* A prompt whole, and in pieces that end where a chunk does: 384 is a multiple of every chunk a scan may take. Where the state has one
+ * size these are the same sums. */
+static bool check_pieces(session_case *c)
+{
+    enum { PIECE = 384, PIECES = 3 };
+    float whole[VOCABULARY];
+    int64_t different = 0;
+    int32_t *prompt = ARENA_NEW(&c->arena, int32_t, PIECE * PIECES);
+    rondo_session *once = rondo_session_new(c->program, c->weights, 1, c->k->error),
+                  *parts = rondo_session_new(c->program, c->weights, 1, c->k->error);
+    for (int i = 0; prompt && i < PIECE * PIECES; i++)
+        prompt[i] = (int32_t)((i * 7 + i / 5) % VOCABULARY);
+    const float *logits = prompt && once && parts
+                              ? rondo_session_advance(once, prompt, PIECE * PIECES, NULL, c->k->error)
+                              : NULL;
+    bool good = logits && state_bytes_of(once).a_token == 0;
+    if (good)
+        memcpy(whole, logits, sizeof whole);
+    for (int i = 0; good && i < PIECES; i++)
+        good = (logits = rondo_session_advance(parts, prompt + i * PIECE, PIECE, NULL, c->k->error));
+    for (int v = 0; good && v < VOCABULARY; v++)
+        different += memcmp(&logits[v], &whole[v], sizeof *whole) != 0;
+    rondo_session_free(parts);
+    rondo_session_free(once);
+    if (!logits)
+        return prompt ? false : fail_memory(c->k->error, sizeof *prompt * PIECE * PIECES, "a prompt");
+    return !good || contract_add(c->k, "session: a prompt in pieces: bits that differ", (double)different, 0);
+}
+
 static bool check_size(session_case *c)
 {
     state_bytes early = {0, 0}, late = {0, 0};
@@ -259,7 +288,7 @@ bool check_sessions(contract *k)
     session_case c;
     bool good = begin(&c, k) && check_logits(&c, 1, "session: by ones against f64") &&
                 check_logits(&c, PREFIX, "session: prefill, then by ones, against f64") && check_ragged(&c) &&
-                check_reorder(&c) && check_snapshot(&c) && check_size(&c);
+                check_reorder(&c) && check_snapshot(&c) && check_pieces(&c) && check_size(&c);
     end(&c);
     return good;
 }

@@ -204,16 +204,18 @@ void grad_store_decay(const grad_head *h, int64_t chunk, int64_t f, const double
 {
     const decay_partials *p = &h->p->partials;
     int64_t first = chunk * h->s->chunk, rows = grad_rows(h, chunk);
-    double seen = 0, left = 0, total = 0;
+    double seen = 0, left = whole, total = 0;
     double *to = p->data + h->pair * p->slots * p->keys + f;
-    for (int64_t i = 0; i < rows; i++)
+    for (int64_t i = rows - 1; i >= 0; i--) { /* from the end: what has no effect on the loss gets exactly nothing */
         seen += terms[i];
-    for (int64_t i = 0; i < rows; i++) {
-        double gradient = seen + left + whole;
-        total += gradient;
+        total += seen;
         if (!p->constant)
-            to[(first + i) * p->keys] = gradient;
-        seen -= terms[i];
+            to[(first + i) * p->keys] = seen;
+    }
+    for (int64_t i = 0; i < rows; i++) {
+        total += left;
+        if (!p->constant)
+            to[(first + i) * p->keys] += left;
         left += MUTANT(scan_decay_gradient_forgets_what_is_left, 0, passed[i]);
     }
     if (p->constant)

@@ -21,7 +21,7 @@ extern const kernel kernel_constant, kernel_elementwise, kernel_elementwise_oned
     kernel_copy, kernel_copy_onednn, kernel_pad, kernel_concat, kernel_mask, kernel_softmax, kernel_softmax_onednn, kernel_softmax_grad,
     kernel_layer_norm, kernel_layer_norm_onednn, kernel_layer_norm_narrow, kernel_layer_norm_grad, kernel_rms_norm, kernel_rms_norm_grad, kernel_embed,
     kernel_embed_grad, kernel_positions, kernel_sinusoid, kernel_dropout, kernel_cross_entropy, kernel_cross_entropy_grad,
-    kernel_linear_cross_entropy, kernel_attention, kernel_attention_grad, kernel_scan, kernel_scan_gate, kernel_scan_plain, kernel_scan_grad, kernel_scan_grad_gate, kernel_scan_grad_plain, kernel_append,
+    kernel_linear_cross_entropy, kernel_attention, kernel_attention_grad, kernel_scan_channel, kernel_scan, kernel_scan_gate, kernel_scan_plain, kernel_scan_grad_channel, kernel_scan_grad, kernel_scan_grad_gate, kernel_scan_grad_plain, kernel_append,
     kernel_last_row, kernel_gather, kernel_adam;
 
 /* reference_NAME and samples_NAME, one pair a row. */

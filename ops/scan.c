@@ -316,6 +316,13 @@ static const struct {
     {{2, 2, 197, 32, 16}, false, true, true, true, 4, {2, 2, 197, 1}},
     {{2, 2, 130, 17, 19}, true, true, true, true, 4, {2, 2, 130, 17}},
     {{1, 2, 300, 64, 33}, true, false, false, true, 4, {1, 2, 1, 1}},
+    {{2, 3, 129, 8, 9}, false, true, true, true, 4, {1, 3, 129, 8}},
+    {{2, 2, 65, 6, 17}, true, false, true, false, 4, {2, 1, 65, 1}},
+    {{3, 2, 1, 5, 7}, false, true, true, true, 4, {3, 2, 1, 5}},
+    {{2, 19, 1, 1, 1}, false, false, false, true, 4, {2, 19, 1, 1}},
+    {{2, 37, 23, 1, 1}, false, false, true, true, 4, {2, 37, 23, 1}},
+    {{3, 130, 9, 1, 1}, true, false, true, false, 4, {1, 130, 1, 1}},
+    {{1, 16, 40, 1, 1}, false, false, false, true, 0, {0}},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 

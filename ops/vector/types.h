@@ -58,6 +58,25 @@ typedef struct scan_step {
     bool exclusive;
 } scan_step;
 
+/* ==== scan: heads of one number as channels, rows t = 0 … of a strip of them ==== */
+typedef struct channel_rows {
+    const float *data; /* NULL: absent */
+    int64_t row, step; /* step 1: channels side by side; 0: one number for all */
+} channel_rows;
+typedef struct channel_results {
+    float *data; /* channels side by side; NULL: not wanted */
+    int64_t row;
+} channel_results;
+typedef struct channel_scan {
+    int64_t channels, rows, pitch; /* at most `pitch` channels, a multiple of every vector */
+    bool exclusive;
+    channel_rows q, k, v, decay, gradient;
+    double *state;      /* [pitch], of what was before; backward: its gradient from what comes after */
+    float *before;      /* [rows, pitch]: what each step found, decayed; forward writes it, unless NULL */
+    double *ddecay_sum; /* [pitch], added to */
+    channel_results out, dq, dk, dv, ddecay;
+} channel_scan;
+
 /* ==== attention: dropout of one row of weights; weight s has channel s · heads + head (ops/dropout_hash.h) ==== */
 typedef struct attention_dropout {
     uint32_t counter, step; /* (channel · DROPOUT_CHANNEL + first) at s = 0; heads · DROPOUT_CHANNEL */

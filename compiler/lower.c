@@ -79,7 +79,7 @@ static bool pick_kernel(kernel_call *call, const program *p, const node *n)
 {
     const kernel *const *candidates = op_table[n->op].kernels;
     int wanted = p->options.kernel_choice > 0 ? p->options.kernel_choice : 0;
-    const kernel *measured = wanted ? NULL : wisdom_choice(p->context, call);
+    const kernel *measured = wanted ? NULL : wisdom_choice(p->wisdom, call);
     if (measured) {
         kernel_call probe = *call;
         probe.kernel = measured;

@@ -46,6 +46,7 @@ program *program_new(rondo_graph *g, const program_options *options, rondo_error
     else if (!p->lock || !mark_kept(p))
         fail_memory(error, sizeof *p, "a program");
     else {
+        p->wisdom = p->context->known;
         pthread_mutex_init(p->lock, NULL);
         return p;
     }
@@ -114,6 +115,7 @@ static specialisation *specialise(program *p, const int64_t *bound, rondo_error 
     }
     arena_begin(&s->arena, &p->context->allocator);
     memcpy(s->bound, bound, sizeof *bound * (size_t)g->symbol_count);
+    s->wisdom = p->wisdom;
     s->placements = ARENA_NEW(&s->arena, placement, g->value_count + 1);
     s->dims = arena_array(&s->arena, sizeof *s->dims, (size_t)g->value_count + 1);
     bool good = s->placements && s->dims;
@@ -127,12 +129,19 @@ static specialisation *specialise(program *p, const int64_t *bound, rondo_error 
     return NULL;
 }
 
+void program_choose(program *p, const struct wisdom *wisdom)
+{
+    pthread_mutex_lock(p->lock);
+    p->wisdom = wisdom;
+    pthread_mutex_unlock(p->lock);
+}
+
 const specialisation *program_specialise(program *p, const int64_t *bound, rondo_error *error)
 {
     size_t bytes = sizeof *bound * (size_t)p->graph->symbol_count;
     pthread_mutex_lock(p->lock);
     specialisation *s = p->specialisations;
-    while (s && memcmp(s->bound, bound, bytes))
+    while (s && (s->wisdom != p->wisdom || memcmp(s->bound, bound, bytes)))
         s = s->next;
     if (!s && (s = specialise(p, bound, error))) {
         s->next = p->specialisations;

@@ -42,6 +42,7 @@ typedef struct lifetime {
 
 typedef struct specialisation {
     int64_t bound[MAX_SYMBOLS];
+    const struct wisdom *wisdom; /* its kernels were chosen by */
     arena arena;
     kernel_call *calls;
     call_scratch *scratch;
@@ -71,6 +72,7 @@ typedef struct program {
     rondo *context;
     rondo_graph *graph; /* owned */
     program_options options;
+    const struct wisdom *wisdom; /* kernels to try first: the context's, until program_choose; NULL: none */
     specialisation *specialisations; /* newest first; guarded by lock */
     void *lock;
     arena arena;
@@ -84,6 +86,9 @@ program *program_new(rondo_graph *g, const program_options *options, rondo_error
 void program_free(program *p);
 /* Cached; thread-safe. bound: one number for each symbol of the graph. */
 const specialisation *program_specialise(program *p, const int64_t *bound, rondo_error *error);
+
+/* Specialisations that are asked for from now on follow this wisdom, which must outlive p, and not the context's. */
+void program_choose(program *p, const struct wisdom *wisdom);
 
 /* Memory of one caller: grows to the largest specialisation it has run. */
 typedef struct instance {

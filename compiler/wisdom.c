@@ -7,19 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct choice {
-    int op;
-    const char *key;
-    const kernel *kernel;
-} choice;
-
-struct wisdom {
-    choice *choices;
-    int count, capacity;
-};
-
 /* One for the process: files are read rarely. */
-static pthread_mutex_t reading = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t one_reader = PTHREAD_MUTEX_INITIALIZER;
 
 /* ---- the key ---- */
 
@@ -73,57 +62,90 @@ static const kernel *kernel_named(int op, const char *name)
     return NULL;
 }
 
-static bool bad_line(const rondo *context, int number, const char *what, const char *word, rondo_error *error)
+typedef struct reading {
+    arena *arena;
+    struct wisdom *into;
+    const char *where;
+    int line;
+    int *missing; /* NULL: what this version has not is an error */
+    rondo_error *error;
+} reading;
+
+static bool bad_line(const reading *r, const char *what, const char *word)
 {
-    return fail(error, RONDO_FILE, "%s line %d: %s%.60s; write the file anew with `rondo tune`",
-                context->wisdom, number, what, word);
+    return fail(r->error, RONDO_FILE, "%s line %d: %s%.60s; %s", r->where, r->line, what, word,
+                r->missing ? "the file is damaged" : "write the file anew with `rondo tune`");
+}
+
+static bool not_here(const reading *r, const char *what, const char *word)
+{
+    if (!r->missing)
+        return bad_line(r, what, word);
+    ++*r->missing;
+    return true;
 }
 
 /* "op key kernel", where a kernel's name may hold blanks; the three parts are cut out of the line. */
-static bool read_line(rondo *context, struct wisdom *w, char *line, int number, rondo_error *error)
+static bool read_line(const reading *r, char *line)
 {
+    struct wisdom *w = r->into;
     char *rest = NULL;
     line[strcspn(line, "\r")] = 0;
     const char *op_name = strtok_r(line, " ", &rest), *key = strtok_r(NULL, " ", &rest);
     if (!op_name || op_name[0] == '#')
         return true;
     if (!key || !rest || !*rest)
-        return bad_line(context, number, "not of the form OP KEY KERNEL: ", op_name, error);
+        return bad_line(r, "not of the form OP KEY KERNEL: ", op_name);
     int op = op_find(op_name);
     if (op < 0)
-        return bad_line(context, number, "there is no op ", op_name, error);
+        return not_here(r, "there is no op ", op_name);
     const kernel *named = kernel_named(op, rest);
     if (!named)
-        return bad_line(context, number, "this version has no such kernel: ", rest, error);
-    const char *kept = arena_copy_text(&context->arena, key, strlen(key));
-    if (!kept || !ARENA_PUSH(&context->arena, w->choices, w->count, w->capacity))
-        return fail_memory(error, sizeof(choice), "wisdom");
+        return not_here(r, "this version has no such kernel: ", rest);
+    const char *kept = arena_copy_text(r->arena, key, strlen(key));
+    if (!kept || !ARENA_PUSH(r->arena, w->choices, w->count, w->capacity))
+        return fail_memory(r->error, sizeof(choice), "wisdom");
     w->choices[w->count++] = (choice){op, kept, named};
     return true;
 }
 
-static int compare(const void *a, const void *b)
+int choice_compare(const choice *a, const choice *b)
 {
-    const choice *x = a, *y = b;
-    return x->op != y->op ? x->op - y->op : strcmp(x->key, y->key);
+    return a->op != b->op ? a->op - b->op : strcmp(a->key, b->key);
 }
 
-static bool read_lines(rondo *context, struct wisdom *w, char *content, rondo_error *error)
+static int compare(const void *a, const void *b)
+{
+    return choice_compare(a, b);
+}
+
+static bool read_lines(reading *r, char *content)
 {
     size_t header = strlen(WISDOM_HEADER);
     if (strncmp(content, WISDOM_HEADER, header) || (content[header] != '\n' && content[header] != '\r'))
-        return fail(error, RONDO_FILE, "%s is no wisdom of this version: its first line is not \"%s\"",
-                    context->wisdom, WISDOM_HEADER);
-    int number = 1;
-    for (char *at = content, *end; at; at = end ? end + 1 : NULL, number++) {
+        return fail(r->error, RONDO_FILE, "%s is no wisdom of this version: its first line is not \"%s\"",
+                    r->where, WISDOM_HEADER);
+    for (char *at = content, *end; at; at = end ? end + 1 : NULL) {
         end = strchr(at, '\n');
         if (end)
             *end = 0;
-        if (!read_line(context, w, at, number, error))
+        r->line++;
+        if (!read_line(r, at))
             return false;
     }
-    qsort(w->choices, (size_t)w->count, sizeof *w->choices, compare);
+    qsort(r->into->choices, (size_t)r->into->count, sizeof *r->into->choices, compare);
     return true;
+}
+
+const struct wisdom *wisdom_read(arena *a, char *content, const char *where, int *missing, rondo_error *error)
+{
+    struct wisdom *w = ARENA_NEW(a, struct wisdom, 1);
+    reading r = {a, w, where, 0, missing, error};
+    if (!w || !content) {
+        fail_memory(error, sizeof *w, "wisdom");
+        return NULL;
+    }
+    return read_lines(&r, content) ? w : NULL;
 }
 
 static bool read_file(rondo *context, rondo_error *error)
@@ -131,31 +153,25 @@ static bool read_file(rondo *context, rondo_error *error)
     file_map map;
     if (!file_map_open(&map, context->wisdom, error))
         return false;
-    struct wisdom *w = ARENA_NEW(&context->arena, struct wisdom, 1);
     char *content = arena_copy_text(&context->arena, map.data ? map.data : "", map.bytes);
     file_map_close(&map);
-    if (!w || !content)
-        return fail_memory(error, map.bytes, "wisdom");
-    if (!read_lines(context, w, content, error))
-        return false;
-    context->known = w;
-    return true;
+    context->known = wisdom_read(&context->arena, content, context->wisdom, NULL, error);
+    return context->known != NULL;
 }
 
 bool wisdom_load(rondo *context, rondo_error *error)
 {
     if (!context->wisdom)
         return true;
-    pthread_mutex_lock(&reading);
+    pthread_mutex_lock(&one_reader);
     bool good = context->known || read_file(context, error);
-    pthread_mutex_unlock(&reading);
+    pthread_mutex_unlock(&one_reader);
     return good;
 }
 
-const kernel *wisdom_choice(const rondo *context, const kernel_call *call)
+const kernel *wisdom_choice(const struct wisdom *w, const kernel_call *call)
 {
     char key[WISDOM_KEY_BYTES];
-    const struct wisdom *w = context->known;
     if (!w || !w->count || !wisdom_key(call, key))
         return NULL;
     const choice wanted = {call->op, key, NULL},

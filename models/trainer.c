@@ -335,6 +335,8 @@ bool rondo_trainer_evaluate(rondo_trainer *t, const rondo_tensor *inputs, int co
             program_new(pipeline_evaluate((rondo_value){t->model, t->loss}, &options, error), NULL, error);
         if (!t->evaluate || !instance_begin(&t->evaluating, t->evaluate, error))
             return false;
+        if (t->wisdom)
+            program_choose(t->evaluate, t->wisdom);
         bind_parameters(&t->evaluating, t->weights);
     }
     if (!run_on(t, &t->evaluating, inputs, count, error))

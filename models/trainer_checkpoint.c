@@ -1,4 +1,6 @@
 /* A trainer in a file: weights under their own names, moments under a prefix, counters as metadata. */
+#include "compiler/choices.h"
+#include "compiler/wisdom.h"
 #include "core/mutant.h"
 #include "models/trainer_parts.h"
 #include <string.h>
@@ -10,7 +12,7 @@ static bool save_in(arena *a, const rondo_trainer *t, const char *path, const ch
                     rondo_error *error)
 {
     const rondo_weights trained = weights_trained(t->weights);
-    int n = t->weights->item_count, own = 5, count = 0;
+    int n = t->weights->item_count, own = 6, count = 0;
     rondo_tensor *all = ARENA_NEW(a, rondo_tensor, 3 * n + 1);
     float *const blocks[] = {t->weights->block, t->moment1,
                              MUTANT(checkpoint_forgets_moment2, t->moment1, t->moment2)};
@@ -25,11 +27,13 @@ static bool save_in(arena *a, const rondo_trainer *t, const char *path, const ch
     const char *number = arena_text(a, "%lld", (long long)t->number);
     const char *batches = arena_text(a, "%lld", (long long)t->batches);
     const char *seed = arena_text(a, "%llu", (unsigned long long)t->options.seed);
-    if (!all || !number || !batches || !seed)
+    program *const programs[] = {t->train, t->norm, t->step, t->evaluate};
+    text kernels = {.arena = a};
+    if (!all || !number || !batches || !seed || !choices_print(&kernels, programs, 4))
         return fail_memory(error, sizeof *all * (size_t)n, "a checkpoint");
     const char *metadata[2 * MOST_PAIRS] = {"format",        "pt",   "rondo.format",  "1",
                                             "rondo.updates", number, "rondo.batches", batches,
-                                            "rondo.seed",    seed};
+                                            "rondo.seed",    seed,   "rondo.kernels", kernels.data};
     for (int i = 0; i < 2 * pairs && own + pairs <= MOST_PAIRS; i++)
         metadata[2 * own + i] = more[i];
     return safetensors_save(&t->context->allocator, path, all, count, metadata, own + pairs, error);
@@ -75,17 +79,48 @@ static bool read_seed(const safetensors *file, uint64_t *seed, rondo_error *erro
            fail(error, RONDO_MISMATCH, "%s holds no training state (rondo.seed is missing)", file->path);
 }
 
+/* The choices in the file, which live as long as the trainer. A checkpoint from before there were any: NULL, and good. */
+static bool read_kernels(rondo_trainer *t, const safetensors *file, const struct wisdom **wisdom,
+                         rondo_error *error)
+{
+    const char *said = safetensors_metadata(file, "rondo.kernels");
+    int missing = 0;
+    *wisdom = NULL;
+    if (!said)
+        return true;
+    const char *where = arena_text(&t->arena, "%s: rondo.kernels", file->path);
+    *wisdom = wisdom_read(&t->arena, arena_copy_text(&t->arena, said, strlen(said)),
+                          where ? where : "rondo.kernels", &missing, error);
+    if (missing)
+        context_log(t->context, 1,
+                    "%s: %d choices name kernels that this version has not; numbers will differ in "
+                    "their last bits",
+                    file->path, missing);
+    return *wisdom != NULL;
+}
+
+static void use_kernels(rondo_trainer *t, const struct wisdom *wisdom)
+{
+    program *const programs[] = {t->train, t->norm, t->step, t->evaluate};
+    t->wisdom = MUTANT(resume_chooses_kernels_anew, NULL, wisdom);
+    for (int p = 0; t->wisdom && p < 4; p++)
+        if (programs[p])
+            program_choose(programs[p], t->wisdom);
+}
+
 bool rondo_trainer_load(rondo_trainer *t, const char *path, rondo_error *error)
 {
     safetensors file;
     int64_t number, batches;
     uint64_t seed = 0;
+    const struct wisdom *wisdom;
     if (!t || !safetensors_open(&file, &t->context->allocator, path, error))
         return false;
     const rondo_weights trained = weights_trained(t->weights), *parts[] = {t->weights, &trained, &trained};
     float *const blocks[] = {t->weights->block, t->moment1, t->moment2};
     bool good = read_counter(&file, "rondo.updates", &number, error) &&
-                read_counter(&file, "rondo.batches", &batches, error) && read_seed(&file, &seed, error);
+                read_counter(&file, "rondo.batches", &batches, error) && read_seed(&file, &seed, error) &&
+                read_kernels(t, &file, &wisdom, error);
     for (int k = 0; k < 3; k++) /* all of it fits, or nothing changes */
         good = good && weights_read(parts[k], &file, prefixes[k], NULL, error);
     for (int k = 0; k < 3; k++)
@@ -96,6 +131,7 @@ bool rondo_trainer_load(rondo_trainer *t, const char *path, rondo_error *error)
         t->number = number;
         t->batches = MUTANT(resume_begins_at_batch_0, 0, batches);
         t->pending = false;
+        use_kernels(t, wisdom);
     }
     return good;
 }

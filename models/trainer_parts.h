@@ -11,6 +11,7 @@ struct rondo_trainer {
     value_id loss;
     rondo_weights *weights;
     program *train, *evaluate, *norm, *step;
+    const struct wisdom *wisdom; /* the kernels that a checkpoint chose; NULL: none was loaded */
     instance run, evaluating, measuring, stepping;
     float *gradient, *sum, *moment1, *moment2; /* of what is trained; sum: of accumulated gradients, NULL until it is needed */
     bool pending;                              /* `sum` holds gradients of earlier accumulate calls */

@@ -93,6 +93,27 @@ Test(wisdom, damaged_files_are_refused_with_their_line)
     refused(WISDOM_HEADER "\nsoftmax 5x7\n", RONDO_FILE, "line 2: not of the form");
 }
 
+/* What a checkpoint holds may be of another version; a machine's own file may not. */
+Test(wisdom, choices_that_are_gone_can_be_left_out)
+{
+    arena a;
+    int missing = 0;
+    char content[200];
+    arena_begin(&a, NULL);
+    problem = (rondo_error){0};
+    snprintf(content, sizeof content,
+             WISDOM_HEADER "\nsoftmin 5x7 softmax\nsoftmax 5x7 fastest\nsoftmax 5x7 %s\n",
+             op_table[OP_softmax].kernels[0]->name);
+    const struct wisdom *w = wisdom_read(&a, content, "here", &missing, &problem);
+    cr_assert(w, "%s", problem.message);
+    cr_expect_eq(missing, 2);
+    cr_expect(w->count == 1 && w->choices[0].kernel == op_table[OP_softmax].kernels[0]);
+    snprintf(content, sizeof content, WISDOM_HEADER "\nsoftmax\n");
+    cr_expect_null(wisdom_read(&a, content, "here", &missing, &problem));
+    cr_expect(strstr(problem.message, "here line 2: "), "%s", problem.message);
+    arena_end(&a);
+}
+
 Test(wisdom, missing_file_is_an_error)
 {
     rondo *context = rondo_new(1, .wisdom = "/tmp/there/is/no/wisdom");

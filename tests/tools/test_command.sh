@@ -223,18 +223,20 @@ interrupt() { # SIGNAL CODE
     kill "-$1" $trainer
     wait $trainer
     code=$?
+    until=$(($(grep -o 'update [0-9]*,' err | tail -n 1 | tr -cd 0-9) + 10))
     gives_signal "$2" && says 'stopped and saved; the same command goes on' && [ -e "stop$2/checkpoint.safetensors" ]
     ok "signal $1: saved, code $2"
 }
 gives_signal() { [ "$code" = "$1" ]; }
-interrupt INT 130
 interrupt TERM 143
+interrupt INT 130
 mkdir elsewhere
-(cd elsewhere && "$rondo" train --output-folder ../stop130 --updates 40 <../nothing) >out 2>err
+(cd elsewhere && "$rondo" train --output-folder ../stop130 --updates $until <../nothing) >out 2>err
 code=$?
-gives 0 && says 'going on after update' && says '40 updates'
+gives 0 && says 'going on after update' && says "$until updates"
 ok 'goes on with the folder alone, from any folder'
-same_numbers stop130/checkpoint.safetensors straight/checkpoint.safetensors
+train as_long --updates $until
+same_numbers stop130/checkpoint.safetensors as_long/checkpoint.safetensors
 ok 'stopped and gone on with: the same bits as straight on'
 
 # shellcheck disable=SC2086

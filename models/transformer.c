@@ -9,6 +9,8 @@ enum { PADDING = 0 };
 typedef struct building {
     rondo *context;
     const transformer *shape;
+    transformer_mix *mix;
+    void *user;
     rondo_graph *graph;
     rondo_error *error;
 } building;
@@ -18,14 +20,21 @@ static rondo_value no_value(void)
     return (rondo_value){NULL, -1};
 }
 
-static rondo_value mix(building *b, const char *name, const char *scope, rondo_value x, rondo_value y,
-                       rondo_value length, bool causal)
+static rondo_value mix_plainly(void *user, const mixer *m, mixer_place place, rondo_value x, rondo_value y,
+                               rondo_value length, int64_t heads)
+{
+    (void)user;
+    return mixer_make(m, x, y, length, place == PLACE_DECODER, heads);
+}
+
+static rondo_value mix(building *b, const char *name, mixer_place place, rondo_value x, rondo_value y,
+                       rondo_value length)
 {
     mixer m;
     if (!mixer_find(b->context, name, &m, b->error))
         return no_value();
-    rondo_enter(b->graph, "%s", scope);
-    rondo_value out = mixer_make(&m, x, y, length, causal, b->shape->heads);
+    rondo_enter(b->graph, "%s", place == PLACE_CROSS ? "cross_attn" : "self_attn");
+    rondo_value out = b->mix(b->user, &m, place, x, y, length, b->shape->heads);
     rondo_leave(b->graph);
     return out;
 }
@@ -65,7 +74,7 @@ static rondo_value encoder(building *b, rondo_value x, rondo_value length)
     for (int i = 0; i < b->shape->encoder_layers; i++) {
         rondo_enter(b->graph, "layers.%d", i);
         rondo_value h = before(b, x, "norm1");
-        x = after(b, x, mix(b, b->shape->encoder_self, "self_attn", h, h, length, false), "norm1");
+        x = after(b, x, mix(b, b->shape->encoder_self, PLACE_ENCODER, h, h, length), "norm1");
         x = after(b, x, feed_forward(b, before(b, x, "norm2")), "norm2");
         rondo_leave(b->graph);
     }
@@ -81,10 +90,10 @@ static rondo_value decoder(building *b, rondo_value x, rondo_value memory, rondo
     for (int i = 0; i < b->shape->decoder_layers; i++) {
         rondo_enter(b->graph, "layers.%d", i);
         rondo_value h = before(b, x, "norm1");
-        x = after(b, x, mix(b, b->shape->decoder_self, "self_attn", h, h, no_value(), true), "norm1");
+        x = after(b, x, mix(b, b->shape->decoder_self, PLACE_DECODER, h, h, no_value()), "norm1");
         if (memory.graph) {
             h = before(b, x, "norm2");
-            x = after(b, x, mix(b, b->shape->cross, "cross_attn", h, memory, length, false), "norm2");
+            x = after(b, x, mix(b, b->shape->cross, PLACE_CROSS, h, memory, length), "norm2");
         }
         x = after(b, x, feed_forward(b, before(b, x, "norm3")), "norm3");
         rondo_leave(b->graph);
@@ -150,9 +159,10 @@ static bool check_shape(const building *b)
                                   check_mixer(b, s->cross, "--cross", PLACE_CROSS)));
 }
 
-bool transformer_build(rondo *context, const transformer *shape, transformer_graph *out, rondo_error *error)
+bool transformer_build_with(rondo *context, const transformer *shape, transformer_mix *mix, void *user,
+                            transformer_graph *out, rondo_error *error)
 {
-    building b = {.context = context, .shape = shape, .error = error};
+    building b = {.context = context, .shape = shape, .mix = mix, .user = user, .error = error};
     *out = (transformer_graph){0};
     if (!check_shape(&b) || !(b.graph = rondo_graph_new(context, error)))
         return false;
@@ -163,4 +173,9 @@ bool transformer_build(rondo *context, const transformer *shape, transformer_gra
     rondo_graph_free(b.graph);
     out->graph = NULL;
     return false;
+}
+
+bool transformer_build(rondo *context, const transformer *shape, transformer_graph *out, rondo_error *error)
+{
+    return transformer_build_with(context, shape, mix_plainly, NULL, out, error);
 }

@@ -18,6 +18,11 @@ typedef struct transformer_graph {
     rondo_value logits; /* [B, T, V] */
     rondo_value loss;
 } transformer_graph;
+/* What stands in an attention's place: mixer m, or something else on the same tokens. */
+typedef rondo_value transformer_mix(void *user, const mixer *m, mixer_place place, rondo_value x, rondo_value y,
+                                    rondo_value length, int64_t heads);
 /* The graph is the caller's. Errors name the option that is wrong. */
+bool transformer_build_with(rondo *context, const transformer *shape, transformer_mix *mix, void *user,
+                            transformer_graph *out, rondo_error *error);
 bool transformer_build(rondo *context, const transformer *shape, transformer_graph *out, rondo_error *error);
 #define TRANSFORMER_TIME "T"

@@ -15,7 +15,7 @@ typedef struct command {
     rondo_error error;
 } command;
 typedef int command_main(command *c); /* gives the exit code */
-command_main command_train, command_translate, command_generate, command_export, command_evaluate,
+command_main command_convert, command_train, command_translate, command_generate, command_export, command_evaluate,
     command_explain, command_inspect, command_check, command_bench, command_tune, command_corpus;
 
 /* "rondo NAME: " and the error; for `return command_failed(c, EXIT_MODEL)`. */
@@ -39,6 +39,8 @@ bool is_folder(const char *path);
 /* FOLDER/NAME in the arena; NULL: refused. */
 const char *path_in(arena *a, const char *folder, const char *name);
 /* A whole file as bytes (NUL added) in the arena. */
+/* The file with the weights of a run: the best, else the last, else those that it begins with. NULL: it has none yet, or out of memory. */
+const char *run_weights(arena *a, const char *folder);
 char *read_whole(arena *a, const char *path, size_t *bytes, rondo_error *error);
 /* FILE.graph: the text form, by its name; NULL: the error says the line, or that the file cannot be read. */
 bool is_graph_file(const char *path);

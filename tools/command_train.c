@@ -7,6 +7,7 @@
 #include "tools/run_folder.h"
 #include "tools/run_samples.h"
 #include "tools/run_settings.h"
+#include "tools/run_start.h"
 #include <math.h>
 #include <string.h>
 
@@ -121,6 +122,9 @@ static bool begin_model(run *r)
     r->otherwise = EXIT_MODEL;
     if (!transformer_build(r->command->context, &shape, &r->model, error) ||
         !(r->weights = rondo_weights_new(r->model.graph, (uint64_t)o->seed, error)))
+        return false;
+    if (!run_folder_has(r->folder.checkpoint) &&
+        !run_start(r->command, o, &r->folder, &r->data, &shape, r->weights))
         return false;
     r->trainer = rondo_trainer_new(r->model.loss, error, r->weights, .clip_norm = (float)o->clip_norm,
                                    .weight_decay = (float)o->weight_decay, .seed = (uint64_t)o->seed);

@@ -43,7 +43,7 @@ static command_main *const mains[COMMAND_COUNT] = {
     [COMMAND_EVALUATE] = command_evaluate, [COMMAND_EXPLAIN] = command_explain,
     [COMMAND_INSPECT] = command_inspect,   [COMMAND_CHECK] = command_check,
     [COMMAND_BENCH] = command_bench,       [COMMAND_TUNE] = command_tune,
-    [COMMAND_CORPUS] = command_corpus,
+    [COMMAND_CORPUS] = command_corpus,     [COMMAND_CONVERT] = command_convert,
 };
 
 static int run_command(rondo *context, command_id id, int count, const char *const *words)

@@ -82,12 +82,21 @@ static bool exists(const char *path)
     return path && !stat(path, &s);
 }
 
+const char *run_weights(arena *a, const char *folder)
+{
+    static const char *const names[] = {"best.safetensors", "checkpoint.safetensors", "start.safetensors"};
+    for (int i = 0; i < 3; i++) {
+        const char *path = path_in(a, folder, names[i]);
+        if (exists(path))
+            return path;
+    }
+    return NULL;
+}
+
 static bool open_run(model *m, command *c, arena *a, const char *folder)
 {
     size_t bytes;
-    const char *settings = path_in(a, folder, "settings.yaml"),
-               *best = path_in(a, folder, "best.safetensors");
-    const char *weights = exists(best) ? best : path_in(a, folder, "checkpoint.safetensors");
+    const char *settings = path_in(a, folder, "settings.yaml"), *weights = run_weights(a, folder);
     if (!exists(settings))
         return fail(&c->error, RONDO_MISMATCH, "%s is no run of `rondo train`: it has no settings.yaml",
                     folder);
@@ -104,7 +113,7 @@ static bool open_run(model *m, command *c, arena *a, const char *folder)
     transformer shape = transformer_of_options(&m->options, tokenizer_size(m->tokenizer));
     if (!transformer_build(c->context, &shape, &m->graph, &c->error))
         return false;
-    if (!exists(weights))
+    if (!weights)
         return fail(&c->error, RONDO_MISMATCH, "%s has no checkpoint yet; train it first", folder);
     m->weights = rondo_weights_load(m->graph.graph, weights, &c->error);
     m->program = m->weights ? rondo_program_new(m->graph.logits, TRANSFORMER_TIME, &c->error) : NULL;

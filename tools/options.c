@@ -287,8 +287,9 @@ bool options_finish(options *o, rondo_error *error)
             if (!set_row(o, id, presets[i].value, FROM_PRESET, error))
                 return false;
         }
-    static const int mixers[] = {OPTION_encoder_self, OPTION_decoder_self, OPTION_cross};
-    for (int i = 0; o->mixer && i < 3; i++)
+    static const int mixers[] = {OPTION_decoder_self, OPTION_encoder_self, OPTION_cross};
+    int meant = o->command == COMMAND_CONVERT ? 1 : 3;
+    for (int i = 0; o->mixer && i < meant; i++)
         if (o->origin[mixers[i]] < o->origin[OPTION_mixer] &&
             !set_row(o, mixers[i], o->mixer, options_origin(o, OPTION_mixer), error))
             return false;

@@ -66,7 +66,8 @@ static bool find_tokenizer(run_data *d, command *c, const options *o, const char
 {
     if (begun && !access(kept, F_OK))
         return load_tokenizer(d, c, kept);
-    return (o->tokenizer ? load_tokenizer(d, c, o->tokenizer) : make_tokenizer(d, c, o)) &&
+    const char *given = o->from ? path_in(o->arena, o->from, "tokenizer.model") : o->tokenizer;
+    return (given ? load_tokenizer(d, c, given) : make_tokenizer(d, c, o)) &&
            write_tokenizer(c, d->tokenizer, kept);
 }
 

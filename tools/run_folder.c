@@ -22,7 +22,8 @@ static bool name_files(run_folder *f, const options *o, rondo_error *error)
     f->best = path_in(a, f->path, "best.safetensors");
     f->settings = path_in(a, f->path, "settings.yaml");
     f->tokenizer = path_in(a, f->path, "tokenizer.model");
-    return (f->checkpoint && f->best && f->settings && f->tokenizer) ||
+    f->start = path_in(a, f->path, "start.safetensors");
+    return (f->checkpoint && f->best && f->settings && f->tokenizer && f->start) ||
            fail_memory(error, strlen(f->path), "names of files");
 }
 
@@ -52,7 +53,9 @@ static bool find_run(run_folder *f, options *o, rondo_error *error)
                     "%s has a checkpoint but not its subwords, tokenizer.model; put that file back, or take "
                     "another folder",
                     f->path);
-    return !f->begun || run_settings_adopt(o, f->settings, error);
+    if (f->begun)
+        return run_settings_adopt(o, f->settings, error);
+    return !o->from || run_settings_adopt_from(o, path_in(o->arena, o->from, "settings.yaml"), error);
 }
 
 bool run_folder_open(run_folder *f, options *o, rondo_error *error)

@@ -3,7 +3,9 @@
 #include "tools/options.h"
 
 typedef struct run_folder {
-    const char *path, *checkpoint, *best, *settings, *tokenizer; /* tokenizer: the subwords' file */
+    const char *path, *checkpoint, *best, *settings;
+    const char *tokenizer; /* the subwords' file */
+    const char *start;     /* weights to begin with, if it is there */
     bool made;                                                   /* by this process, just now */
     bool begun; /* settings.yaml was there: *o has what it says */
     int lock;   /* −1: not held */

@@ -5,6 +5,7 @@
 #include "core/file.h"
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const option_id fixed[] = {OPTION_type,
                                   OPTION_dim,
@@ -20,7 +21,15 @@ static const option_id fixed[] = {OPTION_type,
                                   OPTION_vocabulary,
                                   OPTION_subwords,
                                   OPTION_tokenizer,
-                                  OPTION_seed};
+                                  OPTION_seed,
+                                  OPTION_from};
+/* What a run that begins with another one's weights has for itself. */
+static const option_id own[] = {OPTION_from,    OPTION_distill, OPTION_distill_updates, OPTION_seed,
+                                OPTION_minutes, OPTION_epochs,  OPTION_updates};
+typedef struct heritage {
+    const option_id *but; /* not these */
+    int count;
+} heritage;
 
 /* ---- values ---- */
 
@@ -83,14 +92,23 @@ static bool is_said(const options *o, const options *begun, int id)
     return from > FROM_PRESET || (from == FROM_PRESET && !same_preset);
 }
 
-static bool check_fixed(const options *o, const options *begun, const char *path, rondo_error *error)
+static bool is_left(const heritage *h, int id)
+{
+    bool left = false;
+    for (int i = 0; i < h->count; i++)
+        left = left || h->but[i] == (option_id)id;
+    return left;
+}
+
+static bool check_fixed(const options *o, const options *begun, const heritage *h, const char *path,
+                        rondo_error *error)
 {
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
         int id = fixed[i];
-        if (!is_said(o, begun, id))
+        if (!is_said(o, begun, id) || is_left(h, id))
             continue;
         const char *said = value_text(o, id), *was = value_text(begun, id), *name = option_rows[id].name;
-        if (id == OPTION_tokenizer)
+        if (id == OPTION_tokenizer || id == OPTION_from)
             said = full_name(o->arena, said);
         if (!said || !was)
             return fail_memory(error, sizeof *o, "settings");
@@ -103,19 +121,32 @@ static bool check_fixed(const options *o, const options *begun, const char *path
     return true;
 }
 
-bool run_settings_adopt(options *o, const char *path, rondo_error *error)
+static bool adopt(options *o, const char *path, heritage h, rondo_error *error)
 {
     options *begun = ARENA_NEW(o->arena, options, 1);
     if (!begun)
         return fail_memory(error, sizeof *begun, "settings");
     if (!options_begin(begun, o->arena, o->command, error) || !options_read_settings(begun, path, error) ||
-        !options_finish(begun, error) || !check_fixed(o, begun, path, error))
+        !options_finish(begun, error) || !check_fixed(o, begun, &h, path, error))
         return false;
     for (int id = 0; id < OPTION_COUNT; id++)
         if (option_rows[id].commands >> o->command & 1 && id != OPTION_output_folder &&
-            id != OPTION_settings && !is_said(o, begun, id))
+            id != OPTION_settings && !is_said(o, begun, id) && !is_left(&h, id))
             copy_value(o, begun, id);
     return true;
+}
+
+bool run_settings_adopt(options *o, const char *path, rondo_error *error)
+{
+    return adopt(o, path, (heritage){NULL, 0}, error);
+}
+
+bool run_settings_adopt_from(options *o, const char *path, rondo_error *error)
+{
+    if (!path || access(path, F_OK))
+        return fail(error, RONDO_MISMATCH, "--from %s: this is no folder of a run; it has no settings.yaml",
+                    o->from);
+    return adopt(o, path, (heritage){own, sizeof own / sizeof *own}, error);
 }
 
 /* ---- writing ---- */
@@ -135,6 +166,7 @@ bool run_settings_write(const options *o, const rondo_allocator *allocator, cons
     options full = *o;
     text yaml = {.arena = o->arena};
     full.tokenizer = full_name(o->arena, o->tokenizer);
+    full.from = full_name(o->arena, o->from);
     full.wisdom = full_name(o->arena, o->wisdom);
     full.output_folder = full_name(o->arena, o->output_folder);
     if (!full_list(o->arena, &full.train) || !full_list(o->arena, &full.valid) ||

@@ -265,6 +265,34 @@ RONDO_API rondo_value rondo_row_mask_at(rondo_place, rondo_value x, rondo_value 
 RONDO_API rondo_value rondo_softmax_at(rondo_place, rondo_value x);
 #define rondo_softmax(x) rondo_softmax_at(RONDO_HERE, x)
 
+/* The delta rule, a causal recurrence that corrects its state by what the state got wrong (Yang et al. 2024, arXiv 2406.06484,
+ * eq. 1; with a decay, Gated DeltaNet: Yang et al. 2024, arXiv 2412.06464, eq. 10). Per head, with decay D_t = e^log_decay_t:
+ *
+ *   U_t = D_t S_{t−1}     S_t = U_t + β_t k_t (v_t − U_tᵀ k_t)ᵀ     y_t = S_tᵀ q_t
+ *
+ * q, k: [B,H,T,Dk]; v: [B,H,T,Dv]; beta and log_decay: [B,H,T,1]; the result: [B,H,T,Dv]. Give k the length 1 and β in
+ * (0, 1): longer keys can make the state grow. length: i32[B], rows beyond it give 0. A decoder carries S, [B,H,Dk,Dv]. */
+typedef struct rondo_delta_options {
+    size_t size RONDO_ZERO;
+    rondo_value beta RONDO_ZERO;
+    rondo_value log_decay RONDO_ZERO; /* none: 0 */
+    rondo_value length RONDO_ZERO;    /* none: all rows */
+} rondo_delta_options;
+RONDO_API rondo_value rondo_delta_at(rondo_place, rondo_value q, rondo_value k, rondo_value v, const rondo_delta_options *);
+#define rondo_delta(q, k, v, ...) rondo_delta_at(RONDO_HERE, q, k, v, RONDO_OPTIONS(rondo_delta_options, __VA_ARGS__))
+
+/* A causal convolution along time, each channel by itself: y_t = Σ_{j<K} weight[K−1−j] ∘ x_{t−j}, zeros before the first
+ * row; x: [B,T,D]. Makes the parameter NAME.weight [K,D], at first uniform in ± 1/√K, no bias. DeltaNet has one of
+ * width 4 behind each projection. A decoder carries the last K − 1 rows. */
+typedef struct rondo_convolve_options {
+    size_t size RONDO_ZERO;
+    int64_t width RONDO_ZERO;    /* K */
+    const char *name RONDO_ZERO; /* NULL: "conv" */
+    rondo_value length RONDO_ZERO; /* i32[B], rows beyond it give 0; none: all rows */
+} rondo_convolve_options;
+RONDO_API rondo_value rondo_convolve_at(rondo_place, rondo_value x, const rondo_convolve_options *);
+#define rondo_convolve(x, ...) rondo_convolve_at(RONDO_HERE, x, RONDO_OPTIONS(rondo_convolve_options, .width = __VA_ARGS__))
+
 /* Norms over the last axis; make NAME.weight (and NAME.bias). */
 typedef struct rondo_norm_options {
     size_t size RONDO_ZERO;

@@ -15,6 +15,10 @@ int node_in_place(const node *n, int port)
         return (int[]){0, 2, 3}[port];
     case OP_scan:
         return port == 2 && n->input_count > 5 ? 5 : -1;
+    case OP_delta:
+        return port == 1 && n->input_count > 6 ? 6 : -1;
+    case OP_convolve:
+        return port == 1 && n->input_count > 3 ? 3 : -1;
     case OP_matmul:
         return n->input_count > 2 ? 2 : -1;
     default:

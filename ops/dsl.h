@@ -25,6 +25,11 @@ const char *dsl_scoped(rondo_graph *g, char buffer[DSL_TEXT_BYTES], const char *
 /* The input or parameter of this full name: the one that is there, if it has this type, or a new one. */
 value_id dsl_leaf(rondo_graph *g, op_id op, const char *name, rondo_type type, const shape *s);
 
+/* A parameter NAME of the current scope; columns 0: a vector. */
+value_id dsl_parameter(rondo_graph *g, const char *name, int64_t rows, int64_t columns);
+/* Extent of the last axis of x, which must be a number; −1: the graph failed. */
+int64_t dsl_channels(rondo_graph *g, const char *function, value_id x);
+
 /* Copies what the caller's options struct has. A shorter one is from an older header: the rest is zero. A longer one is from a
  * newer header: fine if what this library does not know is zero. */
 bool dsl_options(rondo_graph *g, const char *function, void *out, size_t size, const void *given);

@@ -16,8 +16,7 @@ rondo_value rondo_matmul_at(rondo_place place, rondo_value a, const rondo_matmul
     return dsl_value(a.graph, good ? build_matmul(g, a.id, o.b.id, o.transpose_a, o.transpose_b) : NONE);
 }
 
-/* Extent of the last axis, which must be a number; −1: the graph failed. */
-static int64_t channels_of(rondo_graph *g, const char *function, value_id x)
+int64_t dsl_channels(rondo_graph *g, const char *function, value_id x)
 {
     const shape *s = graph_shape_of(g, x);
     if (s->rank && dim_is_literal(s->dims[s->rank - 1]))
@@ -26,8 +25,7 @@ static int64_t channels_of(rondo_graph *g, const char *function, value_id x)
                       function, shape_words(g, s));
 }
 
-/* A parameter of the current scope; columns 0: a vector. */
-static value_id own_parameter(rondo_graph *g, const char *name, int64_t rows, int64_t columns)
+value_id dsl_parameter(rondo_graph *g, const char *name, int64_t rows, int64_t columns)
 {
     char full[DSL_TEXT_BYTES];
     shape s = {.rank = columns ? 2 : 1, .dims = {dim_number(rows), columns ? dim_number(columns) : (dim){0}}};
@@ -36,16 +34,16 @@ static value_id own_parameter(rondo_graph *g, const char *name, int64_t rows, in
 
 static value_id linear(rondo_graph *g, value_id x, const rondo_linear_options *o)
 {
-    int64_t channels = channels_of(g, "rondo_linear", x);
+    int64_t channels = dsl_channels(g, "rondo_linear", x);
     if (o->width < 1)
         return graph_fail(g, RONDO_ARGUMENT, "rondo_linear: a width of %lld", (long long)o->width);
     if (channels < 0)
         return NONE;
-    value_id weight = own_parameter(g, "weight", o->width, channels);
+    value_id weight = dsl_parameter(g, "weight", o->width, channels);
     if (weight != NONE && o->gain != 0)
         graph_add_initial(g, weight, RONDO_XAVIER, dsl_decimal(o->gain));
     value_id y = build_matmul(g, x, weight, false, true);
-    return o->no_bias ? y : build_add(g, y, own_parameter(g, "bias", o->width, 0));
+    return o->no_bias ? y : build_add(g, y, dsl_parameter(g, "bias", o->width, 0));
 }
 
 rondo_value rondo_linear_at(rondo_place place, rondo_value x, const rondo_linear_options *options)
@@ -199,12 +197,12 @@ rondo_value rondo_softmax_at(rondo_place place, rondo_value x)
 
 static value_id norm(rondo_graph *g, const char *function, op_id op, value_id x, double epsilon)
 {
-    int64_t channels = channels_of(g, function, x);
+    int64_t channels = dsl_channels(g, function, x);
     if (channels < 0)
         return NONE;
-    value_id inputs[3] = {x, own_parameter(g, "weight", channels, 0), NONE};
+    value_id inputs[3] = {x, dsl_parameter(g, "weight", channels, 0), NONE};
     if (op == OP_layer_norm)
-        inputs[2] = own_parameter(g, "bias", channels, 0);
+        inputs[2] = dsl_parameter(g, "bias", channels, 0);
     return build_node(g, op, op == OP_layer_norm ? 3 : 2, inputs,
                       (attribute[MAX_ATTRIBUTES]){{.real = epsilon}});
 }

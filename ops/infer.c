@@ -44,6 +44,17 @@ bool infer_optional(rondo_graph *g, const node *n, int i, rondo_type type, const
     return *operand != NULL;
 }
 
+bool infer_fits(rondo_graph *g, const node *n, int i, const char *what, const shape *expected)
+{
+    const value *given;
+    if (!infer_optional(g, n, i, RONDO_F32, &given))
+        return false;
+    if (!given || shape_equal(&given->shape, expected))
+        return true;
+    return infer_fail(g, "%s: the %s is %s, it must be %s", op_words(n), what, shape_words(g, &given->shape),
+                      shape_words(g, expected));
+}
+
 int infer_axis(rondo_graph *g, const node *n, int64_t axis, int rank)
 {
     int normal = normal_axis(axis, rank);

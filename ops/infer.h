@@ -16,6 +16,8 @@ static inline const char *op_words(const node *n)
 const value *infer_operand(rondo_graph *g, const node *n, int i, rondo_type type);
 /* The same for an optional one: *operand is NULL when it is absent. */
 bool infer_optional(rondo_graph *g, const node *n, int i, rondo_type type, const value **operand);
+/* Operand i, if it is there, must be f32 of exactly this shape; what: its name in the error. */
+bool infer_fits(rondo_graph *g, const node *n, int i, const char *what, const shape *expected);
 /* The axis attribute `axis` for operands of this rank; −1: the graph failed. */
 int infer_axis(rondo_graph *g, const node *n, int64_t axis, int rank);
 /* Operand i is i32[extent of x at axis 0]: lengths, offsets. */

@@ -118,6 +118,8 @@ static const char *style(const node *n)
         return "shape=box, fillcolor=\"#d9ead3\"";
     case OP_scan:
     case OP_scan_grad:
+    case OP_delta:
+    case OP_delta_grad:
     case OP_attention:
     case OP_attention_grad:
     case OP_linear_cross_entropy:

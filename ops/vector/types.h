@@ -77,6 +77,17 @@ typedef struct channel_scan {
     channel_results out, dq, dk, dv, ddecay;
 } channel_scan;
 
+/* ==== delta: one token of one head ==== */
+typedef struct delta_step {
+    int64_t key, width; /* state [key, width] */
+    const float *q, *k; /* key numbers each, q_step and k_step apart */
+    int64_t q_step, k_step;
+    const float *v, *state; /* width numbers; state NULL: zeros */
+    int64_t state_row, state_out_row;
+    float *state_out, *out;   /* state_out NULL: not wanted; it may be `state`. out: width numbers */
+    float beta, decay, match; /* β; e^g; q · k */
+} delta_step;
+
 /* ==== attention: dropout of one row of weights; weight s has channel s · heads + head (ops/dropout_hash.h) ==== */
 typedef struct attention_dropout {
     uint32_t counter, step; /* (channel · DROPOUT_CHANNEL + first) at s = 0; heads · DROPOUT_CHANNEL */

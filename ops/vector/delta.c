@@ -1,0 +1,99 @@
+/* What the delta rule needs beside tile products: a decayed triangle, the solution of a triangular system, and the
+ * single step of decoding. */
+#include "ops/vector/tile.h"
+#include "ops/vector/vector.h"
+
+/* Multiplies a[t, s] by `factor` and, if there is a `decay`, by decay[t, s] where s ≤ t (strict: s < t) and writes
+ * zeros, whatever stood there, up to the end of the TILE_LANES wide block of the diagonal. `first` is the tile row
+ * of the first row given. */
+void ISA(tile_decay_lower)(int64_t first, int64_t rows, float *a, int64_t a_row, const float *decay,
+                           int64_t decay_row, float factor, bool strict)
+{
+    for (int64_t t = first; t < first + rows; t++, a += a_row) {
+        int64_t end = (t / TILE_LANES + 1) * TILE_LANES;
+        vi last = v_splat_integer((int32_t)(t - strict)), lane = v_iota();
+        for (int64_t s = 0; s < end; s += LANES, lane += LANES) {
+            vf weight = decay ? v_load(decay + s) * factor : v_splat(factor);
+            v_store(a + s, v_select(lane <= last, v_load(a + s) * weight, (vf){0}));
+        }
+        decay += decay ? decay_row : 0;
+    }
+}
+
+/* x[t] += Σ_{s<t} a[t, s] · y[s], y[t] = scale[t] · x[t], row after row; `wide` vectors of columns. */
+static inline __attribute__((always_inline)) void solve_columns(int wide, int64_t rows, const float *a,
+                                                                int64_t a_row, int64_t a_column,
+                                                                const float *scale, int64_t scale_step,
+                                                                float *x, float *y, int64_t row)
+{
+    for (int64_t t = 0; t < rows; t++) {
+        vf sum[4];
+        for (int j = 0; j < wide; j++)
+            sum[j] = v_load(x + t * row + j * LANES);
+        for (int64_t s = 0; s < t; s++) {
+            vf left = v_splat(a[t * a_row + s * a_column]);
+            for (int j = 0; j < wide; j++)
+                sum[j] = v_multiply_add(left, v_load(y + s * row + j * LANES), sum[j]);
+        }
+        for (int j = 0; j < wide; j++) {
+            v_store(x + t * row + j * LANES, sum[j]);
+            v_store(y + t * row + j * LANES, sum[j] * scale[t * scale_step]);
+        }
+    }
+}
+
+/* The system of one block of the diagonal: x is solved in place and y = scale ∘ x beside it. Strides may be negative:
+ * from the last row up, with a's strides exchanged, it is the transposed system. */
+void ISA(tile_solve)(int64_t rows, int64_t columns, const float *a, int64_t a_row, int64_t a_column,
+                     const float *scale, int64_t scale_step, float *x, float *y, int64_t row)
+{
+    int64_t j = 0, end = tile_pitch(columns);
+    for (; j + 4 * LANES <= end; j += 4 * LANES)
+        solve_columns(4, rows, a, a_row, a_column, scale, scale_step, x + j, y + j, row);
+    for (; j < end; j += LANES)
+        solve_columns(1, rows, a, a_row, a_column, scale, scale_step, x + j, y + j, row);
+}
+
+/* One column block of a step; `lanes` < LANES: the last part. */
+static inline __attribute__((always_inline)) void step_block(int wide, int64_t lanes, const delta_step *s,
+                                                             int64_t column)
+{
+    vf predicted[4] = {0}, read[4] = {0}, write[4], decay = v_splat(s->decay);
+    for (int64_t f = 0; s->state && f < s->key; f++) {
+        vf k = v_splat(s->k[f * s->k_step]), q = v_splat(s->q[f * s->q_step]);
+        const float *row = s->state + f * s->state_row + column;
+        for (int j = 0; j < wide; j++) {
+            vf old = lanes == LANES ? v_load(row + j * LANES) : v_load_part(row, lanes, 0);
+            predicted[j] += k * old;
+            read[j] += q * old;
+        }
+    }
+    for (int j = 0; j < wide; j++) {
+        vf error = v_load_part(s->v + column + j * LANES, lanes, 0) - decay * predicted[j];
+        write[j] = error * s->beta;
+        v_store_part(s->out + column + j * LANES, lanes, decay * read[j] + write[j] * s->match);
+    }
+    for (int64_t f = 0; s->state_out && f < s->key; f++) {
+        vf k = v_splat(s->k[f * s->k_step]);
+        const float *row = s->state ? s->state + f * s->state_row + column : NULL;
+        float *to = s->state_out + f * s->state_out_row + column;
+        for (int j = 0; j < wide; j++) {
+            vf old = !row ? (vf){0} : lanes == LANES ? v_load(row + j * LANES) : v_load_part(row, lanes, 0);
+            vf next = decay * old + k * write[j];
+            if (lanes == LANES)
+                v_store(to + j * LANES, next);
+            else
+                v_store_part(to, lanes, next);
+        }
+    }
+}
+
+/* With d = e^g: u = β (v − d Sᵀk), out = d Sᵀq + (q · k) u, and then S' = d S + k uᵀ: the state goes through twice. */
+void ISA(delta_step_state)(const delta_step *s)
+{
+    int64_t column = 0;
+    for (; column + 4 * LANES <= s->width; column += 4 * LANES)
+        step_block(4, LANES, s, column);
+    for (; column < s->width; column += LANES)
+        step_block(1, s->width - column < LANES ? s->width - column : LANES, s, column);
+}

@@ -3,6 +3,8 @@
 #include "core/mutant.h"
 #include <math.h>
 
+enum { MOST_ROWS = 256 }; /* of a chunk: larger systems take longer and lose digits */
+
 /* Multiply-adds a row, and what a chunk costs beside them: choose_chunk's weights are the measured ones. */
 static int64_t choose_chunk(int64_t time, int64_t key, int64_t value)
 {
@@ -20,6 +22,7 @@ bool delta_shape_of(const kernel_call *call, delta_shape *s)
     s->chunk = call->attributes[call->op == OP_delta_grad ? (int)delta_grad_chunk : (int)delta_chunk].integer;
     if (s->chunk <= 0)
         s->chunk = choose_chunk(s->time, s->key, s->value);
+    s->chunk = s->chunk > MOST_ROWS ? MOST_ROWS : s->chunk;
     s->chunk = s->chunk < s->time ? s->chunk : s->time > 0 ? s->time : 1;
     s->group = rows_per_task(s->time * (s->key + s->value) + s->key * s->value);
     s->pitch = tile_pitch(s->chunk), s->high = tile_pitch(s->key), s->wide = tile_pitch(s->value);

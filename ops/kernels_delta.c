@@ -44,10 +44,12 @@ static void read_chunk(const delta_head *h, const delta_span *c, const delta_res
     v->tile_copy(c->rows, s->key, row_of(&h->q, c->first), h->q.row, h->q.column, r->queries, s->high);
     for (int64_t i = 0; i < c->rows; i += TILE_LANES) {
         int64_t high = delta_block(c, i);
+        const float *row = r->triangle + i * s->pitch;
+        float *result = r->result + i * s->wide;
         delta_triangle_rows(h, c, i, r->queries, s->high, 1, c->keys, s->key, 1,
                             MUTANT(delta_reads_before_it_writes, true, false), r->triangle);
-        v->tile_product(high, s->value, i + high, r->triangle + i * s->pitch, s->pitch, 1, c->writes, s->wide,
-                        r->result + i * s->wide, s->wide, false);
+        v->tile_product(high, s->value, i, row, s->pitch, 1, c->writes, s->wide, result, s->wide, false);
+        v->tile_add_lower(high, s->value, row + i, s->pitch, c->writes + i * s->wide, result, s->wide);
     }
     if (carried) {
         delta_decay_rows(h, c, c->before, r->queries, s->key, s->high);

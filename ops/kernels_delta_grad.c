@@ -9,8 +9,9 @@
  *   dk = L + E,  L = −e^{b} ∘ (dv Sᵀ) + Z k,  E = e^(b_C − b) ∘ (u Rᵀ) + Xᵀ q + Zᵀ k
  *   dS = e^{b_C} R + (e^{b} ∘ q)ᵀ dout − (e^{b} ∘ k)ᵀ dv
  *
- * b_t stands in what row t reads, L and dq, and with the other sign in what it gives to later ones, E:
- * db_t = q · dq + k · L − k · E, and for the last row ⟨S', R⟩ more; dg is the sum of db from t to the chunk's end. */
+ * dg_t is the sum over all that crosses t, from a row s < t or the state before to a row i ≥ t or the state after. Sums over
+ * rectangles of a triangle come from its row and column sums: products of two floats are exact in double, so
+ * what cancels there cancels exactly. */
 #include "core/mutant.h"
 #include "ops/delta_chunk.h"
 #include <string.h>
@@ -25,8 +26,8 @@ static int64_t chunks_of(const delta_shape *s)
 static int64_t scratch_floats(const delta_shape *s)
 {
     return delta_chunk_floats(s) + chunks_of(s) * s->key * s->wide +
-           s->chunk * (2 * s->pitch + 3 * s->wide + 5 * s->high) + s->value * (s->pitch + 2 * s->high) +
-           s->key * s->wide;
+           s->chunk * (3 * s->pitch + 3 * s->wide + 5 * s->high) + s->value * (s->pitch + 2 * s->high) +
+           s->key * s->wide + 8 * s->pitch;
 }
 
 static bool plan(kernel_call *call)
@@ -51,12 +52,14 @@ typedef struct delta_back {
     bool carried;                                     /* R is not zero */
     float *states;                                    /* S before each chunk, [key, value] each */
     float *queries, *keys, *dqueries, *early, *late;  /* [chunk, key]; early: E, late: L */
-    float *lower, *system;                            /* [chunk, chunk] */
+    float *lower, *outer, *system;                    /* P, X and Z [chunk, chunk] */
     float *gradient, *dwrites, *dvalues;              /* dout, y, dv: [chunk, value] */
     float *writes;                                    /* uᵀ [value, chunk] */
     float *before, *after;                            /* Sᵀ and Rᵀ [value, key] */
     float *d;                                         /* R [key, value] */
-    double met;                                       /* ⟨S', R⟩ */
+    double *rows, *columns; /* of what meets in the triangles: Σ_{s<i} and Σ_{i>s}, [chunk] */
+    double *read, *kept;    /* what row i has of the state before, what row s gives to the one after */
+    double whole;           /* what the state before gives to the one after */
 } delta_back;
 
 static void take_tiles(delta_back *b, float *scratch)
@@ -68,6 +71,7 @@ static void take_tiles(delta_back *b, float *scratch)
     for (size_t i = 0; i < sizeof wide_as_keys / sizeof *wide_as_keys; i++)
         *wide_as_keys[i] = tile_take(&scratch, s->chunk, s->high);
     b->lower = tile_take(&scratch, s->chunk, s->pitch);
+    b->outer = tile_take(&scratch, s->chunk, s->pitch);
     b->system = tile_take(&scratch, s->chunk, s->pitch);
     b->gradient = tile_take(&scratch, s->chunk, s->wide);
     b->dwrites = tile_take(&scratch, s->chunk, s->wide);
@@ -76,6 +80,8 @@ static void take_tiles(delta_back *b, float *scratch)
     b->before = tile_take(&scratch, s->value, s->high);
     b->after = tile_take(&scratch, s->value, s->high);
     b->d = tile_take(&scratch, s->key, s->wide);
+    b->rows = (double *)tile_take(&scratch, 8, s->pitch);
+    b->columns = b->rows + s->pitch, b->read = b->columns + s->pitch, b->kept = b->read + s->pitch;
 }
 
 /* ---- forward: the states between chunks ---- */
@@ -187,51 +193,86 @@ static void solve_back(const delta_back *b)
     }
 }
 
-/* ⟨a, b⟩ of two tiles, their rows one after another. */
-static double tiles_meet(const float *a, const float *b, int64_t rows, int64_t columns, int64_t pitch)
+/* What meets at (i, s), s < i: raw[i, s] = left_i · u_s and what it was weighed with. */
+static void add_meetings(const delta_back *b, int64_t from, const float *raw, const float *weights)
 {
-    double sum = 0;
-    for (int64_t i = 0; i < rows; i++)
-        sum += vectors()->row_dot(a + i * pitch, b + i * pitch, columns);
-    return sum;
+    int64_t pitch = b->h.s->pitch;
+    for (int64_t i = from; i < from + delta_block(&b->c, from); i++)
+        for (int64_t s = 0; s < i; s++) {
+            double met = (double)raw[i * pitch + s] * weights[i * pitch + s];
+            b->rows[i] += met;
+            b->columns[s] += met;
+        }
 }
 
-/* dq, L and E; and, on the way, ⟨S', R⟩ = e^{b_C} ⟨S, R⟩ + Σ_s k_s · (e^(b_C − b) ∘ (u Rᵀ))_s. */
+/* out = factor · Γ ∘ (left uᵀ), the gradient of a triangle that was `weights`. */
+static void triangle_back(const delta_back *b, const float *left, const float *weights, float factor,
+                          bool strict, float *out)
+{
+    const vector_table *v = vectors();
+    const delta_shape *s = b->h.s;
+    const float *decays = b->h.log_decay.data ? b->c.decays : NULL;
+    for (int64_t i = 0; i < b->c.rows; i += TILE_LANES) {
+        int64_t high = delta_block(&b->c, i), pitch = s->pitch;
+        v->tile_product(high, i + high, s->value, left + i * s->wide, s->wide, 1, b->writes, pitch,
+                        out + i * pitch, pitch, false);
+        if (decays)
+            add_meetings(b, i, out, weights);
+        v->tile_decay_lower(i, high, out + i * pitch, pitch, decays ? decays + i * pitch : NULL, pitch,
+                            factor, strict);
+    }
+}
+
+/* sums[i] += factor · one_i · other_i */
+static void add_dots(const delta_back *b, const float *one, const float *other, double factor, double *sums)
+{
+    const delta_shape *s = b->h.s;
+    for (int64_t i = 0; b->h.log_decay.data && i < b->c.rows; i++)
+        sums[i] += factor * vectors()->row_dot(one + i * s->high, other + i * s->high, s->key);
+}
+
+/* dq, L and E; and, on the way, what dg is made of. */
 static void give_back(delta_back *b, const float *state)
 {
     const delta_shape *s = b->h.s;
     const delta_span *c = &b->c;
-    const float *before = state ? b->before : NULL;
-    triangle(b, b->gradient, s->wide, b->writes, s->value, 1, false, b->lower);
-    triangle(b, b->dvalues, s->wide, b->writes, s->value, -1, true, b->system);
+    const float *before = state ? b->before : NULL, *after = b->carried ? b->after : NULL;
+    memset(b->rows, 0, 4 * sizeof *b->rows * (size_t)s->pitch);
+    triangle_back(b, b->gradient, b->lower, 1, false, b->outer);
+    triangle_back(b, b->dvalues, c->system, -1, true, b->system);
     decayed_product(b, c->before, b->gradient, s->wide, s->value, before, s->key, s->high, b->dqueries);
-    add_lower(b, b->lower, b->keys, s->key, s->high, b->dqueries, true);
+    add_dots(b, b->queries, b->dqueries, 1, b->read);
+    add_lower(b, b->outer, b->keys, s->key, s->high, b->dqueries, true);
     decayed_product(b, c->before, b->dvalues, s->wide, s->value, before, s->key, s->high, b->late);
+    add_dots(b, b->keys, b->late, -1, b->read);
     for (int64_t i = 0; i < c->rows; i++)
         vectors()->row_scale(b->late + i * s->high, b->late + i * s->high, -1, s->key);
     add_lower(b, b->system, b->keys, s->key, s->high, b->late, true);
-    decayed_product(b, c->after, c->writes, s->wide, s->value, b->carried ? b->after : NULL, s->key, s->high,
-                    b->early);
-    b->met = tiles_meet(b->keys, b->early, c->rows, s->key, s->high);
-    if (state && b->carried)
-        b->met += c->before[c->rows - 1] * tiles_meet(state, b->d, s->key, s->value, s->wide);
-    add_upper(b, b->lower, b->queries, s->key, s->high, b->early, true);
+    decayed_product(b, c->after, c->writes, s->wide, s->value, after, s->key, s->high, b->early);
+    add_dots(b, b->keys, b->early, 1, b->kept);
+    add_upper(b, b->outer, b->queries, s->key, s->high, b->early, true);
     add_upper(b, b->system, b->keys, s->key, s->high, b->early, true);
+    b->whole = 0;
+    for (int64_t f = 0; state && after && f < s->key; f++)
+        b->whole += vectors()->row_dot(state + f * s->wide, b->d + f * s->wide, s->value);
+    b->whole *= c->before[c->rows - 1];
 }
 
+/* dg_t = whole + Σ_{s<t} kept_s + Σ_{i≥t} read_i + Σ_{s<t≤i} of what met at (i, s). */
 static void give_back_decay(const delta_back *b)
 {
-    const delta_shape *s = b->h.s;
-    const delta_span *c = &b->c;
+    int64_t rows = b->c.rows;
+    double crossing = 0, sum = MUTANT(delta_grad_forgets_the_state_in_decay, 0, b->whole);
     if (!b->h.log_decay.data || !b->dlog_decay.data)
         return;
-    double sum = MUTANT(delta_grad_forgets_the_state_in_decay, 0, b->met);
-    for (int64_t i = c->rows - 1; i >= 0; i--) {
-        const float *q = b->queries + i * s->high, *k = b->keys + i * s->high;
-        sum += vectors()->row_dot(q, b->dqueries + i * s->high, s->key);
-        sum += vectors()->row_dot(k, b->late + i * s->high, s->key);
-        sum -= vectors()->row_dot(k, b->early + i * s->high, s->key);
-        *row_of(&b->dlog_decay, c->first + i) = (float)sum;
+    for (int64_t t = 0; t < rows; t++) { /* from here on kept[t]: of the state and the rows before t */
+        double kept = b->kept[t];
+        b->kept[t] = sum;
+        sum += kept;
+    }
+    for (int64_t t = rows - 1; t >= 0; t--) {
+        crossing += b->rows[t] - b->columns[t] + b->read[t];
+        *row_of(&b->dlog_decay, b->c.first + t) = (float)(b->kept[t] + crossing);
     }
 }
 

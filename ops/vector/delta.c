@@ -20,7 +20,17 @@ void ISA(tile_decay_lower)(int64_t first, int64_t rows, float *a, int64_t a_row,
     }
 }
 
-/* x[t] += Σ_{s<t} a[t, s] · y[s], y[t] = scale[t] · x[t], row after row; `wide` vectors of columns. */
+/* sum += Σ_{s<count} a[s] · y[s] for `wide` vectors of columns. */
+static inline __attribute__((always_inline)) void add_rows(int wide, vf sum[4], int64_t count, const float *a,
+                                                           int64_t a_column, const float *y, int64_t row)
+{
+    for (int64_t s = 0; s < count; s++) {
+        vf left = v_splat(a[s * a_column]);
+        for (int j = 0; j < wide; j++)
+            sum[j] = v_multiply_add(left, v_load(y + s * row + j * LANES), sum[j]);
+    }
+}
+
 static inline __attribute__((always_inline)) void solve_columns(int wide, int64_t rows, const float *a,
                                                                 int64_t a_row, int64_t a_column,
                                                                 const float *scale, int64_t scale_step,
@@ -30,11 +40,7 @@ static inline __attribute__((always_inline)) void solve_columns(int wide, int64_
         vf sum[4];
         for (int j = 0; j < wide; j++)
             sum[j] = v_load(x + t * row + j * LANES);
-        for (int64_t s = 0; s < t; s++) {
-            vf left = v_splat(a[t * a_row + s * a_column]);
-            for (int j = 0; j < wide; j++)
-                sum[j] = v_multiply_add(left, v_load(y + s * row + j * LANES), sum[j]);
-        }
+        add_rows(wide, sum, t, a + t * a_row, a_column, y, row);
         for (int j = 0; j < wide; j++) {
             v_store(x + t * row + j * LANES, sum[j]);
             v_store(y + t * row + j * LANES, sum[j] * scale[t * scale_step]);
@@ -42,8 +48,8 @@ static inline __attribute__((always_inline)) void solve_columns(int wide, int64_
     }
 }
 
-/* The system of one block of the diagonal: x is solved in place and y = scale ∘ x beside it. Strides may be negative:
- * from the last row up, with a's strides exchanged, it is the transposed system. */
+/* The system of one block of the diagonal, row after row: x[t] += Σ_{s<t} a[t, s] · y[s], y[t] = scale[t] · x[t]. Strides
+ * may be negative: from the last row up, with a's strides exchanged, it is the transposed system. */
 void ISA(tile_solve)(int64_t rows, int64_t columns, const float *a, int64_t a_row, int64_t a_column,
                      const float *scale, int64_t scale_step, float *x, float *y, int64_t row)
 {
@@ -52,6 +58,30 @@ void ISA(tile_solve)(int64_t rows, int64_t columns, const float *a, int64_t a_ro
         solve_columns(4, rows, a, a_row, a_column, scale, scale_step, x + j, y + j, row);
     for (; j < end; j += LANES)
         solve_columns(1, rows, a, a_row, a_column, scale, scale_step, x + j, y + j, row);
+}
+
+static inline __attribute__((always_inline)) void
+add_columns(int wide, int64_t rows, const float *a, int64_t a_row, const float *y, float *x, int64_t row)
+{
+    for (int64_t t = 0; t < rows; t++) {
+        vf sum[4];
+        for (int j = 0; j < wide; j++)
+            sum[j] = v_load(x + t * row + j * LANES);
+        add_rows(wide, sum, t + 1, a + t * a_row, 1, y, row);
+        for (int j = 0; j < wide; j++)
+            v_store(x + t * row + j * LANES, sum[j]);
+    }
+}
+
+/* x[t] += Σ_{s≤t} a[t, s] · y[s]: later rows of y are not looked at, so what overflowed there stays there. */
+void ISA(tile_add_lower)(int64_t rows, int64_t columns, const float *a, int64_t a_row, const float *y,
+                         float *x, int64_t row)
+{
+    int64_t j = 0, end = tile_pitch(columns);
+    for (; j + 4 * LANES <= end; j += 4 * LANES)
+        add_columns(4, rows, a, a_row, y + j, x + j, row);
+    for (; j < end; j += LANES)
+        add_columns(1, rows, a, a_row, y + j, x + j, row);
 }
 
 /* One column block of a step; `lanes` < LANES: the last part. */

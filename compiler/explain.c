@@ -71,6 +71,7 @@ static bool collect(explainer *e, rondo_error *error)
         good = add_item(e, &training.records[i], r ? r : &training.records[i]) ||
                fail_memory(error, sizeof(explanation), "explain");
     }
+    good = good && (explain_find_recurrences(e) || fail_memory(error, sizeof(recurrence_item), "explain"));
     graph_free(decoder);
     graph_free(scans);
     graph_free(evaluated);
@@ -89,6 +90,8 @@ static bool choose_time(explainer *e, const char *time, rondo_error *error)
     }
     if (e->time < 0 && e->item_count)
         e->time = dim_only_symbol(e->items[0].training.t);
+    else if (e->time < 0 && e->recurrence_count)
+        e->time = explain_recurrence_time(e, &e->recurrences[0]);
     return true;
 }
 
@@ -100,6 +103,14 @@ static void counted(text *t, int count, const char *one, const char *many, const
         return;
     text_add(t, "%s%d %s", *comma, count, count == 1 ? one : many);
     *comma = ", ";
+}
+
+static int count_recurrences(const explainer *e, int op)
+{
+    int count = 0;
+    for (int i = 0; i < e->recurrence_count; i++)
+        count += e->recurrences[i].op == op ? e->recurrences[i].count : 0;
+    return count;
 }
 
 static void count_kinds(const explainer *e, bool decoding)
@@ -118,13 +129,17 @@ static void count_kinds(const explainer *e, bool decoding)
     counted(e->out, products, "reassociated product", "reassociated products", &comma);
     counted(e->out, softmaxes, "softmax attention", "softmax attentions", &comma);
     counted(e->out, others, "as written", "as written", &comma);
+    counted(e->out, count_recurrences(e, OP_delta), "delta rule", "delta rules", &comma);
+    counted(e->out, count_recurrences(e, OP_convolve), "convolution", "convolutions", &comma);
 }
 
 static void summary(const explainer *e)
 {
     text *t = e->out;
-    int count = 0;
+    int count = count_recurrences(e, OP_delta);
     int64_t state = 0, cache = 0;
+    for (int i = 0; i < e->recurrence_count; i++)
+        state += e->recurrences[i].count * explain_recurrence_bytes(e, &e->recurrences[i]);
     for (int i = 0; i < e->item_count; i++) {
         count += e->items[i].count;
         state += e->items[i].count * explain_state_bytes(e, &e->items[i].decoding);
@@ -175,13 +190,15 @@ bool explain_graph(const rondo_graph *g, const char *time, text *out, rondo_erro
     explainer e = {.g = g, .out = out};
     if (!collect(&e, error) || !choose_time(&e, time, error))
         return false;
-    if (!e.item_count)
+    if (!e.item_count && !e.recurrence_count)
         text_add(out, "no attention: nothing here has two time axes, so there is nothing to rewrite\n");
     else
         summary(&e);
     for (int i = 0; i < e.item_count; i++)
         explain_item(&e, &e.items[i], i + 1);
-    if (e.item_count)
+    for (int i = 0; i < e.recurrence_count; i++)
+        explain_recurrence(&e, &e.recurrences[i], e.item_count + i + 1);
+    if (e.item_count || e.recurrence_count)
         notes(&e);
     return !out->arena->failed || fail_memory(error, out->capacity, "explain");
 }

@@ -17,7 +17,7 @@ void explain_number(text *t, int64_t number)
 }
 
 /* Blanks up to `column` of the line, at least one; a character counts one, however many bytes it has. */
-static void tab(text *t, int column)
+void explain_tab(text *t, int column)
 {
     int at = 0;
     for (size_t i = t->length; i > 0 && t->data[i - 1] != '\n'; i--)
@@ -26,7 +26,7 @@ static void tab(text *t, int column)
 }
 
 /* 2·B as B·2 reads badly behind a number, so a monomial is its symbols, then its factor. */
-static void dim_words(text *t, const rondo_graph *g, dim d, const char *times)
+void explain_dim(text *t, const rondo_graph *g, dim d, const char *times)
 {
     for (int s = 0; s < g->symbol_count; s++)
         for (int i = 0; i < d.power[s]; i++, times = "·")
@@ -39,7 +39,7 @@ static void batch_words(text *t, const rondo_graph *g, const shape *batch, const
 {
     for (int i = 0; i < batch->rank; i++)
         if (!dim_is_number(batch->dims[i], 1)) {
-            dim_words(t, g, batch->dims[i], times);
+            explain_dim(t, g, batch->dims[i], times);
             times = "·";
         }
 }
@@ -47,11 +47,11 @@ static void batch_words(text *t, const rondo_graph *g, const shape *batch, const
 /* "·T²" or "·T·S" */
 static void lengths(text *t, const rondo_graph *g, const linearize_record *r)
 {
-    dim_words(t, g, r->t, "·");
+    explain_dim(t, g, r->t, "·");
     if (dim_equal(r->t, r->s))
         text_add(t, "²");
     else
-        dim_words(t, g, r->s, "·");
+        explain_dim(t, g, r->s, "·");
 }
 
 /* ---- sizes ---- */
@@ -107,9 +107,9 @@ enum { FORMULAS = 16, SIZES = 72, LEFT = 20, RIGHT = 46 };
 
 static void pair_words(text *t, const rondo_graph *g, const linearize_record *r)
 {
-    dim_words(t, g, r->t, "");
+    explain_dim(t, g, r->t, "");
     text_add(t, " × ");
-    dim_words(t, g, r->s, "");
+    explain_dim(t, g, r->s, "");
 }
 
 /* Which attention, where, and in one line what became of it. */
@@ -131,7 +131,7 @@ static void heading(const explainer *e, const explanation *item, int number)
              features(r), features(r) == 1 ? "" : "s");
     if (r->width.factor) {
         text_add(t, ", values of ");
-        dim_words(t, e->g, r->width, "");
+        explain_dim(t, e->g, r->width, "");
     }
     r = &item->decoding;
     if (r->kind == LINEARIZE_REFUSED) {
@@ -147,10 +147,10 @@ static void heading(const explainer *e, const explanation *item, int number)
         text_add(t, "   NOT in training: %s\n", item->training.reason);
 }
 
-static void formula(text *t, const char *label, const char *line)
+void explain_formula(text *t, const char *label, const char *line)
 {
     text_add(t, "   %s", label);
-    tab(t, FORMULAS);
+    explain_tab(t, FORMULAS);
     text_add(t, "%s\n", line);
 }
 
@@ -159,16 +159,16 @@ static void sized(const explainer *e, const linearize_record *r, bool pair)
 {
     text *t = e->out;
     t->data[--t->length] = 0; /* the end of the line */
-    tab(t, SIZES);
+    explain_tab(t, SIZES);
     text_add(t, "f32[");
     for (int i = 0; i < r->batch.rank; i++) {
-        dim_words(t, e->g, r->batch.dims[i], "");
+        explain_dim(t, e->g, r->batch.dims[i], "");
         text_add(t, ",");
     }
     if (pair) {
-        dim_words(t, e->g, r->t, "");
+        explain_dim(t, e->g, r->t, "");
         text_add(t, ",");
-        dim_words(t, e->g, r->s, "");
+        explain_dim(t, e->g, r->s, "");
         text_add(t, "]\n");
     } else {
         text_add(t, "%" PRId64 ",%" PRId64 "]\n", features(r), columns(r));
@@ -185,7 +185,7 @@ static void written(const explainer *e, const linearize_record *r)
              !r->causal     ? ""
              : r->exclusive ? "  for s < t, else 0"
                             : "  for s ≤ t, else 0");
-    formula(e->out, "as written", line.data ? line.data : "");
+    explain_formula(e->out, "as written", line.data ? line.data : "");
 }
 
 /* what: 0 the state M alone, 1 M and the sum z, 2 z alone. */
@@ -216,33 +216,33 @@ static void formulas(const explainer *e, const linearize_record *r)
     written(e, r);
     sized(e, r, true);
     if (sums)
-        formula(t, "", "n[t]   = Σ_s a[t,s]");
+        explain_formula(t, "", "n[t]   = Σ_s a[t,s]");
     if (values)
-        formula(t, "", "y[t]   = Σ_s a[t,s] v[s]");
+        explain_formula(t, "", "y[t]   = Σ_s a[t,s] v[s]");
     int what = !values ? 2 : sums; /* M alone, M and z, z alone */
     static const char *const reads[2][3] = {
         {"y[t] = Mᵀ q[t]", "n[t] = z·q[t],  y[t] = Mᵀ q[t]", "n[t] = z·q[t]"},
         {"y[t] = (D∘M)ᵀ q[t]", "n[t] = (D∘z)·q[t],  y[t] = (D∘M)ᵀ q[t]", "n[t] = (D∘z)·q[t]"}};
     bool decays_first = r->exclusive && r->decay != DECAY_NONE;
     const char *update = update_words(r, what), *read = reads[decays_first][what];
-    formula(t, "as run", r->exclusive ? read : update);
+    explain_formula(t, "as run", r->exclusive ? read : update);
     if (!r->exclusive)
         sized(e, r, false);
-    formula(t, "", r->exclusive ? update : read);
+    explain_formula(t, "", r->exclusive ? update : read);
     if (r->exclusive)
         sized(e, r, false);
     if (r->decay != DECAY_NONE)
-        formula(t, "", decay_words(r));
+        explain_formula(t, "", decay_words(r));
     if (r->scaled)
-        formula(t, "",
-                scan ? "factors of t are applied to y and n, factors of s to k"
-                     : "factors of t are applied after, factors of s before");
+        explain_formula(t, "",
+                        scan ? "factors of t are applied to y and n, factors of s to k"
+                             : "factors of t are applied after, factors of s before");
 }
 
 static void cell(const explainer *e, const linearize_record *r, int column, int64_t factor, bool pair)
 {
     text *t = e->out;
-    tab(t, column);
+    explain_tab(t, column);
     text_add(t, "%" PRId64, factor);
     batch_words(t, e->g, &r->batch, "·");
     if (pair) {
@@ -264,19 +264,19 @@ static void costs(const explainer *e, const linearize_record *r)
 {
     text *t = e->out;
     text_add(t, "\n");
-    tab(t, LEFT);
+    explain_tab(t, LEFT);
     text_add(t, "as written");
-    tab(t, RIGHT);
+    explain_tab(t, RIGHT);
     text_add(t, "as run\n   flops forward");
     cell(e, r, LEFT, 2, true);
     text_add(t, "·(%" PRId64 "+%" PRId64 ")", features(r), widths(r) - features(r));
     cell(e, r, RIGHT, r->kind == LINEARIZE_SCAN ? 4 : 2, false);
     if (r->kind == LINEARIZE_SCAN || dim_equal(r->t, r->s)) {
         text_add(t, r->kind == LINEARIZE_SCAN ? "" : "·2");
-        dim_words(t, e->g, r->t, "·");
+        explain_dim(t, e->g, r->t, "·");
     } else {
-        dim_words(t, e->g, r->t, "·(");
-        dim_words(t, e->g, r->s, "+");
+        explain_dim(t, e->g, r->t, "·(");
+        explain_dim(t, e->g, r->s, "+");
         text_add(t, ")");
     }
     text_add(t, "·%" PRId64 "·%" PRId64 "\n   bytes held", features(r), columns(r));
@@ -284,9 +284,9 @@ static void costs(const explainer *e, const linearize_record *r)
     cell(e, r, RIGHT, 4, false);
     text_add(t, "·%" PRId64 "·%" PRId64 "\n", features(r), columns(r));
     text_add(t, "   fewer flops from ");
-    dim_words(t, e->g, r->t, "");
+    explain_dim(t, e->g, r->t, "");
     if (!dim_equal(r->t, r->s))
-        dim_words(t, e->g, r->s, " = ");
+        explain_dim(t, e->g, r->s, " = ");
     text_add(t, " = ");
     explain_number(t, crossover(r));
     text_add(t, " on: ");
@@ -302,7 +302,7 @@ static void decoding(const explainer *e, const linearize_record *r)
     text *t = e->out;
     int64_t state = explain_state_bytes(e, r), cache = explain_cache_bytes(e, r);
     text_add(t, "   decoding");
-    tab(t, FORMULAS);
+    explain_tab(t, FORMULAS);
     if (!decodes(e, r)) {
         text_add(t, "%s before it begins: it does not depend on ",
                  r->kind == LINEARIZE_REFUSED ? "runs once," : "rewritten; runs once,");
@@ -313,11 +313,11 @@ static void decoding(const explainer *e, const linearize_record *r)
         text_add(t, " bytes a sequence at any length, ");
         explain_number(t, state);
         text_add(t, " flops a token\n");
-        tab(t, FORMULAS);
+        explain_tab(t, FORMULAS);
         text_add(t, "as written it would be a cache that grows by ");
         explain_number(t, 4 * heads(r) * widths(r));
         text_add(t, " bytes with every token:\n");
-        tab(t, FORMULAS);
+        explain_tab(t, FORMULAS);
         text_add(t, "the state is the smaller one from token ");
         explain_number(t, features(r) * columns(r) / widths(r) + 1);
         text_add(t, " on\n");
@@ -343,7 +343,7 @@ static void quadratic(const explainer *e, const linearize_record *r)
 {
     text *t = e->out;
     text_add(t, "   training");
-    tab(t, FORMULAS);
+    explain_tab(t, FORMULAS);
     text_add(t, "quadratic: 2");
     batch_words(t, e->g, &r->batch, "·");
     lengths(t, e->g, r);

@@ -145,6 +145,48 @@ Test(structured, scan_in_two_parts_through_its_state)
                 rondo_add(squashed(joined), squashed(result(second, 2))));
 }
 
+/* ---- recurrences of their own ---- */
+
+/* One step of the delta rule in plain ops; returns what it reads, and the state goes on. */
+static rondo_value delta_step(rondo_value x, rondo_value values, rondo_value beta, rondo_value d, int t,
+                              rondo_value *state)
+{
+    rondo_value key = rondo_slice(x, 2, t, 1), faded = rondo_mul(*state, rondo_exp(rondo_slice(d, 2, t, 1)));
+    rondo_value error = rondo_sub(rondo_slice(values, 2, t, 1), rondo_matmul(key, faded));
+    rondo_value write = rondo_mul(error, rondo_slice(beta, 2, t, 1));
+    *state = rondo_add(faded, rondo_matmul(key, write, .transpose_a = true));
+    return rondo_matmul(rondo_tanh(key), *state);
+}
+
+Test(structured, delta_is_its_steps_spelled_out)
+{
+    rondo_value x = rondo_input(m.g, "long", "f32[B,2,7,3]"),
+                values = rondo_input(m.g, "values", "f32[B,2,7,4]");
+    rondo_value beta = rondo_sigmoid(rondo_input(m.g, "beta", "f32[B,2,7,1]")),
+                d = rondo_neg(rondo_softplus(rondo_input(m.g, "d", "f32[B,2,7,1]")));
+    rondo_value state = rondo_input(m.g, "before", "f32[B,2,3,4]");
+    rondo_value y = rondo_apply(m.g, "delta", "", 7, rondo_tanh(x), x, values, beta, d, no_value(), state);
+    rondo_value whole = rondo_add(squashed(y), squashed(result(y, 1)));
+    rondo_value sum = delta_step(x, values, beta, d, 0, &state);
+    sum = squashed(sum);
+    for (int t = 1; t < 7; t++)
+        sum = rondo_add(sum, squashed(delta_step(x, values, beta, d, t, &state)));
+    expect_same(whole, rondo_add(sum, squashed(state)));
+}
+
+Test(structured, convolution_is_a_sum_of_shifted_products)
+{
+    rondo_value x = rondo_input(m.g, "long", "f32[B,7,5]"), w = rondo_input(m.g, "w", "f32[4,5]"),
+                state = rondo_input(m.g, "before", "f32[B,3,5]");
+    rondo_value y = rondo_apply(m.g, "convolve", "", 4, x, w, no_value(), state);
+    rondo_value all = rondo_concat(state, x, 1),
+                sum = rondo_mul(rondo_slice(all, 1, 0, 7), rondo_slice(w, 0, 0, 1));
+    for (int i = 1; i < 4; i++)
+        sum = rondo_add(sum, rondo_mul(rondo_slice(all, 1, i, 7), rondo_slice(w, 0, i, 1)));
+    expect_same(rondo_add(squashed(y), squashed(result(y, 1))),
+                rondo_add(squashed(sum), squashed(rondo_slice(all, 1, 7, 3))));
+}
+
 /* ---- attention ---- */
 
 static rondo_value spelled_weights(bool causal)

@@ -204,6 +204,59 @@ Test(dsl, initial_numbers_belong_to_parameters)
     expect_error(line, "rondo_initialize: only a parameter has initial numbers, not the result of exp");
 }
 
+Test(dsl, a_delta_rule_takes_what_it_needs_and_no_more)
+{
+    rondo_value q = input("f32[B,2,T,4]"), v = rondo_input(g, "v", "f32[B,2,T,6]"),
+                each = rondo_input(g, "each", "f32[B,2,T,1]"), length = rondo_input(g, "length", "i32[B]");
+    rondo_value y = rondo_delta(q, q, v, .beta = each);
+    expect_type(y, "f32[B,2,T,6]");
+    expect_type((rondo_value){g, y.id + 1}, "f32[B,2,4,6]");
+    y = rondo_delta(q, q, v, .beta = each, .log_decay = each, .length = length);
+    cr_expect_eq(graph_node_of(g, y.id)->inputs[4], each.id);
+    cr_expect_eq(graph_node_of(g, y.id)->inputs[5], length.id);
+}
+
+Test(dsl, a_convolution_makes_its_taps)
+{
+    rondo_value y = rondo_convolve(input("f32[B,T,8]"), 4, .name = "q_conv");
+    expect_type(y, "f32[B,T,8]");
+    expect_type((rondo_value){g, y.id + 1}, "f32[B,3,8]");
+    expect_type((rondo_value){g, graph_find_leaf(g, OP_parameter, "q_conv.weight")}, "f32[4,8]");
+    cr_expect_eq(graph_find_leaf(g, OP_parameter, "q_conv.bias"), NONE);
+}
+
+/* The taps of a convolution are uniform in ± 1/√K, however many channels there are. */
+Test(dsl, a_convolution_begins_with_the_bound_of_its_fan_in)
+{
+    rondo_convolve(input("f32[B,T,32]"), 4);
+    cr_assert_eq(g->initial_count, 1);
+    cr_expect_eq(g->initials[0].initial.kind, RONDO_XAVIER);
+    cr_expect_float_eq(g->initials[0].initial.scale * sqrt(6.0 / (4 + 32)), 0.5, 1e-15);
+}
+
+Test(dsl, a_delta_rule_wants_one_step_size_a_token)
+{
+    rondo_value q = input("f32[B,2,T,4]");
+    int line = __LINE__ + 1;
+    rondo_delta(q, q, q, .beta = q);
+    expect_error(line, "delta: the beta is [B,2,T,4], it must be [B,2,T,1]");
+}
+
+Test(dsl, a_delta_rule_without_step_sizes_is_none)
+{
+    rondo_value q = input("f32[B,2,T,4]");
+    int line = __LINE__ + 1;
+    rondo_delta(q, q, q, .log_decay = rondo_sum(q, -1, .keep = true));
+    expect_error(line, "rondo_delta: beta is no value");
+}
+
+Test(dsl, a_convolution_has_a_width)
+{
+    int line = __LINE__ + 1;
+    rondo_convolve(input("f32[B,T,8]"), 0);
+    expect_error(line, "rondo_convolve: a width of 0");
+}
+
 /* ---- errors ---- */
 
 Test(dsl, an_error_begins_with_the_line_and_the_scope)

@@ -110,8 +110,8 @@ static void load_factors(const delta_head *h, delta_span *c)
 void delta_decay_rows(const delta_head *h, const delta_span *c, const float *factors, float *tile,
                       int64_t columns, int64_t pitch)
 {
-    for (int64_t i = 0; h->log_decay.data && i < c->rows; i++)
-        vectors()->row_scale(tile + i * pitch, tile + i * pitch, factors[i], columns);
+    if (h->log_decay.data)
+        vectors()->tile_scale_rows(c->rows, columns, tile, pitch, factors);
 }
 
 void delta_triangle_rows(const delta_head *h, const delta_span *c, int64_t from, const float *left,
@@ -122,7 +122,7 @@ void delta_triangle_rows(const delta_head *h, const delta_span *c, int64_t from,
     out += from * pitch;
     vectors()->tile_product(high, from + high, depth, left + from * left_row, left_row, left_column, right,
                             pitch, out, pitch, false);
-    vectors()->tile_decay_lower(from, high, out, pitch, h->log_decay.data ? c->decays + from * pitch : NULL,
+    vectors()->tile_weigh_lower(from, high, out, pitch, h->log_decay.data ? c->decays + from * pitch : NULL,
                                 pitch, factor, strict);
 }
 

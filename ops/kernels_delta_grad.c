@@ -218,7 +218,7 @@ static void triangle_back(const delta_back *b, const float *left, const float *w
                         out + i * pitch, pitch, false);
         if (decays)
             add_meetings(b, i, out, weights);
-        v->tile_decay_lower(i, high, out + i * pitch, pitch, decays ? decays + i * pitch : NULL, pitch,
+        v->tile_weigh_lower(i, high, out + i * pitch, pitch, decays ? decays + i * pitch : NULL, pitch,
                             factor, strict);
     }
 }

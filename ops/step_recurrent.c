@@ -1,20 +1,7 @@
 /* step for recurrences that are ops of their own: what they carry from row to row becomes a state port. */
 #include "core/mutant.h"
-#include "ops/build.h"
 #include "ops/rules.h"
-
-static bool is_still(const step_context *c, value_id old)
-{
-    return old == NONE || c->facts[old].kind == TIME_STILL;
-}
-
-static bool all_still(const step_context *c, const node *n)
-{
-    for (int i = 0; i < n->input_count; i++)
-        if (!is_still(c, n->inputs[i]))
-            return false;
-    return true;
-}
+#include "ops/step.h"
 
 /* What the rule needs to know of a recurrent op. */
 typedef struct recurrence {
@@ -28,8 +15,9 @@ typedef struct recurrence {
 static bool carries_time(const step_context *c, const node *n, const recurrence *r)
 {
     for (int i = 0; i < r->length && i < n->input_count; i++) {
-        const time_fact *f = n->inputs[i] == NONE ? NULL : &c->facts[n->inputs[i]];
-        if (f && (r->timed >> i & 1 ? f->kind != TIME_NOW || f->axis != r->time_axis : f->kind != TIME_STILL))
+        const time_fact *f = step_fact(c, n->inputs[i]);
+        bool moves = r->timed >> i & 1 && n->inputs[i] != NONE;
+        if (moves ? f->kind != TIME_NOW || f->axis != r->time_axis : f->kind != TIME_STILL)
             return false;
     }
     return true;
@@ -37,14 +25,13 @@ static bool carries_time(const step_context *c, const node *n, const recurrence 
 
 static bool step_recurrence(step_context *c, const node *n, time_fact *facts, const recurrence *r)
 {
-    value_id inputs[MAX_INPUTS];
+    value_id inputs[MAX_INPUTS] = {NONE, NONE, NONE, NONE, NONE, NONE, NONE};
     int port;
+    step_inputs(c, n, inputs);
     if (!carries_time(c, n, r))
         return step_fail(c, n, "%s", r->reason);
     if (n->input_count > r->state && n->inputs[r->state] != NONE)
         return step_fail(c, n, "it has an initial state of its own");
-    for (int i = 0; i < r->length; i++)
-        inputs[i] = i < n->input_count && n->inputs[i] != NONE ? c->map[n->inputs[i]] : NONE;
     inputs[r->length] = MUTANT(step_recurrence_counts_padding, NONE, c->count);
     inputs[r->state] = step_carry(c, &r->state_shape, RONDO_F32, 0, 0, &port);
     value_id out =
@@ -52,17 +39,15 @@ static bool step_recurrence(step_context *c, const node *n, time_fact *facts, co
     step_carry_out(
         c, port,
         MUTANT(step_recurrence_keeps_its_first_state, inputs[r->state], build_output(c->to, out, 1)));
-    facts[0] = (time_fact){TIME_NOW, r->time_axis, -1, false, 0};
-    facts[1] = (time_fact){TIME_STILL, -1, -1, false, 0};
-    for (int o = 0; o < n->output_count; o++)
-        c->map[n->first_output + o] = build_output(c->to, out, o);
-    return out != NONE;
+    facts[0] = step_now(r->time_axis);
+    facts[1] = step_still;
+    return step_finish(c, n, out);
 }
 
 /* (q, k, v, β, log decay?, length?, state?), all with time on their third axis; the state is [B, H, Dk, Dv]. */
 bool step_delta(step_context *c, const node *n, time_fact *facts)
 {
-    if (all_still(c, n))
+    if (step_all_still(c, n))
         return step_refuse(c, n, facts);
     recurrence r = {.time_axis = 2,
                     .timed = 0x1f,
@@ -78,7 +63,7 @@ bool step_delta(step_context *c, const node *n, time_fact *facts)
 /* (x, weight, length?, state?), x with time on its second axis; the state is the K − 1 rows before. */
 bool step_convolve(step_context *c, const node *n, time_fact *facts)
 {
-    if (all_still(c, n))
+    if (step_all_still(c, n))
         return step_refuse(c, n, facts);
     recurrence r = {.time_axis = 1,
                     .timed = 1,

@@ -3,20 +3,18 @@
 #include "ops/vector/tile.h"
 #include "ops/vector/vector.h"
 
-/* Multiplies a[t, s] by `factor` and, if there is a `decay`, by decay[t, s] where s ≤ t (strict: s < t) and writes
- * zeros, whatever stood there, up to the end of the TILE_LANES wide block of the diagonal. `first` is the tile row
- * of the first row given. */
-void ISA(tile_decay_lower)(int64_t first, int64_t rows, float *a, int64_t a_row, const float *decay,
-                           int64_t decay_row, float factor, bool strict)
+/* tile_keep_lower from column 0 on, of factor · a[t, s], times weight[t, s] if there is a `weight`. */
+void ISA(tile_weigh_lower)(int64_t first, int64_t rows, float *a, int64_t a_row, const float *weight,
+                           int64_t weight_row, float factor, bool strict)
 {
     for (int64_t t = first; t < first + rows; t++, a += a_row) {
         int64_t end = (t / TILE_LANES + 1) * TILE_LANES;
         vi last = v_splat_integer((int32_t)(t - strict)), lane = v_iota();
         for (int64_t s = 0; s < end; s += LANES, lane += LANES) {
-            vf weight = decay ? v_load(decay + s) * factor : v_splat(factor);
-            v_store(a + s, v_select(lane <= last, v_load(a + s) * weight, (vf){0}));
+            vf times = weight ? v_load(weight + s) * factor : v_splat(factor);
+            v_store(a + s, v_select(lane <= last, v_load(a + s) * times, (vf){0}));
         }
-        decay += decay ? decay_row : 0;
+        weight += weight ? weight_row : 0;
     }
 }
 

@@ -1,5 +1,6 @@
 /* Lessons: a graph with teacher and pupil in it. */
 #include "models/distill.h"
+#include "core/mutant.h"
 #include "core/status.h"
 #include <string.h>
 
@@ -77,7 +78,8 @@ static int freeze_all_but_feature_maps(rondo_graph *g)
         node *n = &g->nodes[id];
         if (n->op != OP_parameter)
             continue;
-        if (!strstr(g->names[n->attributes[parameter_name].integer], ".feature_map."))
+        const char *name = g->names[n->attributes[parameter_name].integer];
+        if (MUTANT(lesson_trains_all, false, !strstr(name, ".feature_map.")))
             n->attributes[parameter_frozen].integer = 1;
         left += !n->attributes[parameter_frozen].integer;
     }

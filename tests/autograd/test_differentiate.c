@@ -246,3 +246,16 @@ Test(memory_of_differentiate, every_allocation_may_fail_once)
         cr_expect(!attempt(&c), "request %ld was refused and nobody noticed", refuse);
     }
 }
+
+Test(differentiate, of_a_frozen_parameter_there_is_none)
+{
+    rondo_value x = rondo_input(m.g, "x", "f32[B,T,4]");
+    rondo_value fixed = rondo_freeze(rondo_parameter(m.g, "fixed", "f32[6,4]"));
+    rondo_value loss = squashed(rondo_linear(rondo_matmul(x, fixed, .transpose_b = true), 5, .name = "out"));
+    rondo_error error = {0};
+    rondo_graph *g = differentiate_parameters(m.g, loss.id, &error);
+    cr_assert(g, "%s", error.message);
+    cr_expect_neq(graph_find_output(g, "gradient.out.weight"), NONE);
+    cr_expect_eq(graph_find_output(g, "gradient.fixed"), NONE);
+    graph_free(g);
+}

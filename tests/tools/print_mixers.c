@@ -29,7 +29,7 @@ static int64_t count_parameters(const rondo_graph *g)
     const int64_t ones[MAX_SYMBOLS] = {1, 1, 1, 1, 1, 1, 1, 1};
     int64_t count = 0;
     for (node_id id = 0; id < g->node_count; id++)
-        if (g->nodes[id].op == OP_parameter)
+        if (g->nodes[id].op == OP_parameter && !g->nodes[id].attributes[parameter_frozen].integer)
             count += elements(graph_shape_of(g, g->nodes[id].first_output), ones);
     return count;
 }

@@ -491,6 +491,45 @@ run inspect straight --format dot
 gives 0 && head -n 1 out | grep -q '^digraph'
 ok 'draws the graph'
 
+# ---- a softmax model becomes a recurrent one ----
+train soft --updates 12 --mixer softmax --valid valid.en valid.de
+run convert --mixer t2r:3 --cross hedgehog soft --output-folder turned
+gives 0 && says 'rows of features are 0 throughout' && says 'turned: .* parameters, of which .* were trained before' && [ ! -s out ]
+ok 'convert'
+from valid.en
+run translate turned
+gives 0 && [ "$(wc -l <out)" = 20 ]
+ok 'a converted run translates'
+from nothing
+run train --from turned --output-folder tuned --updates 4 --distill attention --distill-updates 3
+gives 0 && says 'distilling, update 3 of 3: cross-entropy with softmax' && says 'tuned: 4 updates' && says 'beginning with turned/start'
+ok 'a converted run is distilled, then trained on'
+run train --from turned --output-folder again --updates 4 --distill attention --distill-updates 3
+same_numbers tuned/checkpoint.safetensors again/checkpoint.safetensors
+ok 'twice the same bits'
+run train --output-folder tuned --updates 6
+gives 0 && says 'going on after update 4' && ! says distilling
+ok 'a tuned run goes on'
+run train --output-folder turned --updates 2
+gives 0 && says 'beginning with turned/start' && says 'turned: 2 updates'
+ok 'a converted run may be trained where it stands'
+refuses 2 'that attention of tuned is t2r:3 already; only softmax is converted' convert --mixer linear tuned --output-folder new
+refuses 2 'memsizer: it has no queries and keys that could be kept' convert --mixer memsizer soft --output-folder new
+refuses 2 'softmax: it is softmax already' convert --mixer softmax soft --output-folder new
+refuses 2 'rfa-gate: this mixer has no form as cross attention: it forgets' convert --cross rfa-gate soft --output-folder new
+refuses 2 'say what the decoder.s self-attention shall become' convert soft --output-folder new
+refuses 2 'turned is a run already' convert --mixer t2r soft --output-folder turned
+refuses 2 'say where the run shall live' convert --mixer t2r soft
+refuses 4 'there is no folder nowhere' convert --mixer t2r nowhere --output-folder new
+refuses 2 'this run was begun with --dim 32' train --from tuned --dim 64 --output-folder new
+refuses 2 'this run was begun with --from .*/turned' train --from soft --output-folder tuned --updates 9
+refuses 2 'nowhere: this is no folder of a run' train --from nowhere --output-folder new
+run train --from tuned --distill attention --output-folder new --updates 1
+gives 4 && says 'only a run that `rondo convert` made has something to learn'
+ok 'what was trained since is not distilled'
+[ ! -e new ]
+ok 'nothing is left of what was refused'
+
 # ---- a German locale changes nothing ----
 if [ -z "$LOCPATH" ] && command -v localedef >/dev/null && localedef -i de_DE -f UTF-8 "$folder/de_DE.UTF-8" 2>/dev/null; then
     LOCPATH=$folder

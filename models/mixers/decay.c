@@ -1,6 +1,23 @@
-/* What mixers share that forget: gates as logarithms, their products between two tokens, and the gated output. */
+/* What recurrent mixers share: short convolutions in front, gates as logarithms, their products between two tokens, and the gated
+ * output. */
 #include "models/mixers/mixer.h"
 #include <math.h>
+#include <stdio.h>
+
+rondo_value unit_length(rondo_value x)
+{
+    rondo_value square = rondo_sum(rondo_mul(x, x), -1, .keep = true);
+    return rondo_mul(x, rondo_rsqrt(rondo_add_scalar(square, 1e-6)));
+}
+
+rondo_value short_projection(rondo_value x, const char *name, int64_t heads)
+{
+    char projection[32], convolution[32];
+    snprintf(projection, sizeof projection, "%s_proj", name);
+    snprintf(convolution, sizeof convolution, "%s_conv", name);
+    rondo_value y = rondo_linear(x, rondo_extent(x, -1), .name = projection, .no_bias = true);
+    return rondo_split_heads(rondo_silu(rondo_convolve(y, 4, .name = convolution)), heads);
+}
 
 rondo_value log_sigmoid(rondo_value x)
 {

@@ -53,6 +53,10 @@ weighing attention_features(const attention *a, rondo_value query, rondo_value k
 rondo_value attention_visible(rondo_value scores, rondo_value length, bool causal, double fill);
 /* A matrix for each head: x [B, H, T, D] → [B, H, T, width], by a parameter of this name. */
 rondo_value attention_per_head(rondo_value x, int64_t width, const char *name, rondo_initial kind, double scale);
+/* x / |x| over the last axis, ε = 1e-6 below the root. */
+rondo_value unit_length(rondo_value x);
+/* silu of a convolution of width 4, NAME_conv, of a projection NAME_proj, in heads: [B, T, d] → [B, H, T, D]. */
+rondo_value short_projection(rondo_value x, const char *name, int64_t heads);
 /* Random sines and cosines (rfa.c). */
 rondo_value random_features(rondo_value x, int64_t features);
 

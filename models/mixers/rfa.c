@@ -11,9 +11,7 @@ rondo_value random_features(rondo_value x, int64_t features)
     rondo_value deviation = rondo_parameter(x.graph, "deviation", "f32[%lld,1,%lld]", heads, width);
     drawn = rondo_freeze(rondo_initialize(drawn, RONDO_NORMAL, 1));
     rondo_value w = rondo_mul(drawn, rondo_initialize(deviation, RONDO_FILL, 1));
-    rondo_value square = rondo_sum(rondo_mul(x, x), -1, .keep = true);
-    x = rondo_mul(x, rondo_rsqrt(rondo_add_scalar(square, 1e-6)));
-    rondo_value angle = rondo_matmul(x, w, .transpose_b = true);
+    rondo_value angle = rondo_matmul(unit_length(x), w, .transpose_b = true);
     return rondo_mul_scalar(rondo_concat(rondo_sin(angle), rondo_cos(angle), -1), 1 / sqrt((double)features));
 }
 

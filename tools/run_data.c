@@ -83,7 +83,8 @@ static bool make_corpus(run_data *d, command *c, const options *o, int first, co
                      d->tokenizer, limits, &c->error))
         return false;
     corpus_describe(out, limits, said, sizeof said);
-    message(c->name, "%s: %s", first ? "validation" : "training", said);
+    const char *use = c->options->command == COMMAND_CONVERT ? "features are looked at on" : "training:";
+    message(c->name, "%s %s", first ? "validation:" : use, said);
     return true;
 }
 

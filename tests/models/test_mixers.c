@@ -377,6 +377,24 @@ Test(mixers, what_is_frozen_keeps_its_bits_under_weight_decay_and_is_saved)
     remove(path);
 }
 
+Test(mixers, weights_in_which_something_else_is_frozen_are_refused)
+{
+    rondo_error error = {0};
+    transformer_graph built;
+    rondo *context = rondo_new(1);
+    transformer shape = small_shape(NULL, "linear", NULL);
+    cr_assert(transformer_build(context, &shape, &built, &error));
+    rondo_weights *w = rondo_weights_new(built.graph, 1, &error);
+    rondo_freeze((rondo_value){built.graph, graph_find_leaf(built.graph, OP_parameter, "embed.weight")});
+    cr_expect_null(rondo_trainer_new(built.loss, &error, w));
+    cr_expect_eq(error.code, RONDO_MISMATCH);
+    cr_expect(strstr(error.message, "embed.weight is frozen in the weights or in the graph, not in both"),
+              "%s", error.message);
+    rondo_weights_free(w);
+    rondo_graph_free(built.graph);
+    rondo_free(context);
+}
+
 /* Rows in groups of the width are orthogonal and as long as normal vectors are, not all of one length. */
 Test(mixers, random_features_are_orthogonal_in_blocks)
 {

@@ -117,8 +117,9 @@ static size_t block_bytes(const training *t)
 static const training_options every_kind[] = {{"softmax", "softmax", "softmax", 0.1f, 1},
                                               {"linear", "linear", "linear", 0.1f, 1},
                                               {NULL, "average", NULL, 0.1f, 1},
-                                              {NULL, "linear", NULL, 0.1f, 1}};
-enum { KINDS = 4 };
+                                              {NULL, "linear", NULL, 0.1f, 1},
+                                              {NULL, "performer:6", NULL, 0.1f, 1}};
+enum { KINDS = 5 };
 
 Test(trainer, same_bits_for_any_number_of_threads)
 {

@@ -191,6 +191,23 @@ Test(dsl, dropout_asks_for_one_seed_and_one_list_of_sentences_but_a_site_each)
     expect_type((rondo_value){g, sentences}, "i32[B]");
 }
 
+Test(dsl, a_frozen_parameter_says_so_in_the_text_form)
+{
+    rondo_value w = rondo_freeze(rondo_parameter(g, "w", "f32[4,4]"));
+    rondo_output(rondo_exp(rondo_add(w, rondo_parameter(g, "b", "f32[4]"))), "y");
+    char *text = rondo_graph_print(g, &error);
+    cr_assert(text, "%s", error.message);
+    cr_expect(strstr(text, "parameter(name=\"w\", type=f32[4,4], frozen)"), "%s", text);
+    rondo_graph *again = rondo_graph_parse(context, text, "again", &error);
+    cr_assert(again, "%s", error.message);
+    cr_expect(graph_same(g, again));
+    rondo_graph_free(again);
+    rondo_text_free(context, text);
+    int line = __LINE__ + 1;
+    rondo_freeze(rondo_exp(w));
+    expect_error(line, "rondo_freeze: only a parameter has initial numbers, not the result of exp");
+}
+
 Test(dsl, initial_numbers_belong_to_parameters)
 {
     rondo_value w = rondo_initialize(rondo_parameter(g, "w", "f32[4,4]"), RONDO_NORMAL, 0.02);

@@ -143,7 +143,7 @@ static bool make_call(specialisation *s, const program *p, node_id id, rondo_err
         call->outputs[o].data =
             n->output_count == 1 || read_at_all(p, n->first_output + o) ? (void *)s : NULL;
     }
-    if (n->op == OP_constant && s->placements[n->first_output].strides[0] == 0)
+    if (n->op == OP_constant && !p->kept[n->first_output])
         call->outputs[0].rank = 0;
     if (!pick_kernel(call, p, n))
         return fail(error, RONDO_ARGUMENT, "%s: no kernel takes these shapes",

@@ -95,6 +95,13 @@ static bool stored_order(const specialisation *s, const rondo_graph *g, value_id
     return true;
 }
 
+/* The rows of a product lie one after another; everything else is written wherever it shall stand. */
+static bool can_grant(const node *n, int64_t wish)
+{
+    int order[MAX_RANK], rank = wish ? order_unpack(wish, order) : 0;
+    return wish && (n->op != OP_matmul || order[rank - 1] == rank - 1);
+}
+
 static void own_storage(specialisation *s, const program *p, value_id v, int64_t wish)
 {
     const rondo_graph *g = p->graph;
@@ -102,7 +109,7 @@ static void own_storage(specialisation *s, const program *p, value_id v, int64_t
     int rank = g->values[v].shape.rank, order[MAX_RANK];
     identity(order, rank);
     if (!p->kept[v] && !(op_table[n->op].flags & OP_LEAF)) {
-        if (wish)
+        if (can_grant(n, wish))
             order_unpack(wish, order);
         else if (op_table[n->op].flags & OP_ELEMENTWISE || n->op == OP_fused || n->op == OP_dropout ||
                  n->op == OP_row_mask)

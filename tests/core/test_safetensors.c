@@ -1,5 +1,6 @@
 /* safetensors: what is saved comes back; what is damaged is refused with a reason. */
 #include "core/safetensors.h"
+#include "tests/core/counting_allocator.h"
 #include <criterion/criterion.h>
 #include <locale.h>
 #include <stdio.h>
@@ -246,43 +247,27 @@ Test(safetensors, every_truncation_and_every_changed_byte_ends_well)
     }
 }
 
-static int allocations_left, blocks_alive;
-static void *scarce_allocate(void *user, size_t bytes, size_t alignment)
-{
-    (void)user;
-    if (allocations_left-- <= 0)
-        return NULL;
-    blocks_alive++;
-    return aligned_alloc(alignment, bytes);
-}
-static void scarce_release(void *user, void *memory, size_t bytes)
-{
-    (void)user;
-    (void)bytes;
-    blocks_alive--;
-    free(memory);
-}
-
 Test(safetensors, each_allocation_may_fail)
 {
-    const rondo_allocator scarce = {NULL, scarce_allocate, scarce_release};
+    counting c = {.refuse_at = 1};
+    const rondo_allocator scarce = counting_allocator(&c);
     float x[40] = {1};
     const rondo_tensor tensors[] = {{"layer.weight", RONDO_F32, 2, {4, 8}, x},
                                     {"layer.bias", RONDO_F32, 1, {8}, x}};
     bool saved = false, opened = false;
-    for (int most = 0; !saved || !opened; most++) {
+    for (; !saved; c.refuse_at++, c.requests = 0) {
         rondo_error error = {0};
-        allocations_left = most;
-        saved = saved || safetensors_save(&scarce, path, tensors, 2, NULL, 0, &error);
+        saved = safetensors_save(&scarce, path, tensors, 2, NULL, 0, &error);
         cr_expect(saved || error.code == RONDO_MEMORY);
-        if (!saved)
-            continue;
+        cr_expect_eq(c.live_bytes, 0);
+    }
+    for (c.refuse_at = 1; !opened; c.refuse_at++, c.requests = 0) {
         safetensors s;
-        error = (rondo_error){0};
-        allocations_left = most;
+        rondo_error error = {0};
         opened = safetensors_open(&s, &scarce, path, &error);
         cr_expect(opened || error.code == RONDO_MEMORY);
         safetensors_close(&s);
-        cr_expect_eq(blocks_alive, 0);
+        cr_expect_eq(c.live_bytes, 0);
     }
+    cr_expect_gt(c.refuse_at, 2, "nothing was refused");
 }

@@ -1,10 +1,10 @@
 /* A team does every task once, whatever its size, and leaves the caller's floating-point mode as it was. */
 #include "core/team.h"
+#include "tests/core/counting_allocator.h"
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <time.h>
 #if defined __x86_64__
 #include <xmmintrin.h>
@@ -152,35 +152,19 @@ Test(team, a_senseless_size_is_refused)
     team_free(NULL);
 }
 
-static int allocations_left, blocks_alive;
-static void *scarce_allocate(void *user, size_t bytes, size_t alignment)
-{
-    (void)user;
-    if (allocations_left-- <= 0)
-        return NULL;
-    blocks_alive++;
-    return aligned_alloc(alignment, bytes);
-}
-static void scarce_release(void *user, void *memory, size_t bytes)
-{
-    (void)user;
-    (void)bytes;
-    blocks_alive--;
-    free(memory);
-}
-
 Test(team, each_allocation_may_fail)
 {
-    const rondo_allocator scarce = {NULL, scarce_allocate, scarce_release};
+    counting c = {.refuse_at = 1};
+    const rondo_allocator scarce = counting_allocator(&c);
     team *t = NULL;
-    for (int most = 0; !t; most++) {
+    for (; !t; c.refuse_at++, c.requests = 0) {
         rondo_error error = {0};
-        allocations_left = most;
         t = team_new(&scarce, 2, &error);
-        cr_expect(t || (error.code == RONDO_MEMORY && blocks_alive == 0));
+        cr_expect(t || (error.code == RONDO_MEMORY && c.live_bytes == 0));
     }
+    cr_expect_gt(c.refuse_at, 2, "nothing was refused");
     team_free(t);
-    cr_expect_eq(blocks_alive, 0);
+    cr_expect_eq(c.live_bytes, 0);
 }
 
 /* A kernel may use the stack pointer for something else (oneDNN's do): no signal may be pushed onto its

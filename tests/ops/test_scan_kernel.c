@@ -265,6 +265,22 @@ Test(scan_kernel, keeps_its_bound_over_a_thousand_rows)
     }
 }
 
+/* The state out of 2 sequences with 2 heads, in the memory of the state in. Ends x. */
+static void check_in_place(scan_bench *x, bool backwards)
+{
+    expected e = expected_new(x);
+    for (int64_t i = 0; i < 4; i++)
+        expect_head(x, &e, false, i / 2, i % 2);
+    scan_results(x, false);
+    tensor own = x->out[2];
+    x->out[2] = x->in[SCAN_STATE];
+    scan_run(x, false, backwards);
+    check_against(x, &e, 1e-6);
+    x->out[2] = own;
+    expected_free(&e);
+    scan_end(x);
+}
+
 Test(scan_kernel, of_one_token_updates_its_state_in_place)
 {
     for (int views = 0; views < 2; views++)
@@ -274,17 +290,7 @@ Test(scan_kernel, of_one_token_updates_its_state_in_place)
             for (int b = 0; b < 2; b++)
                 x.length[b] = b == 0 ? length : 1;
             x.in[SCAN_LENGTH] = (tensor){x.length, RONDO_I32, 1, {2}, {1}};
-            expected e = expected_new(&x);
-            for (int64_t i = 0; i < 4; i++)
-                expect_head(&x, &e, false, i / 2, i % 2);
-            scan_results(&x, false);
-            tensor own = x.out[2];
-            x.out[2] = x.in[SCAN_STATE];
-            scan_run(&x, false, false);
-            check_against(&x, &e, 1e-6);
-            x.out[2] = own;
-            expected_free(&e);
-            scan_end(&x);
+            check_in_place(&x, false);
         }
 }
 
@@ -292,17 +298,7 @@ Test(scan_kernel, of_many_tokens_updates_its_state_in_place)
 {
     scan_bench x = scan_begin((scan_case){2, 2, 70, 9, 80, .denominator = true, .state_in = true,
                                           .state_out = true, .ragged = true, .chunk = 32});
-    expected e = expected_new(&x);
-    for (int64_t i = 0; i < 4; i++)
-        expect_head(&x, &e, false, i / 2, i % 2);
-    scan_results(&x, false);
-    tensor own = x.out[2];
-    x.out[2] = x.in[SCAN_STATE];
-    scan_run(&x, false, true);
-    check_against(&x, &e, 1e-6);
-    x.out[2] = own;
-    expected_free(&e);
-    scan_end(&x);
+    check_in_place(&x, true);
 }
 
 Test(scan_kernel, with_constant_keys_is_a_running_mean)

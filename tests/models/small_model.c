@@ -36,6 +36,25 @@ void small_model_free(small_model *m)
     rondo_free(m->context);
 }
 
+training training_of(rondo *context, const transformer *shape, float clip, uint64_t seed)
+{
+    rondo_error error = {0};
+    training t = {.context = context};
+    cr_assert(transformer_build(t.context, shape, &t.built, &error), "%s", error.message);
+    t.weights = rondo_weights_new(t.built.graph, 5, &error);
+    t.trainer = rondo_trainer_new(t.built.loss, &error, t.weights, .clip_norm = clip, .seed = seed);
+    cr_assert(t.trainer, "%s", error.message);
+    return t;
+}
+
+void training_free(training *t)
+{
+    rondo_trainer_free(t->trainer);
+    rondo_weights_free(t->weights);
+    rondo_graph_free(t->built.graph);
+    rondo_free(t->context);
+}
+
 int32_t small_token(int64_t sentence, int64_t place)
 {
     uint64_t x = (uint64_t)sentence * 0x9e3779b97f4a7c15u + (uint64_t)place * 0xd1b54a32d192ed03u;

@@ -15,6 +15,17 @@ typedef struct small_model {
 small_model small_model_new(const char *encoder, const char *decoder, const char *cross, int threads);
 void small_model_free(small_model *m);
 
+/* A small transformer with a trainer. */
+typedef struct training {
+    rondo *context;
+    transformer_graph built;
+    rondo_weights *weights;
+    rondo_trainer *trainer;
+} training;
+/* Takes the context. Fails the test on any error. */
+training training_of(rondo *context, const transformer *shape, float clip, uint64_t seed);
+void training_free(training *t);
+
 /* Tokens by place, in [3, SMALL_VOCABULARY): the same for each batch size. */
 int32_t small_token(int64_t sentence, int64_t place);
 /* Gives a session the sources `first`, first + 1, …; nothing for a language model. */

@@ -11,17 +11,8 @@
 
 enum { ROWS = 2, LENGTH = 6, LONGER = 9 };
 
-typedef struct training {
-    rondo *context;
-    transformer_graph built;
-    rondo_weights *weights;
-    rondo_trainer *trainer;
-} training;
-
 static training training_new(const char *wisdom)
 {
-    rondo_error error = {0};
-    training t = {.context = rondo_new(1, .wisdom = wisdom)};
     const transformer shape = {.language_model = true,
                                .vocabulary = SMALL_VOCABULARY,
                                .dim = 12,
@@ -30,19 +21,7 @@ static training training_new(const char *wisdom)
                                .decoder_layers = 1,
                                .dropout = 0.4f,
                                .decoder_self = "linear"};
-    cr_assert(transformer_build(t.context, &shape, &t.built, &error), "%s", error.message);
-    t.weights = rondo_weights_new(t.built.graph, 5, &error);
-    t.trainer = rondo_trainer_new(t.built.loss, &error, t.weights, .seed = 11);
-    cr_assert(t.trainer, "%s", error.message);
-    return t;
-}
-
-static void training_free(training *t)
-{
-    rondo_trainer_free(t->trainer);
-    rondo_weights_free(t->weights);
-    rondo_graph_free(t->built.graph);
-    rondo_free(t->context);
+    return training_of(rondo_new(1, .wisdom = wisdom), &shape, 0, 11);
 }
 
 static double run(training *t, bool update, int64_t length)

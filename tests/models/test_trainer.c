@@ -16,13 +16,6 @@
 
 enum { ROWS = 4, WIDTH = 9, TENSORS = 5 };
 
-typedef struct training {
-    rondo *context;
-    transformer_graph built;
-    rondo_weights *weights;
-    rondo_trainer *trainer;
-} training;
-
 typedef struct training_options {
     const char *encoder, *decoder, *cross;
     float dropout, clip;
@@ -32,8 +25,6 @@ typedef struct training_options {
 
 static training training_new(training_options o)
 {
-    rondo_error error = {0};
-    training t = {.context = rondo_new(o.threads ? o.threads : 1)};
     const transformer shape = {.language_model = !o.encoder,
                                .vocabulary = SMALL_VOCABULARY,
                                .dim = 12,
@@ -46,19 +37,7 @@ static training training_new(training_options o)
                                .encoder_self = o.encoder,
                                .decoder_self = o.decoder,
                                .cross = o.cross};
-    cr_assert(transformer_build(t.context, &shape, &t.built, &error), "%s", error.message);
-    t.weights = rondo_weights_new(t.built.graph, 5, &error);
-    t.trainer = rondo_trainer_new(t.built.loss, &error, t.weights, .clip_norm = o.clip, .seed = o.seed);
-    cr_assert(t.weights && t.trainer, "%s", error.message);
-    return t;
-}
-
-static void training_free(training *t)
-{
-    rondo_trainer_free(t->trainer);
-    rondo_weights_free(t->weights);
-    rondo_graph_free(t->built.graph);
-    rondo_free(t->context);
+    return training_of(rondo_new(o.threads ? o.threads : 1), &shape, o.clip, o.seed);
 }
 
 /* Sentences first, first + 1, … of lengths that differ, padded to `width`. */

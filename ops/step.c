@@ -2,6 +2,7 @@
  * operands (op.h: still · now · pair) and builds the step form, or says why there is none; models have no such code. This file:
  * what rules are written with, and the rules of leaves and of ops that have none. */
 #include "ops/step.h"
+#include "core/mutant.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,7 +29,8 @@ bool step_all_still(const step_context *c, const node *n)
 
 bool step_joins(const step_context *c, const node *n, int operand, int axis)
 {
-    return step_fact(c, n->inputs[operand])->kind != TIME_STILL &&
+    bool moves = step_fact(c, n->inputs[operand])->kind != TIME_STILL;
+    return MUTANT(step_joins_sequences, false, moves) &&
            dim_has(graph_shape_of(c->from, n->inputs[operand])->dims[axis], c->batch);
 }
 

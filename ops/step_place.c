@@ -28,7 +28,7 @@ bool step_causal_mask(step_context *c, const node *n, time_fact *facts)
 /* A mask along an axis that is not time; it may write another number where s > t. */
 static bool step_mask_elsewhere(step_context *c, const node *n, double fill, time_fact *facts)
 {
-    facts[0].causal = facts[0].causal && facts[0].fill == fill;
+    facts[0].causal = facts[0].causal && MUTANT(step_mask_outlives_another, true, facts[0].fill == fill);
     return step_same(c, n);
 }
 

@@ -77,6 +77,17 @@ static inline tensor bench_dense(int rank, const int64_t *dims)
     return bench_tensor(rank, dims, NULL, 0, -2, 2);
 }
 
+static inline kernel_call bench_call(int op, const attribute *attributes, int input_count, tensor *inputs,
+                                     int output_count, tensor *outputs)
+{
+    return (kernel_call){.op = op,
+                         .attributes = attributes,
+                         .input_count = input_count,
+                         .output_count = output_count,
+                         .inputs = inputs,
+                         .outputs = outputs};
+}
+
 static inline int64_t bench_count(const tensor *t)
 {
     int64_t count = 1;

@@ -110,12 +110,7 @@ static const char *text_of(const extents *e)
 
 static void measure(const char *what, int op, int inputs, tensor *x, int outputs, tensor *y)
 {
-    kernel_call call = {.op = op,
-                        .attributes = attributes,
-                        .input_count = inputs,
-                        .output_count = outputs,
-                        .inputs = x,
-                        .outputs = y};
+    kernel_call call = bench_call(op, attributes, inputs, x, outputs, y);
     row(what, &call);
     for (int i = 0; i < inputs; i++)
         if (x[i].data)

@@ -116,21 +116,11 @@ static void check_logits(loss_case c)
     float sums[3], scale = 2;
     tensor in[3] = {b.logits, b.targets, scalar(&scale)},
            out[3] = {scalar(&sums[0]), scalar(&sums[1]), scalar(&sums[2])};
-    kernel_call loss = {.op = OP_cross_entropy,
-                        .attributes = b.attributes,
-                        .input_count = 2,
-                        .output_count = 3,
-                        .inputs = in,
-                        .outputs = out};
+    kernel_call loss = bench_call(OP_cross_entropy, b.attributes, 2, in, 3, out);
     cr_assert(bench_run(&kernel_cross_entropy, &loss, true));
     compare_sums(&b, sums);
     tensor gradient = bench_tensor(3, b.logits.dims, NULL, c.views ? 5 : 0, -1, 1);
-    kernel_call grad = {.op = OP_cross_entropy_grad,
-                        .attributes = b.attributes,
-                        .input_count = 3,
-                        .output_count = 1,
-                        .inputs = in,
-                        .outputs = &gradient};
+    kernel_call grad = bench_call(OP_cross_entropy_grad, b.attributes, 3, in, 1, &gradient);
     cr_assert(bench_run(&kernel_cross_entropy_grad, &grad, false));
     for (int64_t i = 0; i < b.rows * c.vocabulary; i++)
         b.dx[i] *= 2;
@@ -164,12 +154,7 @@ static void check_linear(loss_case c)
         out[4] = bench_tensor(2, b.weight.dims, c.views ? swapped : NULL, 0, -1, 1);
         out[5] = bench_tensor(1, &v, NULL, 0, -1, 1);
     }
-    kernel_call call = {.op = OP_linear_cross_entropy,
-                        .attributes = b.attributes,
-                        .input_count = c.bias ? 4 : 3,
-                        .output_count = 6,
-                        .inputs = in,
-                        .outputs = out};
+    kernel_call call = bench_call(OP_linear_cross_entropy, b.attributes, c.bias ? 4 : 3, in, 6, out);
     blas_begin();
     cr_assert(bench_run(&kernel_linear_cross_entropy, &call, c.views));
     blas_end();
@@ -232,12 +217,7 @@ Test(loss_kernel, of_a_target_that_is_no_id_is_not_a_number)
         b.ids[7] = wrong[i];
         float sums[3];
         tensor in[3] = {b.logits, b.targets}, out[6] = {scalar(&sums[0]), scalar(&sums[1]), scalar(&sums[2])};
-        kernel_call call = {.op = OP_cross_entropy,
-                            .attributes = b.attributes,
-                            .input_count = 2,
-                            .output_count = 3,
-                            .inputs = in,
-                            .outputs = out};
+        kernel_call call = bench_call(OP_cross_entropy, b.attributes, 2, in, 3, out);
         cr_assert(bench_run(&kernel_cross_entropy, &call, false));
         cr_expect(isnan(sums[0]) && isnan(sums[1]) && sums[2] == 9);
         tensor linear[3] = {b.h, b.weight, b.targets};

@@ -26,12 +26,7 @@ static void check(const int32_t *offset, bool exclusive, bool transposed, bool i
     attributes[causal_mask_fill].real = -7;
     attributes[causal_mask_exclusive].integer = exclusive;
     attributes[causal_mask_transposed].integer = transposed;
-    kernel_call call = {.op = OP_causal_mask,
-                        .attributes = attributes,
-                        .input_count = offset ? 2 : 1,
-                        .output_count = 1,
-                        .inputs = in,
-                        .outputs = &out};
+    kernel_call call = bench_call(OP_causal_mask, attributes, offset ? 2 : 1, in, 1, &out);
     cr_assert(bench_run(&kernel_mask, &call, false));
     for (int64_t i = 0; i < BATCH * TOKENS * KEYS; i++) {
         int64_t b = i / (TOKENS * KEYS), row = i / columns % rows, column = i % columns;

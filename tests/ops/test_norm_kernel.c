@@ -61,20 +61,13 @@ static void check_norm(norm_case c, const kernel *forward)
         }
     }
     attribute attributes[MAX_ATTRIBUTES] = {{.real = epsilon}};
-    kernel_call call = {.op = c.centred ? OP_layer_norm : OP_rms_norm,
-                        .attributes = attributes,
-                        .input_count = c.centred ? 3 : 2,
-                        .output_count = 2,
-                        .inputs = (tensor[]){x, gain, bias},
-                        .outputs = (tensor[]){y, statistics}};
+    kernel_call call = bench_call(c.centred ? OP_layer_norm : OP_rms_norm, attributes, c.centred ? 3 : 2,
+                                  (tensor[]){x, gain, bias}, 2, (tensor[]){y, statistics});
     if (bench_run(forward, &call, true)) {
         check(forward->name, &y, ey, 1e-6);
-        kernel_call back = {.op = c.centred ? OP_layer_norm_grad : OP_rms_norm_grad,
-                            .attributes = attributes,
-                            .input_count = 4,
-                            .output_count = c.centred ? 3 : 2,
-                            .inputs = (tensor[]){x, gain, statistics, dy},
-                            .outputs = (tensor[]){dx, dgain, dbias}};
+        kernel_call back =
+            bench_call(c.centred ? OP_layer_norm_grad : OP_rms_norm_grad, attributes, 4,
+                       (tensor[]){x, gain, statistics, dy}, c.centred ? 3 : 2, (tensor[]){dx, dgain, dbias});
         cr_assert(bench_run(c.centred ? &kernel_layer_norm_grad : &kernel_rms_norm_grad, &back, true));
         check("dx", &dx, edx, n < 4 ? 1e-4 : 2e-6);
         check("dgain", &dgain, edg, 2e-6);
@@ -212,12 +205,7 @@ static void check_adam(int rank, const int64_t *dims, const int *order, bool in_
                                             [adam_beta2] = {.real = 0.98},
                                             [adam_epsilon] = {.real = 1e-8},
                                             [adam_weight_decay] = {.real = 0.1}};
-    kernel_call call = {.op = OP_adam,
-                        .attributes = attributes,
-                        .input_count = 5,
-                        .output_count = 3,
-                        .inputs = in,
-                        .outputs = out};
+    kernel_call call = bench_call(OP_adam, attributes, 5, in, 3, out);
     cr_assert(bench_run(&kernel_adam, &call, true));
     for (int k = 0; k < 3; k++) {
         check("adam", &out[k], expected[k], 1e-6);

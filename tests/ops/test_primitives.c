@@ -66,12 +66,7 @@ Test(primitives, numbers_that_are_none_come_out_as_ours)
     }
     for (int op = OP_neg; op <= OP_maximum; op++) {
         const op_signature *s = &op_table[op].signature;
-        kernel_call call = {.op = op,
-                            .attributes = attributes,
-                            .input_count = s->min_inputs,
-                            .output_count = 1,
-                            .inputs = (tensor[]){a, b},
-                            .outputs = &(tensor){0}};
+        kernel_call call = bench_call(op, attributes, s->min_inputs, (tensor[]){a, b}, 1, &(tensor){0});
         if (op != OP_cast)
             compare_candidates(&call, &y, &z, 1e-6);
     }
@@ -84,12 +79,7 @@ Test(primitives, numbers_that_are_none_come_out_as_ours)
             *bench_at(&column, i) = fabsf(odd_numbers[i]) < 1e9f ? odd_numbers[i] * 0.01f : odd_numbers[i];
         attribute of_matmul[MAX_ATTRIBUTES] = {0};
         of_matmul[matmul_activation].integer = activation;
-        kernel_call call = {.op = OP_matmul,
-                            .attributes = of_matmul,
-                            .input_count = 2,
-                            .output_count = 1,
-                            .inputs = (tensor[]){column, one},
-                            .outputs = &(tensor){0}};
+        kernel_call call = bench_call(OP_matmul, of_matmul, 2, (tensor[]){column, one}, 1, &(tensor){0});
         compare_candidates(&call, &p, &q, 2e-6);
     }
 }
@@ -105,29 +95,15 @@ Test(primitives, one_odd_number_in_a_row)
         *bench_at(&x, i * WIDTH + 17) = odd_numbers[i];
     for (int i = 0; i < WIDTH; i++)
         *bench_at(&x, 5 * WIDTH + i) = -INFINITY;
-    kernel_call softmax = {.op = OP_softmax,
-                           .attributes = attributes,
-                           .input_count = 1,
-                           .output_count = 1,
-                           .inputs = &x,
-                           .outputs = &(tensor){0}};
+    kernel_call softmax = bench_call(OP_softmax, attributes, 1, &x, 1, &(tensor){0});
     compare_candidates(&softmax, &y, &z, 1e-6);
     attribute of_norm[MAX_ATTRIBUTES] = {{.real = 1e-5}};
-    kernel_call norm = {.op = OP_layer_norm,
-                        .attributes = of_norm,
-                        .input_count = 3,
-                        .output_count = 2,
-                        .inputs = (tensor[]){x, gain, bias},
-                        .outputs = (tensor[]){y, none}};
+    kernel_call norm =
+        bench_call(OP_layer_norm, of_norm, 3, (tensor[]){x, gain, bias}, 2, (tensor[]){y, none});
     compare_candidates(&norm, &y, &z, 1e-6);
     for (int op = OP_sum; op <= OP_max; op++) {
         attribute of_sum[MAX_ATTRIBUTES] = {{.integer = 1}};
-        kernel_call call = {.op = op,
-                            .attributes = of_sum,
-                            .input_count = 1,
-                            .output_count = 1,
-                            .inputs = &x,
-                            .outputs = &(tensor){0}};
+        kernel_call call = bench_call(op, of_sum, 1, &x, 1, &(tensor){0});
         compare_candidates(&call, &sum, &other, 1e-6);
     }
 }
@@ -142,12 +118,8 @@ Test(primitives, layer_norm_of_rows_of_one_number)
         for (int64_t i = 0; i < ROWS * n; i++)
             *bench_at(&x, i) = *bench_at(&x, i / n * n);
         attribute of_norm[MAX_ATTRIBUTES] = {{.real = 1e-5}};
-        kernel_call call = {.op = OP_layer_norm,
-                            .attributes = of_norm,
-                            .input_count = 3,
-                            .output_count = 2,
-                            .inputs = (tensor[]){x, gain, bias},
-                            .outputs = (tensor[]){y, statistics}};
+        kernel_call call =
+            bench_call(OP_layer_norm, of_norm, 3, (tensor[]){x, gain, bias}, 2, (tensor[]){y, statistics});
         compare_candidates(&call, &y, &z, 1e-6);
         tensor *all[] = {&x, &y, &z, &gain, &bias, &statistics};
         for (int i = 0; i < 6; i++)
@@ -166,12 +138,8 @@ Test(primitives, a_narrow_row_s_layer_norm_has_the_same_bits_anywhere)
            turned = bench_tensor(2, (int64_t[]){ROWS, WIDTH}, (int[]){1, 0}, 3, 0, 0),
            none = {.rank = 2, .dims = {ROWS, 2}, .strides = {2, 1}};
     attribute of_norm[MAX_ATTRIBUTES] = {{.real = 1e-5}};
-    kernel_call call = {.op = OP_layer_norm,
-                        .attributes = of_norm,
-                        .input_count = 3,
-                        .output_count = 2,
-                        .inputs = (tensor[]){x, gain, bias},
-                        .outputs = (tensor[]){y, none}};
+    kernel_call call =
+        bench_call(OP_layer_norm, of_norm, 3, (tensor[]){x, gain, bias}, 2, (tensor[]){y, none});
     if (!bench_run(&kernel_layer_norm_narrow, &call, false))
         cr_skip_test("oneDNN has no code for it here");
     for (int64_t i = 0; i < ROWS * WIDTH; i++)
@@ -234,12 +202,7 @@ static void check_product(int rank, const int64_t *a_dims, const int64_t *b_dims
     attribute own[MAX_ATTRIBUTES] = {0};
     own[matmul_transpose_b].integer = turned;
     own[matmul_activation].integer = activation;
-    kernel_call call = {.op = OP_matmul,
-                        .attributes = own,
-                        .input_count = 4,
-                        .output_count = 1,
-                        .inputs = x,
-                        .outputs = &(tensor){0}};
+    kernel_call call = bench_call(OP_matmul, own, 4, x, 1, &(tensor){0});
     compare_candidates(&call, &y, &z, 1e-6);
     for (int i = 0; i < 4; i++)
         if (x[i].data)
@@ -272,12 +235,7 @@ static int wrong_tanh(int64_t n)
     out.data = y;
     for (int64_t i = 0; i < n; i++)
         x[i] = (float)((i * 7 + n) % 41 - 20) * 0.2f;
-    kernel_call call = {.op = OP_tanh,
-                        .attributes = attributes,
-                        .input_count = 1,
-                        .output_count = 1,
-                        .inputs = &in,
-                        .outputs = &out};
+    kernel_call call = bench_call(OP_tanh, attributes, 1, &in, 1, &out);
     int wrong = 0;
     if (bench_run(&kernel_elementwise_onednn, &call, false))
         for (int64_t i = 0; i < n; i++)

@@ -90,12 +90,7 @@ Test(reduce_kernel, empty_and_infinite_lines)
     float x[8] = {-INFINITY, -INFINITY, -INFINITY, 1, INFINITY, 2, NAN, 3}, y[8] = {9, 9, 9, 9, 9, 9, 9, 9};
     tensor tx = {x, RONDO_F32, 2, {4, 2}, {2, 1}}, ty = {y, RONDO_F32, 1, {4}, {1}};
     attribute attributes[MAX_ATTRIBUTES] = {[sum_axis] = {.integer = 1}};
-    kernel_call call = {.op = OP_logsumexp,
-                        .attributes = attributes,
-                        .input_count = 1,
-                        .output_count = 1,
-                        .inputs = &tx,
-                        .outputs = &ty};
+    kernel_call call = bench_call(OP_logsumexp, attributes, 1, &tx, 1, &ty);
     for (int columns = 0; columns < 2; columns++) {
         float flipped[8];
         for (int i = 0; i < 8; i++)
@@ -168,12 +163,7 @@ Test(reduce_kernel, a_row_has_the_same_bits_at_every_place_and_before_zeros)
     tensor narrow = x, ty = {y, RONDO_F32, 1, {ROWS}, {1}};
     narrow.dims[1] = WIDTH;
     attribute attributes[MAX_ATTRIBUTES] = {[sum_axis] = {.integer = 1}};
-    kernel_call call = {.op = OP_sum,
-                        .attributes = attributes,
-                        .input_count = 1,
-                        .output_count = 1,
-                        .inputs = &x,
-                        .outputs = &ty};
+    kernel_call call = bench_call(OP_sum, attributes, 1, &x, 1, &ty);
     cr_assert(bench_run(&kernel_reduce, &call, false));
     memcpy(first, y, sizeof y);
     call.inputs = &narrow;
@@ -205,12 +195,7 @@ static void check_cumsum(int rank, const int64_t *dims, int axis, const int *ord
     attribute attributes[MAX_ATTRIBUTES] = {[cumsum_axis] = {.integer = axis},
                                             [cumsum_exclusive] = {.integer = exclusive},
                                             [cumsum_reverse] = {.integer = reverse}};
-    kernel_call call = {.op = OP_cumsum,
-                        .attributes = attributes,
-                        .input_count = 1,
-                        .output_count = 1,
-                        .inputs = &x,
-                        .outputs = &y};
+    kernel_call call = bench_call(OP_cumsum, attributes, 1, &x, 1, &y);
     cr_assert(bench_run(&kernel_cumsum, &call, true));
     double *got = malloc(sizeof *got * (size_t)(count + 1)),
            *expected = malloc(sizeof *got * (size_t)(count + 1));

@@ -51,12 +51,7 @@ Test(tokens_kernel, new_rows_stand_at_their_sentences_position)
         memset(cache, 0, sizeof cache);
         memset(result, 0xff, sizeof result);
         tensor out = dense(RONDO_F32, in_place ? cache : result, 3, (int64_t[]){BATCH, CAPACITY, 1});
-        kernel_call call = {.op = OP_append,
-                            .attributes = attributes,
-                            .input_count = 3,
-                            .output_count = 1,
-                            .inputs = in,
-                            .outputs = &out};
+        kernel_call call = bench_call(OP_append, attributes, 3, in, 1, &out);
         cr_assert(bench_run(&kernel_append, &call, false));
         for (int i = 0; i < BATCH * CAPACITY; i++)
             cr_expect_eq(((float *)out.data)[i], expected[i], "element %d is %g", i, ((float *)out.data)[i]);

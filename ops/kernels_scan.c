@@ -28,10 +28,9 @@ static bool plan(kernel_call *call)
     call->choice[CHOICE_COLUMNS] = columns;
     call->choice[CHOICE_STEP] = step;
     call->choice[CHOICE_CHUNK] = s.chunk;
-    call->scratch_bytes =
-        sizeof(float) * (size_t)(step ? 2 * wide + 4 * tile_pitch(s.key)
-                                      : (s.key + s.chunk + HEAD_DECAY_ROWS) * pitch + 2 * s.chunk * wide +
-                                            s.key * wide);
+    call->scratch_bytes = sizeof(float) * (size_t)(step ? 2 * wide + 4 * tile_pitch(s.key)
+                                                        : (s.key + s.chunk + HEAD_DECAY_ROWS) * pitch +
+                                                              2 * s.chunk * wide + s.key * wide);
     return true;
 }
 
@@ -63,7 +62,7 @@ static void run_chunks(const scan_head *h, float *scratch)
             v->tile_product(high, i + high, key, q + i * h->q.row, h->q.row, h->q.column, keys, pitch, row,
                             pitch, false);
             keep_lower(&decay, i, high, row, pitch,
-                               MUTANT(scan_confuses_exclusive, !s->exclusive, s->exclusive));
+                       MUTANT(scan_confuses_exclusive, !s->exclusive, s->exclusive));
             v->tile_product(high, h->columns, i + high, row, pitch, 1, values, wide, result + i * wide, wide,
                             carried);
         }
@@ -123,7 +122,7 @@ static void run_step(const scan_head *h, float *scratch)
                      .v = values,
                      .whole = s->decay == DECAY_NONE ? NULL : whole,
                      .part = part,
-                     .factor_step = s->decay == DECAY_OF_KEYS,
+                     .factor_step = MUTANT(scan_step_fades_all_keys_alike, 0, s->decay == DECAY_OF_KEYS),
                      .state = h->state.data,
                      .state_row = h->state.row,
                      .state_out_row = h->state_out.row,
@@ -139,8 +138,8 @@ static void run(const kernel_call *call, int phase, int64_t task, void *scratch)
     scan_shape s;
     scan_shape_of(call, &s);
     s.chunk = call->choice[CHOICE_CHUNK];
-    scan_run_heads(call, &s, call->choice[CHOICE_COLUMNS], task, call->choice[CHOICE_STEP] ? run_step : run_chunks,
-                   scratch);
+    scan_run_heads(call, &s, call->choice[CHOICE_COLUMNS], task,
+                   call->choice[CHOICE_STEP] ? run_step : run_chunks, scratch);
 }
 
 const kernel kernel_scan = {"scan, chunked", plan, run};

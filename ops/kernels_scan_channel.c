@@ -4,7 +4,9 @@
 #include "ops/scan_decay.h"
 #include <string.h>
 
-enum { STRIP = 128 }; /* channels of a task: a row of each operand is 512 bytes, its state stays in the first cache */
+enum {
+    STRIP = 128
+}; /* channels of a task: a row of each operand is 512 bytes, its state stays in the first cache */
 
 /* Heads side by side, or one for all. */
 static bool channels_fit(const tensor *t)
@@ -105,7 +107,7 @@ static void run_forward(const kernel_call *call, int phase, int64_t task, void *
     x.out = results_of(&call->outputs[0], b, first);
     load_state(operand_of(call, SCAN_STATE), b, first, x.channels, x.state);
     vectors()->channel_forward(&x);
-    clear_behind(&call->outputs[0], b, first, x.channels, x.rows);
+    clear_behind(&call->outputs[0], b, first, x.channels, x.rows + MUTANT(scan_channels_leave_padding, 1, 0));
     clear_behind(&call->outputs[1], b, first, x.channels, 0); /* there is no denominator: it is 0 */
     store_state(&call->outputs[2], b, first, x.channels, x.state);
 }
@@ -159,7 +161,8 @@ static void run_strip(const kernel_call *call, const scan_shape *s, int64_t b, i
     for (int i = 0; i < (x.ddecay.data ? 4 : 3); i++)
         clear_behind(&out[i], b, first, x.channels, x.rows);
     if (summed)
-        memcpy((double *)call->shared + b * s->heads + first, x.ddecay_sum, sizeof(double) * (size_t)x.channels);
+        memcpy((double *)call->shared + b * s->heads + first, x.ddecay_sum,
+               sizeof(double) * (size_t)x.channels);
 }
 
 static void run_backward(const kernel_call *call, int phase, int64_t task, void *scratch)

@@ -32,8 +32,8 @@ static void block_result(const scan_head *h, gate_work *w, int64_t i, int64_t ro
     gate_scores_of(x, i, rows, w->triangle, h->s->exclusive);
     if (w->carried) {
         v->tile_scale_columns(rows, x->key, x->faded, x->high, gate_factor(x, 0, i));
-        v->tile_product(rows, h->columns, x->key, x->faded, x->high, 1, w->state, w->wide, w->result + i * w->wide,
-                        w->wide, false);
+        v->tile_product(rows, h->columns, x->key, x->faded, x->high, 1, w->state, w->wide,
+                        w->result + i * w->wide, w->wide, false);
     }
     v->tile_product(rows, h->columns, i + rows, w->triangle, x->pitch, 1, w->values, w->wide,
                     w->result + i * w->wide, w->wide, w->carried);

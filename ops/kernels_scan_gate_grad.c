@@ -13,8 +13,8 @@
 static int64_t chunk_floats(const grad_plan *p)
 {
     int64_t result = p->high > p->wide ? p->high : p->wide;
-    return gate_floats(&p->s) + p->pitch * (p->wide + 6 * p->high + result + 2 * p->pitch) + p->s.width * p->pitch +
-           p->s.width * p->high + 4 * p->high;
+    return gate_floats(&p->s) + p->pitch * (p->wide + 6 * p->high + result + 2 * p->pitch) +
+           p->s.width * p->pitch + p->s.width * p->high + 4 * p->high;
 }
 
 static bool plan(kernel_call *call)
@@ -50,8 +50,8 @@ static fade_tiles take_fades(const grad_head *h, float **scratch)
 typedef void sum_gates(int64_t rows, int64_t columns, const float *g, int64_t row, float *to, double *sums);
 
 /* `from` (q or k) times its decays: from the chunk's start, or to its end. */
-static void read_faded(const grad_head *h, const fade_tiles *f, const head_view *from, sum_gates *sum, int64_t t,
-                       int64_t rows)
+static void read_faded(const grad_head *h, const fade_tiles *f, const head_view *from, sum_gates *sum,
+                       int64_t t, int64_t rows)
 {
     const vector_table *v = vectors();
     int64_t high = h->p->high, key = h->s->key;
@@ -74,10 +74,10 @@ static void states_forward(const grad_head *h, float *scratch)
         grad_load_values(h, c * s->chunk, s->chunk, values);
         read_faded(h, &f, &h->k, v->gate_to_end, c * s->chunk, s->chunk);
         if (grad_has_state(h, c))
-            v->tile_fade_columns(s->width, s->key, grad_state(h, c), high, grad_state(h, c + 1), high, f.whole,
-                                 f.part);
-        v->tile_product(s->width, s->key, s->chunk, values, pitch, 1, f.rows, high, grad_state(h, c + 1), high,
-                        grad_has_state(h, c));
+            v->tile_fade_columns(s->width, s->key, grad_state(h, c), high, grad_state(h, c + 1), high,
+                                 f.whole, f.part);
+        v->tile_product(s->width, s->key, s->chunk, values, pitch, 1, f.rows, high, grad_state(h, c + 1),
+                        high, grad_has_state(h, c));
     }
 }
 
@@ -107,11 +107,11 @@ typedef struct chunk_tiles {
     int64_t chunk, t, rows;
     bool has_state, has_gradient;
     gate_tiles x;
-    float *gradient, *values, *keys;    /* [pitch, wide], [width, pitch], [pitch, high] */
-    float *scores, *products;           /* A and P [pitch, pitch] */
-    float *after, *run;                 /* [pitch, high]: e^(block's end − b_j); rows of other blocks, up to date */
+    float *gradient, *values, *keys; /* [pitch, wide], [width, pitch], [pitch, high] */
+    float *scores, *products;        /* A and P [pitch, pitch] */
+    float *after, *run; /* [pitch, high]: e^(block's end − b_j); rows of other blocks, up to date */
     float *terms, *passed, *own, *result;
-    float *other;                       /* Rᵀ [width, high] */
+    float *other; /* Rᵀ [width, high] */
     double *whole;
 } chunk_tiles;
 
@@ -147,7 +147,8 @@ static void make_triangles(const grad_head *h, chunk_tiles *c)
     gate_read(&c->x, &h->q, &h->k, &h->decay, c->t, c->rows);
     for (int64_t i = 0; i < c->rows; i += TILE_LANES) {
         int64_t rows = c->rows - i < TILE_LANES ? c->rows - i : TILE_LANES;
-        v->tile_copy(rows, s->key, row_of(&h->decay, c->t + i), h->decay.row, h->decay.column, c->x.gates, high);
+        v->tile_copy(rows, s->key, row_of(&h->decay, c->t + i), h->decay.row, h->decay.column, c->x.gates,
+                     high);
         v->gate_to_end(rows, s->key, c->x.gates, high, c->after + i * high, c->whole);
         gate_scores_of(&c->x, i, rows, c->scores + i * pitch, s->exclusive);
     }
@@ -166,7 +167,8 @@ static void dq_blocks(const grad_head *h, chunk_tiles *c)
                             grad_state(h, c->chunk), high, to, high, false);
             v->tile_scale_columns(rows, key, to, high, gate_factor(&c->x, 0, i));
         }
-        v->tile_product(rows, key, i, c->products + i * pitch, pitch, 1, c->run, high, to, high, c->has_state);
+        v->tile_product(rows, key, i, c->products + i * pitch, pitch, 1, c->run, high, to, high,
+                        c->has_state);
         v->tile_multiply(rows, key, to, c->x.before + i * high, high, to);
         v->gate_queries_gradient(rows, key, c->products + i * (pitch + 1), pitch, c->keys + i * high,
                                  c->x.decay + i * high, to, high);
@@ -193,8 +195,8 @@ static void dk_blocks(const grad_head *h, chunk_tiles *c)
         v->tile_multiply(rows, key, c->x.queries + i * high, c->x.before + i * high, high, c->run + i * high);
         if (!c->has_gradient)
             continue;
-        v->tile_product(rows, key, h->s->width, c->values + i, 1, pitch, c->other, high, c->result + i * high, high,
-                        false);
+        v->tile_product(rows, key, h->s->width, c->values + i, 1, pitch, c->other, high, c->result + i * high,
+                        high, false);
         v->tile_multiply(rows, key, c->result + i * high, c->after + i * high, high, c->result + i * high);
         v->tile_scale_columns(rows, key, c->result + i * high, high, gate_factor(&c->x, end, all));
     }
@@ -206,10 +208,11 @@ static void make_dv(const grad_head *h, chunk_tiles *c)
     if (!h->dv.data)
         return;
     if (c->has_gradient)
-        vectors()->tile_product(c->rows, h->s->value, h->s->key, c->x.keys, 1, p->pitch, grad_gradient(h, c->chunk),
-                                p->wide, c->result, p->wide, false);
+        vectors()->tile_product(c->rows, h->s->value, h->s->key, c->x.keys, 1, p->pitch,
+                                grad_gradient(h, c->chunk), p->wide, c->result, p->wide, false);
     grad_add_upper(h, c->rows, c->scores, c->gradient, h->s->value, p->wide, c->result, c->has_gradient);
-    vectors()->tile_store(c->rows, h->s->value, c->result, p->wide, row_of(&h->dv, c->t), h->dv.row, h->dv.column);
+    vectors()->tile_store(c->rows, h->s->value, c->result, p->wide, row_of(&h->dv, c->t), h->dv.row,
+                          h->dv.column);
 }
 
 /* e^b_end Σ S ∘ R of each key dimension. */
@@ -235,7 +238,8 @@ static void finish(const grad_head *h, chunk_tiles *c)
     if (h->dq.data)
         v->tile_store(c->rows, key, c->result, high, row_of(&h->dq, c->t), h->dq.row, h->dq.column);
     dk_blocks(h, c);
-    v->tile_subtract_product(c->rows, key, c->keys, c->own, high, c->terms);
+    if (MUTANT(scan_gate_gradient_counts_pairs_once, false, true))
+        v->tile_subtract_product(c->rows, key, c->keys, c->own, high, c->terms);
     memset(c->passed, 0, sizeof(float) * (size_t)(c->rows * high));
     if (c->has_gradient) {
         v->tile_multiply(c->rows, key, c->keys, c->result, high, c->passed);
@@ -255,7 +259,8 @@ static void run_chunk(const grad_head *h, int64_t chunk, float *scratch)
         return;
     make_triangles(h, &c);
     if (c.has_gradient)
-        vectors()->tile_transpose(s->key, s->width, grad_gradient(h, chunk), h->p->wide, 1, c.other, h->p->high);
+        vectors()->tile_transpose(s->key, s->width, grad_gradient(h, chunk), h->p->wide, 1, c.other,
+                                  h->p->high);
     finish(h, &c);
     make_dv(h, &c);
     const decay_partials *d = &h->p->partials;

@@ -24,7 +24,8 @@ static bool plan(kernel_call *call)
         return false;
     grad_plan p = grad_plan_of(call, &s);
     grad_plan_call(call, &p);
-    int64_t sweep = s.chunk * (p.wide + p.high) + s.width * p.pitch + s.key * p.wide + HEAD_DECAY_ROWS * p.pitch;
+    int64_t sweep =
+        s.chunk * (p.wide + p.high) + s.width * p.pitch + s.key * p.wide + HEAD_DECAY_ROWS * p.pitch;
     int64_t floats = chunk_floats(&p);
     call->scratch_bytes = sizeof(float) * (size_t)(floats > sweep ? floats : sweep);
     return true;
@@ -70,8 +71,8 @@ static void states_backward(const grad_head *h, float *scratch)
         fade_until_rows(&decay, rows, s->width, gradient, wide);
         if (carried)
             fade_state(&decay, s->key, s->width, grad_gradient(h, c), to, wide);
-        v->tile_product(s->key, s->width, rows, row_of(&h->q, t), h->q.column, h->q.row, gradient, wide, to, wide,
-                        carried);
+        v->tile_product(s->key, s->width, rows, row_of(&h->q, t), h->q.column, h->q.row, gradient, wide, to,
+                        wide, carried);
     }
     grad_store_first(h, first, carried);
 }
@@ -80,10 +81,11 @@ static void states_backward(const grad_head *h, float *scratch)
 
 typedef struct chunk_tiles {
     int64_t chunk, t, rows;
-    float *gradient, *values, *keys, *keys_transposed, *queries; /* [rows, wide], [width, pitch], [rows, high], … */
-    float *products, *scores;                                    /* P and A, [rows, pitch] */
-    float *result, *other;                                       /* [rows, high or wide]; Rᵀ [width, high] */
-    double *row_sums, *column_sums, *terms, *passed;             /* of pairs; of the log decay's gradient */
+    float *gradient, *values, *keys, *keys_transposed,
+        *queries;                                    /* [rows, wide], [width, pitch], [rows, high], … */
+    float *products, *scores;                        /* P and A, [rows, pitch] */
+    float *result, *other;                           /* [rows, high or wide]; Rᵀ [width, high] */
+    double *row_sums, *column_sums, *terms, *passed; /* of pairs; of the log decay's gradient */
     head_decay decay;
 } chunk_tiles;
 
@@ -98,7 +100,8 @@ static chunk_tiles take_tiles(const grad_head *h, int64_t chunk, float *scratch)
     x.products = tile_take(&scratch, s->chunk, pitch), x.scores = tile_take(&scratch, s->chunk, pitch);
     x.result = tile_take(&scratch, s->chunk, high > wide ? high : wide);
     x.other = tile_take(&scratch, s->width, high);
-    x.row_sums = (double *)tile_take(&scratch, 2, pitch), x.column_sums = (double *)tile_take(&scratch, 2, pitch);
+    x.row_sums = (double *)tile_take(&scratch, 2, pitch),
+    x.column_sums = (double *)tile_take(&scratch, 2, pitch);
     x.terms = (double *)tile_take(&scratch, 2, pitch), x.passed = (double *)tile_take(&scratch, 2, pitch);
     x.decay = head_decay_take(&scratch, s);
     return x;
@@ -201,7 +204,7 @@ static double state_meets_gradient(const grad_head *h, const chunk_tiles *x)
     const float *state = grad_state(h, x->chunk);
     for (int64_t c = 0; c < h->s->width; c++)
         sum += vectors()->row_dot(state + c * h->p->high, x->other + c * h->p->high, h->s->key);
-    return sum * ((double)x->decay.whole[0] + x->decay.part[0]);
+    return sum * MUTANT(scan_gradient_of_a_fresh_state, 1, (double)x->decay.whole[0] + x->decay.part[0]);
 }
 
 static void run_chunk(const grad_head *h, int64_t chunk, float *scratch)
@@ -209,14 +212,16 @@ static void run_chunk(const grad_head *h, int64_t chunk, float *scratch)
     const scan_shape *s = h->s;
     chunk_tiles x = take_tiles(h, chunk, scratch);
     grad_clear_behind(h, chunk);
-    bool wants_decay = h->p->partials.slots > 0, carried = h->p->needs_gradients && grad_has_gradient(h, chunk);
+    bool wants_decay = h->p->partials.slots > 0,
+         carried = h->p->needs_gradients && grad_has_gradient(h, chunk);
     memset(x.terms, 0, sizeof(double) * (size_t)h->p->pitch);
     memset(x.passed, 0, sizeof(double) * (size_t)h->p->pitch);
     double whole = 0;
     if (x.rows > 0) {
         make_triangles(h, &x);
         if (carried)
-            vectors()->tile_transpose(s->key, s->width, grad_gradient(h, chunk), h->p->wide, 1, x.other, h->p->high);
+            vectors()->tile_transpose(s->key, s->width, grad_gradient(h, chunk), h->p->wide, 1, x.other,
+                                      h->p->high);
         if (wants_decay && carried && grad_has_state(h, chunk))
             whole = state_meets_gradient(h, &x);
         make_dq(h, &x);

@@ -35,11 +35,13 @@ void head_decay_read(head_decay *d, const head_view *decay, int64_t t, int64_t r
     double sum = 0, *rest = d->sums + pitch, last[TILE_LANES];
     for (int64_t i = 0; i < pitch; i++) {
         if (i < rows)
-            sum += log_decay_bounded(*row_of(decay, t + i));
+            sum =
+                MUTANT(scan_decay_sums_in_float, (float)sum, sum) + log_decay_bounded(*row_of(decay, t + i));
         d->sums[i] = sum;
     }
     for (int64_t i = 0; i < pitch; i++)
-        rest[i] = sum - d->sums[i];
+        rest[i] =
+            MUTANT(scan_decay_counts_its_own_row_twice, sum - (i ? d->sums[i - 1] : 0), sum - d->sums[i]);
     for (int i = 0; i < TILE_LANES; i++)
         last[i] = sum;
     vectors()->scan_exponentials(d->before, d->sums, pitch);
@@ -65,8 +67,8 @@ int64_t decay_sum_tasks(const kernel_call *call)
 }
 
 /* Σ of one element over the sentences and heads from … and over `slots` slots. */
-static double sum_of_heads(const decay_partials *p, int64_t heads, const int64_t from[2], const int64_t count[2],
-                           int64_t at, int64_t slots)
+static double sum_of_heads(const decay_partials *p, int64_t heads, const int64_t from[2],
+                           const int64_t count[2], int64_t at, int64_t slots)
 {
     double sum = 0;
     for (int64_t b = from[0]; b < from[0] + count[0]; b++)
@@ -91,6 +93,6 @@ void decay_sum(const kernel_call *call, const decay_partials *p, int64_t task)
     int64_t keys = p->keys;
     for (int64_t t = 0; t < out->dims[2]; t++)
         for (int64_t f = 0; f < keys; f++)
-            to[t * out->strides[2] + f * out->strides[3]] = (float)sum_of_heads(
-                p, q->dims[1], from, count, t * keys + f, p->constant ? p->slots : 1);
+            to[t * out->strides[2] + f * out->strides[3]] =
+                (float)sum_of_heads(p, q->dims[1], from, count, t * keys + f, p->constant ? p->slots : 1);
 }

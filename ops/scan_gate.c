@@ -6,7 +6,8 @@
 int64_t gate_floats(const scan_shape *s)
 {
     int64_t pitch = tile_pitch(s->chunk), high = tile_pitch(s->key);
-    return 3 * pitch * high + s->key * pitch + (2 * TILE_LANES + 1) * high + 2 * (pitch / TILE_LANES + 1) * high;
+    return 3 * pitch * high + s->key * pitch + (2 * TILE_LANES + 1) * high +
+           2 * (pitch / TILE_LANES + 1) * high;
 }
 
 gate_tiles gate_take(float **scratch, const scan_shape *s)
@@ -20,7 +21,8 @@ gate_tiles gate_take(float **scratch, const scan_shape *s)
     return x;
 }
 
-void gate_read(gate_tiles *x, const head_view *q, const head_view *k, const head_view *g, int64_t t, int64_t rows)
+void gate_read(gate_tiles *x, const head_view *q, const head_view *k, const head_view *g, int64_t t,
+               int64_t rows)
 {
     const vector_table *v = vectors();
     int64_t high = x->high, padded = tile_pitch(rows);
@@ -42,7 +44,8 @@ void gate_read(gate_tiles *x, const head_view *q, const head_view *k, const head
 
 const float *gate_factor(const gate_tiles *x, int64_t from, int64_t to)
 {
-    const double *start = x->starts + from / TILE_LANES * x->high, *end = x->starts + to / TILE_LANES * x->high;
+    const double *start = x->starts + from / TILE_LANES * x->high,
+                 *end = x->starts + to / TILE_LANES * x->high;
     for (int64_t f = 0; f < x->high; f += TILE_LANES) {
         double sums[TILE_LANES];
         for (int64_t i = 0; i < TILE_LANES; i++)
@@ -57,8 +60,8 @@ void gate_scores_of(gate_tiles *x, int64_t first, int64_t rows, float *out, bool
     const vector_table *v = vectors();
     int64_t high = x->high;
     const float *queries = x->queries + first * high;
-    v->gate_scores(x->key, queries, x->decay + first * high, high, x->keys + first, x->pitch, out + first, x->pitch,
-                   strict);
+    v->gate_scores(x->key, queries, x->decay + first * high, high, x->keys + first, x->pitch, out + first,
+                   x->pitch, strict);
     v->tile_multiply(TILE_LANES, x->key, queries, x->before + first * high, high, x->faded);
     if (first == 0)
         return;

@@ -108,7 +108,8 @@ void grad_clear_behind(const grad_head *h, int64_t chunk)
 {
     const scan_shape *s = h->s;
     const decay_partials *d = &h->p->partials;
-    int64_t t = chunk * s->chunk, from = t + grad_rows(h, chunk), end = t + s->chunk < s->time ? t + s->chunk : s->time;
+    int64_t t = chunk * s->chunk, from = t + grad_rows(h, chunk),
+            end = t + s->chunk < s->time ? t + s->chunk : s->time;
     clear_rows(&h->dq, from, end, s->key);
     clear_rows(&h->dk, from, end, s->key);
     clear_rows(&h->dv, from, end, s->value);

@@ -87,8 +87,8 @@ static scan_head head_of_pair(const kernel_call *call, const scan_shape *s, int6
                        .rows = MUTANT(scan_counts_padding, s->time, scan_length(call, s, b))};
 }
 
-void scan_run_heads(const kernel_call *call, scan_shape *s, int64_t columns, int64_t task, scan_head_run *head,
-                    float *scratch)
+void scan_run_heads(const kernel_call *call, scan_shape *s, int64_t columns, int64_t task,
+                    scan_head_run *head, float *scratch)
 {
     int64_t parts = divide_up(s->width, columns), pairs = s->batch * s->heads;
     int64_t first = task % parts * columns, from = task / parts * s->group;

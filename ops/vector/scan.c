@@ -17,8 +17,8 @@ void ISA(tile_keep_lower)(int64_t first, int64_t rows, float *a, int64_t a_row, 
 
 /* One column block of a step: state' = decay ∘ state + k vᵀ, out = state'ᵀ q (exclusive: (decay ∘ state)ᵀ q).
  * `lanes` < LANES: the last part. */
-static inline __attribute__((always_inline)) void step_block(int wide, int64_t lanes, bool fades, const scan_step *s,
-                                                             int64_t column)
+static inline __attribute__((always_inline)) void step_block(int wide, int64_t lanes, bool fades,
+                                                             const scan_step *s, int64_t column)
 {
     vf v[4], sum[4];
     for (int j = 0; j < wide; j++) {

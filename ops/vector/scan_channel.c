@@ -22,7 +22,8 @@ ALWAYS void store_channels(const channel_results *x, int64_t t, int64_t c, int64
         v_store_part(to, lanes, y);
 }
 
-ALWAYS void decay_at(bool decays, const channel_scan *s, int64_t t, int64_t c, int64_t lanes, vd *low, vd *high)
+ALWAYS void decay_at(bool decays, const channel_scan *s, int64_t t, int64_t c, int64_t lanes, vd *low,
+                     vd *high)
 {
     vf whole, part;
     if (!decays) {
@@ -49,7 +50,8 @@ ALWAYS void forward_row(bool decays, const channel_scan *s, int64_t t)
             v_store(s->before + t * s->pitch + c, before);
         if (s->out.data)
             store_channels(&s->out, t, c, lanes,
-                           load_channels(&s->q, t, c, lanes) * (s->exclusive ? before : v_from_doubles(low, high)));
+                           load_channels(&s->q, t, c, lanes) *
+                               (s->exclusive ? before : v_from_doubles(low, high)));
     }
 }
 

@@ -30,8 +30,8 @@ void ISA(scan_factors)(float *whole, float *part, const double *x, int64_t count
 
 /* ---- tiles ---- */
 
-void ISA(tile_fade)(int64_t rows, int64_t columns, const float *from, int64_t from_row, float *to, int64_t to_row,
-                    const float *whole, const float *part, int64_t step)
+void ISA(tile_fade)(int64_t rows, int64_t columns, const float *from, int64_t from_row, float *to,
+                    int64_t to_row, const float *whole, const float *part, int64_t step)
 {
     for (int64_t i = 0; i < rows; i++) {
         vf one = v_splat(whole[i * step]), rest = v_splat(part[i * step]);
@@ -78,7 +78,8 @@ static inline vf weights(double own, const double *sums, vi mask)
     return v_exp_rounded(v_select(mask, rounded, (vf){0}), v_select(mask, left, (vf){0}));
 }
 
-void ISA(tile_decay_lower)(int64_t first, int64_t rows, float *a, int64_t a_row, bool strict, const double *sums)
+void ISA(tile_decay_lower)(int64_t first, int64_t rows, float *a, int64_t a_row, bool strict,
+                           const double *sums)
 {
     for (int64_t t = first; t < first + rows; t++, a += a_row) {
         int64_t end = (t / TILE_LANES + 1) * TILE_LANES;
@@ -101,7 +102,8 @@ void ISA(tile_decay_pairs)(int64_t rows, float *a, float *p, int64_t row, bool s
         for (int64_t s = 0; s < end; s += LANES, lane += LANES) {
             vi seen = lane <= last;
             vf weight = weights(sums[t], sums + s, seen);
-            vf left = v_select(seen, v_load(a + s) * weight, (vf){0}), right = v_select(seen, v_load(p + s), (vf){0});
+            vf left = v_select(seen, v_load(a + s) * weight, (vf){0}),
+               right = v_select(seen, v_load(p + s), (vf){0});
             vf pair = v_select(lane < own, left * right, (vf){0});
             v_store(a + s, left);
             v_store(p + s, right * weight);

@@ -7,7 +7,10 @@
 
 #define ALWAYS static inline __attribute__((always_inline))
 
-ALWAYS vf load_gate(const float *g) { return v_max(v_splat(LOG_DECAY_LEAST), v_load(g)); } /* NaN passes */
+ALWAYS vf load_gate(const float *g)
+{
+    return v_max(v_splat(LOG_DECAY_LEAST), v_load(g));
+} /* NaN passes */
 
 void ISA(gate_exponentials)(int64_t rows, int64_t columns, const float *g, int64_t row, float *to)
 {
@@ -63,11 +66,13 @@ void ISA(tile_add)(int64_t rows, int64_t columns, const float *a, int64_t row, f
             v_store(to + i * row + j, v_load(to + i * row + j) + v_load(a + i * row + j));
 }
 
-void ISA(tile_subtract_product)(int64_t rows, int64_t columns, const float *a, const float *b, int64_t row, float *to)
+void ISA(tile_subtract_product)(int64_t rows, int64_t columns, const float *a, const float *b, int64_t row,
+                                float *to)
 {
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < columns; j += LANES)
-            v_store(to + i * row + j, v_load(to + i * row + j) - v_load(a + i * row + j) * v_load(b + i * row + j));
+            v_store(to + i * row + j,
+                    v_load(to + i * row + j) - v_load(a + i * row + j) * v_load(b + i * row + j));
 }
 
 /* ---- the block of the diagonal ---- */
@@ -92,8 +97,8 @@ ALWAYS void scores_of(bool strict, int64_t key, const float *q, const float *dec
     UNROLL for (int i = 0; i < TILE_LANES; i++) v_store(out + i * out_row, sum[i]);
 }
 
-void ISA(gate_scores)(int64_t key, const float *q, const float *decay, int64_t row, float *keys, int64_t keys_row,
-                      float *out, int64_t out_row, bool strict)
+void ISA(gate_scores)(int64_t key, const float *q, const float *decay, int64_t row, float *keys,
+                      int64_t keys_row, float *out, int64_t out_row, bool strict)
 {
     for (int first = 0; first < TILE_LANES; first += LANES)
         if (strict)
@@ -121,13 +126,14 @@ void ISA(gate_keys_gradient)(int64_t rows, int64_t columns, const float *p, int6
         for (int64_t j = 0; j < rows - 1; j++) {
             vf sum = {0};
             for (int64_t i = rows - 1; i > j; i--)
-                sum = (sum + v_splat(p[i * p_row + j]) * v_load(q + i * row + f)) * v_load(decay + i * row + f);
+                sum =
+                    (sum + v_splat(p[i * p_row + j]) * v_load(q + i * row + f)) * v_load(decay + i * row + f);
             v_store(to + j * row + f, v_load(to + j * row + f) + sum);
         }
 }
 
-void ISA(tile_add_diagonal)(int64_t rows, int64_t columns, const float *p, int64_t p_row, const float *x, float *to,
-                            int64_t row)
+void ISA(tile_add_diagonal)(int64_t rows, int64_t columns, const float *p, int64_t p_row, const float *x,
+                            float *to, int64_t row)
 {
     for (int64_t i = 0; i < rows; i++)
         for (int64_t f = 0; f < columns; f += LANES)
@@ -140,8 +146,8 @@ ALWAYS void add_difference(vd *low, vd *high, vf more, vf less)
     *low += v_double_low(more) - v_double_low(less), *high += v_double_high(more) - v_double_high(less);
 }
 
-void ISA(gate_decay_gradient)(int64_t rows, int64_t columns, const float *terms, const float *passed, int64_t row,
-                              const double *whole, double *to)
+void ISA(gate_decay_gradient)(int64_t rows, int64_t columns, const float *terms, const float *passed,
+                              int64_t row, const double *whole, double *to)
 {
     for (int64_t f = 0; f < columns; f += LANES) {
         vd low, high;

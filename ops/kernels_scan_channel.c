@@ -4,9 +4,8 @@
 #include "ops/scan_decay.h"
 #include <string.h>
 
-enum {
-    STRIP = 128
-}; /* channels of a task: a row of each operand is 512 bytes, its state stays in the first cache */
+/* Channels of a task, a row of each operand is 1 KB; and rows that are fetched ahead. */
+enum { STRIP = 256, AHEAD = 3 };
 
 /* Heads side by side, or one for all. */
 static bool channels_fit(const tensor *t)
@@ -53,7 +52,8 @@ static channel_scan scan_of(const kernel_call *call, const scan_shape *s, int64_
                           .k = rows_of(operand_of(call, SCAN_K), b, first),
                           .v = rows_of(operand_of(call, SCAN_V), b, first),
                           .decay = rows_of(operand_of(call, SCAN_DECAY), b, first),
-                          .pitch = STRIP};
+                          .pitch = STRIP,
+                          .ahead = AHEAD};
 }
 
 /* A state or its gradient, as doubles and back. */
@@ -116,32 +116,26 @@ const kernel kernel_scan_channel = {"scan, channels", plan_forward, run_forward}
 
 /* ---- backward ---- */
 
-/* The log decay's gradient goes where it belongs, or, of a decay that is the same at every step, into sums of each head. */
-static bool decay_is_summed(const kernel_call *call)
-{
-    return operand_of(call, SCAN_DECAY)->data && operand_of(call, SCAN_DECAY)->dims[2] == 1;
-}
-
 static bool plan_backward(kernel_call *call)
 {
     scan_shape s;
     if (!takes(call, &s))
         return false;
-    const tensor *decay = operand_of(call, SCAN_DECAY);
-    bool summed = decay_is_summed(call), sums = summed || !decay->data;
-    if (!sums && (decay->dims[0] != s.batch || decay->dims[1] != s.heads))
+    decay_gradient d = decay_gradient_of(call, &s, 1);
+    if (d.kind == DECAY_BY_STEP) /* a step's sum over heads would be one over lanes */
         return false;
     call->phases = 2;
     cut(call, &s);
     call->flops *= 3;
-    call->tasks[1] = sums ? decay_sum_tasks(call) : 0;
+    call->tasks[1] = decay_gradient_tasks(call, &d);
     call->scratch_bytes = 2 * sizeof(double) * STRIP + sizeof(float) * (size_t)(s.time * STRIP);
-    call->shared_bytes = summed ? sizeof(double) * (size_t)(s.batch * s.heads) : 0;
+    call->shared_bytes = decay_gradient_bytes(&d, &s);
     return true;
 }
 
 /* Forward once more, to know what each step found; then back. */
-static void run_strip(const kernel_call *call, const scan_shape *s, int64_t b, int64_t first, double *scratch)
+static void run_strip(const kernel_call *call, const scan_shape *s, const decay_gradient *d, int64_t b,
+                      int64_t first, double *scratch)
 {
     const tensor *out = call->outputs;
     channel_scan x = scan_of(call, s, b, first);
@@ -149,20 +143,19 @@ static void run_strip(const kernel_call *call, const scan_shape *s, int64_t b, i
     x.gradient = rows_of(operand_of(call, SCAN_DNUMERATOR), b, first);
     x.dq = results_of(&out[0], b, first), x.dk = results_of(&out[1], b, first);
     x.dv = results_of(&out[2], b, first);
+    if (d->kind == DECAY_DIRECT)
+        x.ddecay = results_of(&out[3], b, first);
     load_state(operand_of(call, SCAN_STATE), b, first, x.channels, x.state);
     vectors()->channel_forward(&x);
-    bool summed = decay_is_summed(call);
-    if (x.decay.data && !summed)
-        x.ddecay = results_of(&out[3], b, first);
-    memset(x.ddecay_sum, 0, sizeof(double) * STRIP);
     load_state(operand_of(call, SCAN_DSTATE), b, first, x.channels, x.state);
+    memset(x.ddecay_sum, 0, sizeof(double) * STRIP);
+    x.ahead = -AHEAD;
     vectors()->channel_backward(&x);
     store_state(&out[4], b, first, x.channels, x.state);
     for (int i = 0; i < (x.ddecay.data ? 4 : 3); i++)
         clear_behind(&out[i], b, first, x.channels, x.rows);
-    if (summed)
-        memcpy((double *)call->shared + b * s->heads + first, x.ddecay_sum,
-               sizeof(double) * (size_t)x.channels);
+    if (d->kind == DECAY_BY_CHUNK)
+        memcpy(d->chunks + b * s->heads + first, x.ddecay_sum, sizeof(double) * (size_t)x.channels);
 }
 
 static void run_backward(const kernel_call *call, int phase, int64_t task, void *scratch)
@@ -170,12 +163,12 @@ static void run_backward(const kernel_call *call, int phase, int64_t task, void 
     scan_shape s;
     takes(call, &s);
     int64_t strips = divide_up(s.heads, STRIP);
-    decay_partials sums = decay_partials_of(call, s.time, 1);
-    sums.data = call->shared;
+    decay_gradient d = decay_gradient_of(call, &s, 1);
+    d.chunks = call->shared;
     if (phase == 0)
-        run_strip(call, &s, task / strips, task % strips * STRIP, scratch);
+        run_strip(call, &s, &d, task / strips, task % strips * STRIP, scratch);
     else
-        decay_sum(call, &sums, task);
+        decay_gradient_sum(call, &s, &d, task);
 }
 
 const kernel kernel_scan_grad_channel = {"scan_grad, channels", plan_backward, run_backward};

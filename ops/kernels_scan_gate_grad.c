@@ -263,14 +263,14 @@ static void run_chunk(const grad_head *h, int64_t chunk, float *scratch)
                                   h->p->high);
     finish(h, &c);
     make_dv(h, &c);
-    const decay_partials *d = &h->p->partials;
-    if (!d->slots)
+    if (h->p->decay.kind == DECAY_UNWANTED)
         return;
     memset(c.whole, 0, sizeof *c.whole * (size_t)h->p->high);
     if (c.has_state && c.has_gradient)
         state_meets_gradient(h, &c);
-    vectors()->gate_decay_gradient(c.rows, s->key, c.terms, c.passed, h->p->high, c.whole,
-                                   d->data + (h->pair * d->slots + c.t) * d->keys);
+    vectors()->gate_decay_gradient(c.rows, s->key, c.terms, c.passed, h->p->high, c.whole);
+    vectors()->tile_store(c.rows, s->key, c.terms, h->p->high, row_of(&h->ddecay, c.t), h->ddecay.row,
+                          h->ddecay.column);
 }
 
 static void run(const kernel_call *call, int phase, int64_t task, void *scratch)

@@ -212,7 +212,7 @@ static void run_chunk(const grad_head *h, int64_t chunk, float *scratch)
     const scan_shape *s = h->s;
     chunk_tiles x = take_tiles(h, chunk, scratch);
     grad_clear_behind(h, chunk);
-    bool wants_decay = h->p->partials.slots > 0,
+    bool wants_decay = h->p->decay.kind != DECAY_UNWANTED,
          carried = h->p->needs_gradients && grad_has_gradient(h, chunk);
     memset(x.terms, 0, sizeof(double) * (size_t)h->p->pitch);
     memset(x.passed, 0, sizeof(double) * (size_t)h->p->pitch);
@@ -232,7 +232,7 @@ static void run_chunk(const grad_head *h, int64_t chunk, float *scratch)
         return;
     for (int64_t i = 0; i < x.rows; i++)
         x.terms[i] += x.row_sums[i] - x.column_sums[i];
-    grad_store_decay(h, chunk, 0, x.terms, x.passed, whole);
+    grad_store_decay(h, chunk, x.terms, x.passed, whole);
 }
 
 static void run(const kernel_call *call, int phase, int64_t task, void *scratch)

@@ -51,48 +51,72 @@ void head_decay_read(head_decay *d, const head_view *decay, int64_t t, int64_t r
 
 /* ---- the gradient of the log decay ---- */
 
-decay_partials decay_partials_of(const kernel_call *call, int64_t time, int64_t chunks)
+decay_gradient decay_gradient_of(const kernel_call *call, const scan_shape *s, int64_t chunks)
 {
     const tensor *decay = operand_of(call, SCAN_DECAY);
-    if (!decay->data)
-        return (decay_partials){0};
-    bool constant = decay->dims[2] == 1;
-    return (decay_partials){.slots = constant ? chunks : time, .keys = decay->dims[3], .constant = constant};
+    if (!decay->data || !call->outputs[3].data)
+        return (decay_gradient){0};
+    if (decay->dims[2] == 1 && decay->dims[3] == 1)
+        return (decay_gradient){.kind = DECAY_BY_CHUNK, .slots = chunks, .keys = 1};
+    bool direct = decay->dims[0] == s->batch && decay->dims[1] == s->heads;
+    return (decay_gradient){
+        .kind = direct ? DECAY_DIRECT : DECAY_BY_STEP, .slots = s->time, .keys = decay->dims[3]};
 }
 
-int64_t decay_sum_tasks(const kernel_call *call)
+size_t decay_gradient_bytes(const decay_gradient *d, const scan_shape *s)
+{
+    int64_t count = tile_pitch(s->batch * s->heads * d->slots * d->keys);
+    return d->kind == DECAY_BY_STEP    ? sizeof *d->steps * (size_t)count
+           : d->kind == DECAY_BY_CHUNK ? sizeof *d->chunks * (size_t)count
+                                       : 0;
+}
+
+head_view decay_gradient_rows(const kernel_call *call, const scan_shape *s, const decay_gradient *d,
+                              int64_t pair)
+{
+    if (d->kind == DECAY_DIRECT)
+        return head_of(&call->outputs[3], pair / s->heads, pair % s->heads);
+    return (head_view){d->kind == DECAY_BY_STEP ? d->steps + pair * d->slots * d->keys : NULL, d->keys, 1};
+}
+
+int64_t decay_gradient_tasks(const kernel_call *call, const decay_gradient *d)
 {
     const tensor *out = &call->outputs[3];
-    return out->data ? out->dims[0] * out->dims[1] : 0;
+    return out->data && d->kind != DECAY_DIRECT ? out->dims[0] * out->dims[1] : 0;
 }
 
-/* Σ of one element over the sentences and heads from … and over `slots` slots. */
-static double sum_of_heads(const decay_partials *p, int64_t heads, const int64_t from[2],
-                           const int64_t count[2], int64_t at, int64_t slots)
+/* The sentences and heads that one element of the gradient stands for. */
+typedef struct heads_of_part {
+    int64_t first, count[2], step; /* the first as a number; sentences and heads; heads of a sentence */
+} heads_of_part;
+
+/* Σ over the heads of what lies at `at`, … slots − 1 further. */
+static double sum_of_heads(const decay_gradient *d, const heads_of_part *p, int64_t at, int64_t slots)
 {
     double sum = 0;
-    for (int64_t b = from[0]; b < from[0] + count[0]; b++)
-        for (int64_t h = from[1]; h < from[1] + count[1]; h++)
-            for (int64_t i = 0; i < slots; i++)
-                sum += p->data[((b * heads + h) * p->slots + i) * p->keys + at];
+    for (int64_t b = 0; b < p->count[0]; b++)
+        for (int64_t h = 0; h < p->count[1]; h++)
+            for (int64_t i = 0; i < slots; i++) {
+                int64_t place = (p->first + b * p->step + h) * d->slots * d->keys + at + i;
+                sum += d->kind == DECAY_BY_CHUNK ? d->chunks[place] : d->steps[place];
+            }
     return sum;
 }
 
-void decay_sum(const kernel_call *call, const decay_partials *p, int64_t task)
+void decay_gradient_sum(const kernel_call *call, const scan_shape *s, const decay_gradient *d, int64_t task)
 {
-    const tensor *q = operand_of(call, SCAN_Q), *out = &call->outputs[3];
-    if (!p->slots && !operand_of(call, SCAN_DECAY)->data) {
-        *(float *)out->data = 0;
-        return;
-    }
-    int64_t from[2] = {task / out->dims[1], task % out->dims[1]}, count[2] = {1, 1};
-    float *to = (float *)out->data + from[0] * out->strides[0] + from[1] * out->strides[1];
+    const tensor *out = &call->outputs[3];
+    int64_t b = task / out->dims[1], h = task % out->dims[1];
+    head_view to = head_of(out, b, h);
+    heads_of_part p = {b * s->heads + h, {s->batch, s->heads}, s->heads};
     for (int axis = 0; axis < 2; axis++)
-        if (out->dims[axis] == 1)
-            count[axis] = MUTANT(scan_decay_gradient_of_one_sentence, 1, q->dims[axis]);
-    int64_t keys = p->keys;
-    for (int64_t t = 0; t < out->dims[2]; t++)
-        for (int64_t f = 0; f < keys; f++)
-            to[t * out->strides[2] + f * out->strides[3]] =
-                (float)sum_of_heads(p, q->dims[1], from, count, t * keys + f, p->constant ? p->slots : 1);
+        if (MUTANT(scan_decay_gradient_of_one_sentence, true, out->dims[axis] > 1))
+            p.count[axis] = 1;
+    if (d->kind == DECAY_UNWANTED)
+        *to.data = 0;
+    else if (d->kind == DECAY_BY_CHUNK)
+        *to.data = (float)sum_of_heads(d, &p, 0, d->slots);
+    else
+        for (int64_t i = 0; i < d->slots * d->keys; i++)
+            row_of(&to, i / d->keys)[i % d->keys * to.column] = (float)sum_of_heads(d, &p, i, 1);
 }

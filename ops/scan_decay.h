@@ -54,17 +54,22 @@ static inline void keep_lower(const head_decay *d, int64_t first, int64_t rows, 
 
 /* ---- the gradient of the log decay ---- */
 
-/* Each head leaves doubles [slots, keys] in the call's shared memory: a slot a step, or a chunk where the decay is the
- * same at every step. */
-typedef struct decay_partials {
-    double *data;
-    int64_t slots, keys;
-    bool constant; /* over time */
-} decay_partials;
+/* What a head says about its decay goes to where it belongs, unless the decay broadcasts: then it is kept in the call's shared
+ * memory, one row for each step, or one double for each chunk where the decay is the same at every step, and summed afterwards. */
+typedef enum decay_gradient_kind { DECAY_UNWANTED, DECAY_DIRECT, DECAY_BY_STEP, DECAY_BY_CHUNK } decay_gradient_kind;
+typedef struct decay_gradient {
+    decay_gradient_kind kind;
+    int64_t slots, keys;   /* of a head: steps or chunks; numbers of a step */
+    float *steps;          /* shared: [heads of all sentences, slots, keys] */
+    double *chunks;        /* shared: [heads of all sentences, slots] */
+} decay_gradient;
 
-/* For heads of `chunks` chunks each; slots 0 without a decay. data is NULL. */
-decay_partials decay_partials_of(const kernel_call *call, int64_t time, int64_t chunks);
-/* Sums the heads' parts in order into part `task` of the log decay's gradient, one for each of its sentences and heads; without a
- * decay that gradient is one number, 0. */
-int64_t decay_sum_tasks(const kernel_call *call);
-void decay_sum(const kernel_call *call, const decay_partials *p, int64_t task);
+/* For heads of `chunks` chunks each; without the shared memory's addresses. */
+decay_gradient decay_gradient_of(const kernel_call *call, const scan_shape *s, int64_t chunks);
+size_t decay_gradient_bytes(const decay_gradient *d, const scan_shape *s); /* of shared memory, in whole tiles */
+int64_t decay_gradient_tasks(const kernel_call *call, const decay_gradient *d);
+/* Sums the heads' parts in order into part `task` of the gradient, one for each of its sentences and heads; without a
+ * decay the gradient is one number, 0. */
+void decay_gradient_sum(const kernel_call *call, const scan_shape *s, const decay_gradient *d, int64_t task);
+/* Where the rows of a head are written, unless it is by chunk. */
+head_view decay_gradient_rows(const kernel_call *call, const scan_shape *s, const decay_gradient *d, int64_t pair);

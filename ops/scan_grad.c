@@ -3,11 +3,6 @@
 #include "core/mutant.h"
 #include <string.h>
 
-static int64_t partial_doubles(const grad_plan *p) /* whole tiles, so that what follows is aligned */
-{
-    return tile_pitch(p->pairs * p->partials.slots * p->partials.keys);
-}
-
 grad_plan grad_plan_of(const kernel_call *call, const scan_shape *s)
 {
     const tensor *out = call->outputs;
@@ -22,9 +17,9 @@ grad_plan grad_plan_of(const kernel_call *call, const scan_shape *s)
     p.needs_gradients = (out[1].data || out[2].data || out[4].data || decay) &&
                         (p.chunks > 1 || operand_of(call, SCAN_DSTATE)->data || out[4].data);
     p.units = rows_per_task(s->chunk * (s->key + s->width) + s->key * s->width);
-    p.partials = decay ? decay_partials_of(call, s->time, p.chunks) : (decay_partials){0};
-    p.partials.data = call->shared;
-    p.states = (float *)(p.partials.data + partial_doubles(&p));
+    p.decay = decay_gradient_of(call, s, p.chunks);
+    p.decay.steps = call->shared, p.decay.chunks = call->shared;
+    p.states = (float *)((char *)call->shared + decay_gradient_bytes(&p.decay, s));
     p.gradients = p.states + (p.needs_states ? p.pairs * p.chunks * s->width * p.high : 0);
     return p;
 }
@@ -36,10 +31,10 @@ void grad_plan_call(kernel_call *call, const grad_plan *p)
     call->phases = 3;
     call->tasks[0] = p->needs_states || p->needs_gradients ? 2 * divide_up(p->pairs, s->group) : 0;
     call->tasks[1] = divide_up(p->pairs * p->chunks, p->units);
-    call->tasks[2] = decay_sum_tasks(call);
+    call->tasks[2] = decay_gradient_tasks(call, &p->decay);
     int64_t floats = (p->needs_states ? p->pairs * p->chunks * s->width * p->high : 0) +
                      (p->needs_gradients ? p->pairs * p->chunks * s->key * p->wide : 0);
-    call->shared_bytes = sizeof(double) * (size_t)partial_doubles(p) + sizeof(float) * (size_t)floats;
+    call->shared_bytes = decay_gradient_bytes(&p->decay, s) + sizeof(float) * (size_t)floats;
     call->flops =
         4.0 * (double)(p->pairs * s->time) * (double)(s->chunk * (s->key + s->width) + 2 * s->key * s->width);
 }
@@ -57,7 +52,7 @@ grad_head grad_head_of(const kernel_call *call, const grad_plan *p, int64_t pair
     h.dnumerator = head_of(operand_of(call, SCAN_DNUMERATOR), b, head);
     h.ddenominator = head_of(operand_of(call, SCAN_DDENOMINATOR), b, head);
     h.dq = head_of(&out[0], b, head), h.dk = head_of(&out[1], b, head), h.dv = head_of(&out[2], b, head);
-    h.dstate_in = head_of(&out[4], b, head);
+    h.dstate_in = head_of(&out[4], b, head), h.ddecay = decay_gradient_rows(call, s, &p->decay, pair);
     h.rows = scan_length(call, s, b);
     h.last = h.rows > 0 ? (h.rows - 1) / s->chunk : 0;
     return h;
@@ -107,17 +102,14 @@ void grad_store_first(const grad_head *h, const float *first, bool carried)
 void grad_clear_behind(const grad_head *h, int64_t chunk)
 {
     const scan_shape *s = h->s;
-    const decay_partials *d = &h->p->partials;
     int64_t t = chunk * s->chunk, from = t + grad_rows(h, chunk),
             end = t + s->chunk < s->time ? t + s->chunk : s->time;
     clear_rows(&h->dq, from, end, s->key);
     clear_rows(&h->dk, from, end, s->key);
     clear_rows(&h->dv, from, end, s->value);
-    if (d->slots && d->constant)
-        from = chunk, end = chunk + 1; /* its one slot, which the chunk fills if it has rows */
-    if (d->slots && end > from)
-        memset(d->data + (h->pair * d->slots + from) * d->keys, 0,
-               sizeof(double) * (size_t)((end - from) * d->keys));
+    clear_rows(&h->ddecay, from, end, h->p->decay.keys);
+    if (h->p->decay.kind == DECAY_BY_CHUNK)
+        h->p->decay.chunks[h->pair * h->p->chunks + chunk] = 0; /* the chunk fills it if it has rows */
 }
 
 /* ---- tasks ---- */
@@ -129,7 +121,7 @@ void grad_run(const kernel_call *call, int phase, int64_t task, void *scratch, c
     s.chunk = call->choice[0];
     const grad_plan p = grad_plan_of(call, &s);
     if (phase == 2) {
-        decay_sum(call, &p.partials, task);
+        decay_gradient_sum(call, &s, &p.decay, task);
         return;
     }
     int64_t some = phase == 0 ? s.group : p.units, from = (phase == 0 ? task / 2 : task) * some,
@@ -200,25 +192,20 @@ void grad_add_upper(const grad_head *h, int64_t rows, const float *lower, const 
 /* ---- the log decay ---- */
 
 /* Backward over the rows what later rows see, forward what earlier rows left: Σ_{i≥t} terms[i] + Σ_{j<t} passed[j] + whole. */
-void grad_store_decay(const grad_head *h, int64_t chunk, int64_t f, const double *terms, const double *passed,
+void grad_store_decay(const grad_head *h, int64_t chunk, double *terms, const double *passed,
                       double whole)
 {
-    const decay_partials *p = &h->p->partials;
     int64_t first = chunk * h->s->chunk, rows = grad_rows(h, chunk);
-    double seen = 0, left = whole, total = 0;
-    double *to = p->data + h->pair * p->slots * p->keys + f;
-    for (int64_t i = rows - 1; i >= 0; i--) { /* from the end: what has no effect on the loss gets exactly nothing */
-        seen += terms[i];
-        total += seen;
-        if (!p->constant)
-            to[(first + i) * p->keys] = seen;
-    }
+    double left = whole, total = 0;
+    for (int64_t i = rows - 2; i >= 0; i--) /* from the end: what has no effect on the loss gets exactly nothing */
+        terms[i] += terms[i + 1];
     for (int64_t i = 0; i < rows; i++) {
-        total += left;
-        if (!p->constant)
-            to[(first + i) * p->keys] += left;
+        double gradient = terms[i] + left;
+        total += gradient;
+        if (h->ddecay.data)
+            *row_of(&h->ddecay, first + i) = (float)gradient;
         left += MUTANT(scan_decay_gradient_forgets_what_is_left, 0, passed[i]);
     }
-    if (p->constant)
-        to[chunk * p->keys] = total;
+    if (h->p->decay.kind == DECAY_BY_CHUNK)
+        h->p->decay.chunks[h->pair * h->p->chunks + chunk] = total;
 }

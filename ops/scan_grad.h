@@ -14,7 +14,7 @@ typedef struct grad_plan {
     int64_t pitch, wide, high;  /* of tiles with chunk, width and key columns */
     int64_t pairs, chunks;      /* heads of all sentences; chunks of time, at least 1 */
     int64_t units;              /* chunks of a task of phase 1 */
-    decay_partials partials;    /* its data lies in the shared memory */
+    decay_gradient decay;
     float *states, *gradients;  /* shared: Sᵀ [pairs, chunks, width, high] and R [pairs, chunks, key, wide] */
     bool needs_states, needs_gradients;
 } grad_plan;
@@ -28,7 +28,7 @@ typedef struct grad_head {
     const grad_plan *p;
     const scan_shape *s;
     head_view q, k, v, decay, state, dnumerator, ddenominator, dstate;
-    head_view dq, dk, dv, dstate_in;
+    head_view dq, dk, dv, ddecay, dstate_in;
     int64_t pair, rows, last; /* rows of the sentence, its last chunk */
 } grad_head;
 grad_head grad_head_of(const kernel_call *call, const grad_plan *p, int64_t pair);
@@ -69,7 +69,6 @@ void grad_add_upper(const grad_head *h, int64_t rows, const float *lower, const 
 void grad_triangle(const grad_head *h, int64_t rows, int64_t depth, const float *left, int64_t left_row,
                    const float *right, float *out);
 
-/* The log decay's gradient in one chunk and key dimension: terms[i] from row i on counts for all steps up to i, passed[j] of what
+/* The log decay's gradient in one chunk, of one number a step: terms[i] from row i on counts for all steps up to i, passed[j] of what
  * j leaves to the state for all steps after j, whole for all. */
-void grad_store_decay(const grad_head *h, int64_t chunk, int64_t f, const double *terms, const double *passed,
-                      double whole);
+void grad_store_decay(const grad_head *h, int64_t chunk, double *terms, const double *passed, double whole);

@@ -6,9 +6,11 @@
 #define ALWAYS static inline __attribute__((always_inline))
 
 /* `lanes` numbers of row t from channel c on. */
-ALWAYS vf load_channels(const channel_rows *x, int64_t t, int64_t c, int64_t lanes)
+ALWAYS vf load_channels(const channel_scan *s, const channel_rows *x, int64_t t, int64_t c, int64_t lanes)
 {
     const float *from = x->data + t * x->row + c * x->step;
+    if (x->step)
+        __builtin_prefetch(from + s->ahead * x->row);
     return x->step == 0 ? v_splat(*from) : lanes == LANES ? v_load(from) : v_load_part(from, lanes, 0);
 }
 ALWAYS void store_channels(const channel_results *x, int64_t t, int64_t c, int64_t lanes, vf y)
@@ -30,7 +32,7 @@ ALWAYS void decay_at(bool decays, const channel_scan *s, int64_t t, int64_t c, i
         *low = *high = (vd){0} + 1;
         return;
     }
-    part = v_factor(v_min(v_splat(88.5f), load_channels(&s->decay, t, c, lanes)), &whole);
+    part = v_factor(v_min(v_splat(88.5f), load_channels(s, &s->decay, t, c, lanes)), &whole);
     *low = v_double_low(whole) + v_double_low(part), *high = v_double_high(whole) + v_double_high(part);
 }
 
@@ -38,7 +40,7 @@ ALWAYS void forward_row(bool decays, const channel_scan *s, int64_t t)
 {
     for (int64_t c = 0; c < s->channels; c += LANES) {
         int64_t lanes = s->channels - c < LANES ? s->channels - c : LANES;
-        vf k = load_channels(&s->k, t, c, lanes), v = load_channels(&s->v, t, c, lanes);
+        vf k = load_channels(s, &s->k, t, c, lanes), v = load_channels(s, &s->v, t, c, lanes);
         vd low, high, decay_low, decay_high;
         decay_at(decays, s, t, c, lanes, &decay_low, &decay_high);
         v_load_doubles(s->state + c, &low, &high);
@@ -50,7 +52,7 @@ ALWAYS void forward_row(bool decays, const channel_scan *s, int64_t t)
             v_store(s->before + t * s->pitch + c, before);
         if (s->out.data)
             store_channels(&s->out, t, c, lanes,
-                           load_channels(&s->q, t, c, lanes) *
+                           load_channels(s, &s->q, t, c, lanes) *
                                (s->exclusive ? before : v_from_doubles(low, high)));
     }
 }
@@ -68,9 +70,9 @@ ALWAYS void backward_row(bool decays, const channel_scan *s, int64_t t)
 {
     for (int64_t c = 0; c < s->channels; c += LANES) {
         int64_t lanes = s->channels - c < LANES ? s->channels - c : LANES;
-        vf q = load_channels(&s->q, t, c, lanes), k = load_channels(&s->k, t, c, lanes);
-        vf v = load_channels(&s->v, t, c, lanes), before = v_load(s->before + t * s->pitch + c);
-        vf gradient = s->gradient.data ? load_channels(&s->gradient, t, c, lanes) : (vf){0};
+        vf q = load_channels(s, &s->q, t, c, lanes), k = load_channels(s, &s->k, t, c, lanes);
+        vf v = load_channels(s, &s->v, t, c, lanes), before = v_load(s->before + t * s->pitch + c);
+        vf gradient = s->gradient.data ? load_channels(s, &s->gradient, t, c, lanes) : (vf){0};
         vd low, high, decay_low, decay_high;
         decay_at(decays, s, t, c, lanes, &decay_low, &decay_high);
         v_load_doubles(s->state + c, &low, &high);

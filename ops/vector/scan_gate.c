@@ -146,20 +146,18 @@ ALWAYS void add_difference(vd *low, vd *high, vf more, vf less)
     *low += v_double_low(more) - v_double_low(less), *high += v_double_high(more) - v_double_high(less);
 }
 
-void ISA(gate_decay_gradient)(int64_t rows, int64_t columns, const float *terms, const float *passed,
-                              int64_t row, const double *whole, double *to)
+void ISA(gate_decay_gradient)(int64_t rows, int64_t columns, float *terms, const float *passed, int64_t row,
+                              const double *whole)
 {
     for (int64_t f = 0; f < columns; f += LANES) {
         vd low, high;
-        double sums[LANES];
-        int64_t lanes = columns - f < LANES ? columns - f : LANES;
         v_load_doubles(whole + f, &low, &high);
         for (int64_t i = 0; i < rows; i++)
             add_difference(&low, &high, v_load(terms + i * row + f), (vf){0});
         for (int64_t i = 0; i < rows; i++) {
-            v_store_doubles(sums, low, high);
-            memcpy(to + i * columns + f, sums, sizeof *sums * (size_t)lanes);
-            add_difference(&low, &high, v_load(passed + i * row + f), v_load(terms + i * row + f));
+            vf term = v_load(terms + i * row + f);
+            v_store(terms + i * row + f, v_from_doubles(low, high));
+            add_difference(&low, &high, v_load(passed + i * row + f), term);
         }
     }
 }

@@ -69,6 +69,7 @@ typedef struct channel_results {
 } channel_results;
 typedef struct channel_scan {
     int64_t channels, rows, pitch; /* at most `pitch` channels, a multiple of every vector */
+    int64_t ahead; /* rows from that of a step to the one fetched meanwhile: strips of long rows are not guessed by processors */
     bool exclusive;
     channel_rows q, k, v, decay, gradient;
     double *state;      /* [pitch], of what was before; backward: its gradient from what comes after */

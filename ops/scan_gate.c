@@ -6,7 +6,7 @@
 int64_t gate_floats(const scan_shape *s)
 {
     int64_t pitch = tile_pitch(s->chunk), high = tile_pitch(s->key);
-    return 3 * pitch * high + s->key * pitch + (2 * TILE_LANES + 1) * high +
+    return 3 * pitch * high + s->key * pitch + (4 * TILE_LANES + 1) * high +
            2 * (pitch / TILE_LANES + 1) * high;
 }
 
@@ -16,6 +16,8 @@ gate_tiles gate_take(float **scratch, const scan_shape *s)
     x.queries = tile_take(scratch, x.pitch, x.high), x.decay = tile_take(scratch, x.pitch, x.high);
     x.before = tile_take(scratch, x.pitch, x.high), x.keys = tile_take(scratch, x.key, x.pitch);
     x.faded = tile_take(scratch, TILE_LANES, x.high), x.gates = tile_take(scratch, TILE_LANES, x.high);
+    x.queries_turned = tile_take(scratch, x.high, TILE_LANES);
+    x.decay_turned = tile_take(scratch, x.high, TILE_LANES);
     x.factor = tile_take(scratch, 1, x.high);
     x.starts = (double *)tile_take(scratch, 2 * (x.pitch / TILE_LANES + 1), x.high);
     return x;
@@ -60,7 +62,9 @@ void gate_scores_of(gate_tiles *x, int64_t first, int64_t rows, float *out, bool
     const vector_table *v = vectors();
     int64_t high = x->high;
     const float *queries = x->queries + first * high;
-    v->gate_scores(x->key, queries, x->decay + first * high, high, x->keys + first, x->pitch, out + first,
+    v->tile_transpose(TILE_LANES, x->key, queries, high, 1, x->queries_turned, TILE_LANES);
+    v->tile_transpose(TILE_LANES, x->key, x->decay + first * high, high, 1, x->decay_turned, TILE_LANES);
+    v->gate_scores(x->key, x->queries_turned, x->decay_turned, x->keys + first, x->pitch, out + first,
                    x->pitch, strict);
     v->tile_multiply(TILE_LANES, x->key, queries, x->before + first * high, high, x->faded);
     if (first == 0)

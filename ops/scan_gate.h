@@ -10,6 +10,7 @@ typedef struct gate_tiles {
     float *queries, *decay, *before;  /* [pitch, high]: q, e^g and, from the start of each row's block, e^(b_i − start); 0, 1, … behind */
     float *keys;                      /* [key, pitch]: what is left of k after the blocks that gate_scores_of did */
     float *faded;                     /* [TILE_LANES, high]: q ∘ before of the last of them */
+    float *queries_turned, *decay_turned; /* [high, TILE_LANES]: the same block of q and e^g, transposed */
     float *factor, *gates;            /* [high]; [TILE_LANES, high] */
     double *starts;                   /* [blocks + 1, high]: sums of g before each block, and of all */
 } gate_tiles;

@@ -19,36 +19,43 @@ void ISA(gate_exponentials)(int64_t rows, int64_t columns, const float *g, int64
             v_store(to + i * row + f, v_exp_rounded(load_gate(g + i * row + f), (vf){0}));
 }
 
-ALWAYS vf exp_doubles(vd low, vd high)
+/* A sum as two floats: what adding to the first rounds away goes to the second. */
+typedef struct long_sum {
+    vf high, low;
+} long_sum;
+ALWAYS void long_add(long_sum *sum, vf x)
 {
-    vf rounded, left;
-    v_round_doubles(low, high, &rounded, &left);
-    return v_exp_rounded(rounded, left);
+    vf high = sum->high + x, added = high - sum->high;
+    sum->low += (sum->high - (high - added)) + (x - added);
+    sum->high = high;
+}
+ALWAYS void long_store(double *to, const long_sum *sum)
+{
+    v_store_doubles(to, v_double_low(sum->high) + v_double_low(sum->low),
+                    v_double_high(sum->high) + v_double_high(sum->low));
 }
 
 void ISA(gate_from_start)(int64_t rows, int64_t columns, const float *g, int64_t row, float *to, double *sums)
 {
     for (int64_t f = 0; f < columns; f += LANES) {
-        vd low = {0}, high = {0};
+        long_sum sum = {{0}, {0}};
         for (int64_t i = 0; i < rows; i++) {
-            vf x = load_gate(g + i * row + f);
-            low += v_double_low(x), high += v_double_high(x);
-            v_store(to + i * row + f, exp_doubles(low, high));
+            long_add(&sum, load_gate(g + i * row + f));
+            v_store(to + i * row + f, v_exp_rounded(sum.high, sum.low));
         }
-        v_store_doubles(sums + f, low, high);
+        long_store(sums + f, &sum);
     }
 }
 
 void ISA(gate_to_end)(int64_t rows, int64_t columns, const float *g, int64_t row, float *to, double *sums)
 {
     for (int64_t f = 0; f < columns; f += LANES) {
-        vd low = {0}, high = {0};
+        long_sum sum = {{0}, {0}};
         for (int64_t i = rows - 1; i >= 0; i--) {
-            vf x = load_gate(g + i * row + f);
-            v_store(to + i * row + f, exp_doubles(low, high));
-            low += v_double_low(x), high += v_double_high(x);
+            v_store(to + i * row + f, v_exp_rounded(sum.high, sum.low));
+            long_add(&sum, load_gate(g + i * row + f));
         }
-        v_store_doubles(sums + f, low, high);
+        long_store(sums + f, &sum);
     }
 }
 
@@ -77,34 +84,33 @@ void ISA(tile_subtract_product)(int64_t rows, int64_t columns, const float *a, c
 
 /* ---- the block of the diagonal ---- */
 
-/* LANES tokens j as lanes: left = k_j ∘ Π_{j<r≤i} e^(g_r) goes from row to row, a lane joins at its own. Lanes of later tokens are 0. */
-ALWAYS void scores_of(bool strict, int64_t key, const float *q, const float *decay, int64_t row, float *keys,
-                      int64_t keys_row, float *out, int64_t out_row, int first)
-{
-    vf sum[TILE_LANES];
-    vi lane = v_iota() + first;
-    UNROLL for (int i = 0; i < TILE_LANES; i++) sum[i] = (vf){0};
-    for (int64_t f = 0; f < key; f++) {
-        vf own = v_load(keys + f * keys_row), left = {0};
-        UNROLL for (int i = 0; i < TILE_LANES; i++)
-        {
-            vf faded = left * v_splat(decay[i * row + f]);
-            left = v_select(lane == i, own, faded);
-            sum[i] += v_splat(q[i * row + f]) * (strict ? faded : left);
-        }
-        v_store(keys + f * keys_row, left);
-    }
-    UNROLL for (int i = 0; i < TILE_LANES; i++) v_store(out + i * out_row, sum[i]);
-}
-
-void ISA(gate_scores)(int64_t key, const float *q, const float *decay, int64_t row, float *keys,
+/* LANES tokens j as lanes, from `first` on: left = k_j ∘ Π_{j<r≤i} e^(g_r) goes from row to row; lanes of later tokens wait. */
+ALWAYS void scores_of(int first, int64_t key, const float *q, const float *decay, float *keys,
                       int64_t keys_row, float *out, int64_t out_row, bool strict)
 {
-    for (int first = 0; first < TILE_LANES; first += LANES)
-        if (strict)
-            scores_of(true, key, q, decay, row, keys + first, keys_row, out + first, out_row, first);
-        else
-            scores_of(false, key, q, decay, row, keys + first, keys_row, out + first, out_row, first);
+    vf sum[TILE_LANES];
+    UNROLL for (int i = first; i < TILE_LANES; i++) sum[i] = (vf){0};
+    for (int64_t f = 0; f < key; f++) {
+        vf left = v_load(keys + f * keys_row + first);
+        UNROLL for (int i = first; i < TILE_LANES; i++)
+        {
+            vf factor = v_splat(decay[f * TILE_LANES + i]);
+            left = i - first < LANES ? v_multiply_first(left, factor, i - first) : left * factor;
+            sum[i] += v_splat(q[f * TILE_LANES + i]) * left;
+        }
+        v_store(keys + f * keys_row + first, left);
+    }
+    for (int i = 0; i < first; i++)
+        v_store(out + i * out_row + first, (vf){0});
+    for (int i = first; i < TILE_LANES; i++)
+        v_store(out + i * out_row + first, v_select(v_iota() + first <= i - strict, sum[i], (vf){0}));
+}
+
+void ISA(gate_scores)(int64_t key, const float *q, const float *decay, float *keys, int64_t keys_row,
+                      float *out, int64_t out_row, bool strict)
+{
+    UNROLL for (int first = 0; first < TILE_LANES; first += LANES)
+        scores_of(first, key, q, decay, keys, keys_row, out, out_row, strict);
 }
 
 void ISA(gate_queries_gradient)(int64_t rows, int64_t columns, const float *p, int64_t p_row, const float *k,

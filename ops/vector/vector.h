@@ -101,6 +101,15 @@ static inline vf v_multiply_add(vf a, vf b, vf c)
     return a * b + c;
 #endif
 }
+/* x · factor in the first `count` lanes, x in the others. */
+static inline vf v_multiply_first(vf x, vf factor, int count)
+{
+#if defined __AVX512F__
+    return (vf)_mm512_mask_mul_ps((__m512)x, (__mmask16)((1u << count) - 1), (__m512)x, (__m512)factor);
+#else
+    return v_select(v_iota() < count, x * factor, x);
+#endif
+}
 static inline vf v_sqrt(vf a)
 {
 #if defined __AVX512F__

@@ -265,8 +265,8 @@ RONDO_API rondo_value rondo_row_mask_at(rondo_place, rondo_value x, rondo_value 
 RONDO_API rondo_value rondo_softmax_at(rondo_place, rondo_value x);
 #define rondo_softmax(x) rondo_softmax_at(RONDO_HERE, x)
 
-/* The delta rule, a causal recurrence that corrects its state by what the state got wrong (Yang et al. 2024, arXiv 2406.06484,
- * eq. 1; with a decay, Gated DeltaNet: Yang et al. 2024, arXiv 2412.06464, eq. 10). Per head, with decay D_t = e^log_decay_t:
+/* The delta rule, a causal recurrence that corrects its state by what the state got wrong: DeltaNet (Yang et al. 2024, arXiv
+ * 2406.06484), and with a decay Gated DeltaNet (Yang et al. 2024, arXiv 2412.06464). Per head, D_t = e^log_decay_t:
  *
  *   U_t = D_t S_{t−1}     S_t = U_t + β_t k_t (v_t − U_tᵀ k_t)ᵀ     y_t = S_tᵀ q_t
  *
@@ -286,8 +286,8 @@ RONDO_API rondo_value rondo_delta_at(rondo_place, rondo_value q, rondo_value k, 
  * width 4 behind each projection. A decoder carries the last K − 1 rows. */
 typedef struct rondo_convolve_options {
     size_t size RONDO_ZERO;
-    int64_t width RONDO_ZERO;    /* K */
-    const char *name RONDO_ZERO; /* NULL: "conv" */
+    int64_t width RONDO_ZERO;      /* K */
+    const char *name RONDO_ZERO;   /* NULL: "conv" */
     rondo_value length RONDO_ZERO; /* i32[B], rows beyond it give 0; none: all rows */
 } rondo_convolve_options;
 RONDO_API rondo_value rondo_convolve_at(rondo_place, rondo_value x, const rondo_convolve_options *);

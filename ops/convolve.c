@@ -1,5 +1,5 @@
 /* A short causal convolution along time, each channel by itself, as linear recurrent layers put before their queries,
- * keys and values (Yang et al. 2024, 2406.06484, §3.3; there with K = 4):
+ * keys and values (Yang et al. 2024, 2406.06484; there with K = 4):
  *
  *   y_t = Σ_{j<K} weight[K−1−j] ∘ x_{t−j}
  *

@@ -24,6 +24,8 @@ static const char *form_of(const rondo_graph *g)
     for (node_id id = 0; id < g->node_count; id++)
         if (g->nodes[id].op == OP_scan)
             return "scan";
+        else if (g->nodes[id].op == OP_delta)
+            return "delta rule";
     return "quadratic";
 }
 

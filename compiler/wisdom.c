@@ -133,7 +133,8 @@ static bool read_lines(reading *r, char *content)
         if (!read_line(r, at))
             return false;
     }
-    qsort(r->into->choices, (size_t)r->into->count, sizeof *r->into->choices, compare);
+    if (r->into->count)
+        qsort(r->into->choices, (size_t)r->into->count, sizeof *r->into->choices, compare);
     return true;
 }
 

@@ -13,12 +13,11 @@
 #define F(...)
 #define NO_KERNELS
 #define ADDRESSES(_1, _2, _3, _4, n, ...) n
-#define KERNELS(...) \
-    ADDRESSES(__VA_ARGS__, ADDRESSES_4, ADDRESSES_3, ADDRESSES_2, ADDRESSES_1, )(__VA_ARGS__)
-#define ADDRESSES_1(a)          &a,
-#define ADDRESSES_2(a, b)       &a, &b,
-#define ADDRESSES_3(a, b, c)    &a, &b, &c,
-#define ADDRESSES_4(a, b, c, d) &a, &b, &c, &d,
+#define KERNELS(...)                      ADDRESSES(__VA_ARGS__, ADDRESSES_4, ADDRESSES_3, ADDRESSES_2, ADDRESSES_1, )(__VA_ARGS__)
+#define ADDRESSES_1(a)                    &a,
+#define ADDRESSES_2(a, b)                 &a, &b,
+#define ADDRESSES_3(a, b, c)              &a, &b, &c,
+#define ADDRESSES_4(a, b, c, d)           &a, &b, &c, &d,
 #define OP(name, fields, inputs, outputs, version, flags, infer, vjp, form, step, kernels, ...)              \
     static const kernel *const name##_kernels[] = {kernels NULL};
 #include "ops/ops.def"

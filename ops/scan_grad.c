@@ -192,12 +192,12 @@ void grad_add_upper(const grad_head *h, int64_t rows, const float *lower, const 
 /* ---- the log decay ---- */
 
 /* Backward over the rows what later rows see, forward what earlier rows left: Σ_{i≥t} terms[i] + Σ_{j<t} passed[j] + whole. */
-void grad_store_decay(const grad_head *h, int64_t chunk, double *terms, const double *passed,
-                      double whole)
+void grad_store_decay(const grad_head *h, int64_t chunk, double *terms, const double *passed, double whole)
 {
     int64_t first = chunk * h->s->chunk, rows = grad_rows(h, chunk);
     double left = whole, total = 0;
-    for (int64_t i = rows - 2; i >= 0; i--) /* from the end: what has no effect on the loss gets exactly nothing */
+    for (int64_t i = rows - 2; i >= 0;
+         i--) /* from the end: what has no effect on the loss gets exactly nothing */
         terms[i] += terms[i + 1];
     for (int64_t i = 0; i < rows; i++) {
         double gradient = terms[i] + left;

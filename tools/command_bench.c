@@ -8,7 +8,8 @@ static const struct {
     const char *name;
     bench_verb *run;
 } verbs[] = {{"peak", bench_peak},     {"train", bench_train},   {"attention", bench_attention},
-             {"decode", bench_decode}, {"memory", bench_memory}, {"compile", bench_compile}, {"scan", bench_scan}};
+             {"decode", bench_decode}, {"memory", bench_memory}, {"compile", bench_compile},
+             {"scan", bench_scan}};
 
 double bench_seconds(void)
 {

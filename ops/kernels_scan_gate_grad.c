@@ -172,7 +172,7 @@ static void dq_blocks(const grad_head *h, chunk_tiles *c)
         v->tile_multiply(rows, key, to, c->x.before + i * high, high, to);
         v->gate_queries_gradient(rows, key, c->products + i * (pitch + 1), pitch, c->keys + i * high,
                                  c->x.decay + i * high, to, high);
-        v->tile_scale_columns(i, key, c->run, high, gate_factor(&c->x, i, i + TILE_LANES));
+        v->tile_scale_columns(i, key, c->run, high, gate_block_factor(&c->x, i));
         v->tile_multiply(rows, key, c->keys + i * high, c->after + i * high, high, c->run + i * high);
     }
 }
@@ -191,7 +191,7 @@ static void dk_blocks(const grad_head *h, chunk_tiles *c)
         v->tile_multiply(rows, key, c->own + i * high, c->after + i * high, high, c->own + i * high);
         v->gate_keys_gradient(rows, key, c->products + i * (pitch + 1), pitch, c->x.queries + i * high,
                               c->x.decay + i * high, c->own + i * high, high);
-        v->tile_scale_columns(later, key, c->run + end * high, high, gate_factor(&c->x, i, end));
+        v->tile_scale_columns(later, key, c->run + end * high, high, gate_block_factor(&c->x, i));
         v->tile_multiply(rows, key, c->x.queries + i * high, c->x.before + i * high, high, c->run + i * high);
         if (!c->has_gradient)
             continue;

@@ -7,7 +7,7 @@ int64_t gate_floats(const scan_shape *s)
 {
     int64_t pitch = tile_pitch(s->chunk), high = tile_pitch(s->key);
     return 3 * pitch * high + s->key * pitch + (4 * TILE_LANES + 1) * high +
-           2 * (pitch / TILE_LANES + 1) * high;
+           (3 * (pitch / TILE_LANES) + 2) * high;
 }
 
 gate_tiles gate_take(float **scratch, const scan_shape *s)
@@ -19,6 +19,7 @@ gate_tiles gate_take(float **scratch, const scan_shape *s)
     x.queries_turned = tile_take(scratch, x.high, TILE_LANES);
     x.decay_turned = tile_take(scratch, x.high, TILE_LANES);
     x.factor = tile_take(scratch, 1, x.high);
+    x.blocks = tile_take(scratch, x.pitch / TILE_LANES, x.high);
     x.starts = (double *)tile_take(scratch, 2 * (x.pitch / TILE_LANES + 1), x.high);
     return x;
 }
@@ -39,6 +40,7 @@ void gate_read(gate_tiles *x, const head_view *q, const head_view *k, const head
         memset(x->gates + some * high, 0, sizeof(float) * (size_t)((TILE_LANES - some) * high));
         v->gate_exponentials(TILE_LANES, x->key, x->gates, high, x->decay + i * high);
         v->gate_from_start(TILE_LANES, x->key, x->gates, high, x->before + i * high, sums + high);
+        v->scan_exponentials(x->blocks + i / TILE_LANES * high, sums + high, high);
         for (int64_t f = 0; f < high; f++)
             sums[high + f] += sums[f];
     }
@@ -71,5 +73,5 @@ void gate_scores_of(gate_tiles *x, int64_t first, int64_t rows, float *out, bool
         return;
     v->tile_product(rows, first, x->key, x->faded, high, 1, x->keys, x->pitch, out, x->pitch, false);
     if (MUTANT(scan_gate_keys_stay_fresh, false, true))
-        v->tile_scale_rows(x->key, first, x->keys, x->pitch, gate_factor(x, first, first + TILE_LANES));
+        v->tile_scale_rows(x->key, first, x->keys, x->pitch, gate_block_factor(x, first));
 }

@@ -12,6 +12,7 @@ typedef struct gate_tiles {
     float *faded;                     /* [TILE_LANES, high]: q ∘ before of the last of them */
     float *queries_turned, *decay_turned; /* [high, TILE_LANES]: the same block of q and e^g, transposed */
     float *factor, *gates;            /* [high]; [TILE_LANES, high] */
+    float *blocks;                        /* [blocks, high]: e^ of the sum of g over each block */
     double *starts;                   /* [blocks + 1, high]: sums of g before each block, and of all */
 } gate_tiles;
 
@@ -19,7 +20,12 @@ int64_t gate_floats(const scan_shape *s);
 gate_tiles gate_take(float **scratch, const scan_shape *s);
 void gate_read(gate_tiles *x, const head_view *q, const head_view *k, const head_view *g, int64_t t, int64_t rows);
 
+static inline const float *gate_block_factor(const gate_tiles *x, int64_t first)
+{
+    return x->blocks + first / TILE_LANES * x->high;
+}
+
 /* Row block `first` … of the lower triangle of q kᵀ with its decays, up to the end of the diagonal's block. In order, from 0. */
 void gate_scores_of(gate_tiles *x, int64_t first, int64_t rows, float *out, bool strict);
-/* e^ of the sum of g over the rows from … to, both starts of blocks. */
+/* e^ of the sum of g over the rows from … to, both starts of blocks. It is overwritten by the next call. */
 const float *gate_factor(const gate_tiles *x, int64_t from, int64_t to);

@@ -15,7 +15,8 @@ typedef struct lessons {
 
 /* ---- one attention ---- */
 
-/* −Σ_s p log q, mean over heads: [B, H, T, S] twice → [B, T]. What q lacks altogether costs log 1e-9 and teaches nothing. */
+/* −Σ_s p log q, mean over heads: [B, H, T, S] twice → [B, T]. What q lacks altogether costs log 1e-9 and teaches
+ * nothing. */
 static rondo_value divergence(rondo_value p, const weighing *pupil)
 {
     rondo_value least = rondo_constant(p.graph, 1e-9, "f32[]");

@@ -1,4 +1,5 @@
-/* The transformer, once, in parallel form: encoder and decoder, or a decoder alone; any mixer in each of its three places. */
+/* The transformer, once, in parallel form: encoder and decoder, or a decoder alone; any mixer in each of its three
+ * places. */
 #pragma once
 #include "models/mixers/mixer.h"
 
@@ -11,8 +12,8 @@ typedef struct transformer {
     float dropout, smoothing;
 } transformer;
 
-/* Inputs. Translation: source i32[B,S], source_length i32[B], target_in i32[B,T], target_out i32[B,T]; language model:
- * target_in, target_out. Id 0 is padding and no target. */
+/* Inputs. Translation: source i32[B,S], source_length i32[B], target_in i32[B,T], target_out i32[B,T]; language
+ * model: target_in, target_out. Id 0 is padding and no target. */
 typedef struct transformer_graph {
     rondo_graph *graph;
     rondo_value logits; /* [B, T, V] */

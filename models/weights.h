@@ -1,6 +1,6 @@
-/* The numbers of a model: one contiguous block, one tensor a parameter, those that are trained before the frozen ones, else in graph
- * order, each on a 64-byte boundary. Gradients and moments have the layout of the trained part, so that optimiser, clipping and
- * checkpoints are linear sweeps. */
+/* The numbers of a model: one contiguous block, one tensor a parameter, those that are trained before the frozen
+ * ones, else in graph order, each on a 64-byte boundary. Gradients and moments have the layout of the trained
+ * part, so that optimiser, clipping and checkpoints are linear sweeps. */
 #pragma once
 #include "core/safetensors.h"
 #include "ops/op.h"
@@ -45,7 +45,8 @@ static inline rondo_weights weights_trained(const rondo_weights *w)
 }
 /* Fills each item as its parameter was told to begin. */
 void weights_fill(rondo_weights *w, uint64_t seed);
-/* Reads every weight of w from an open file; names what is missing or does not fit. block NULL: only looks whether all fit. */
+/* Reads every weight of w from an open file; names what is missing or does not fit. block NULL: only looks whether
+ * all fit. */
 bool weights_read(const rondo_weights *w, const safetensors *file, const char *prefix, float *block, rondo_error *error);
 /* The tensors of `block`, named prefix + name; for safetensors_save. */
 rondo_tensor *weights_tensors(const rondo_weights *w, arena *a, const char *prefix, float *block);

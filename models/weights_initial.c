@@ -26,7 +26,8 @@ static double dot(const float *a, const float *b, int64_t count)
     return sum;
 }
 
-/* Takes out of row what lies along the rows before it; its length stays, which is a normal vector's (Performer, §2.4). */
+/* Takes out of row what lies along the rows before it; its length stays, which is a normal vector's (Performer,
+ * §2.4). */
 static void turn_row(const float *rows, int64_t before, float *row, int64_t width)
 {
     double length = sqrt(dot(row, row, width));

@@ -1,5 +1,6 @@
-/* rondo convert: a run whose attentions are softmax becomes one whose attentions are recurrent, with all trained weights, and feature
- * maps that are to be trained (Kasai et al. 2021, "Finetuning Pretrained Transformers into RNNs"). */
+/* rondo convert: a run whose attentions are softmax becomes one whose attentions are recurrent, with all trained
+ * weights, and feature maps that are to be trained (Kasai et al. 2021, "Finetuning Pretrained Transformers into
+ * RNNs"). */
 #include "core/file.h"
 #include "tools/run_settings.h"
 #include "tools/run_start.h"

@@ -4,8 +4,8 @@
 #include "tools/run_data.h"
 #include "tools/run_folder.h"
 
-/* Fills w from the run that o->from names, or from what `rondo convert` put into this run's own folder; then teaches the feature maps,
- * if o says so. Nothing happens in a run that begins with neither. */
+/* Fills w from the run that o->from names, or from what `rondo convert` put into this run's own folder; then
+ * teaches the feature maps, if o says so. Nothing happens in a run that begins with neither. */
 bool run_start(command *c, const options *o, const run_folder *f, run_data *d, const transformer *shape,
                rondo_weights *w);
 

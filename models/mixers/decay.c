@@ -1,5 +1,5 @@
-/* What recurrent mixers share: short convolutions in front, gates as logarithms, their products between two tokens, and the gated
- * output. */
+/* What recurrent mixers share: short convolutions in front, gates as logarithms, their products between two
+ * tokens, and the gated output. */
 #include "models/mixers/mixer.h"
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,7 @@
-/* MemSizer (Zhang & Cai 2022, "Linearizing Transformer with Key-Value Memory"): each source token is written into k slots by weights
- * p (k_proj, normalised over the slots) times its value u (v_proj); a query reads the slots by a softmax over learned keys (q_proj), the
- * mean over heads. Divided by the root of how many tokens were written. No output projection. Slots as in its translation models. */
+/* MemSizer (Zhang & Cai 2022, "Linearizing Transformer with Key-Value Memory"): each source token is written into
+ * k slots by weights p (k_proj, normalised over the slots) times its value u (v_proj); a query reads the slots by
+ * a softmax over learned keys (q_proj), the mean over heads. Divided by the root of how many tokens were written.
+ * No output projection. Slots as in its translation models. */
 #include "models/mixers/mixer.h"
 #include <math.h>
 

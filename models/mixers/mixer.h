@@ -1,5 +1,5 @@
-/* A mixer lets tokens look at each other: what stands in a transformer's attention. Each is one file here, in the parallel
- * form of its paper and nothing else, and one row of mixers.def. */
+/* A mixer lets tokens look at each other: what stands in a transformer's attention. Each is one file here, in the
+ * parallel form of its paper and nothing else, and one row of mixers.def. */
 #pragma once
 #include "core/context.h"
 
@@ -33,8 +33,8 @@ extern const mixer mixers[]; /* ends with a NULL name */
 
 typedef enum mixer_place { PLACE_DECODER, PLACE_ENCODER, PLACE_CROSS, PLACE_COUNT } mixer_place;
 bool mixer_fits(const mixer *m, mixer_place place);
-/* By name, perhaps with a number behind it; a caller's own (rondo_mixer_add) first. False: the error says what is wrong with
- * the name. */
+/* By name, perhaps with a number behind it; a caller's own (rondo_mixer_add) first. False: the error says what is
+ * wrong with the name. */
 bool mixer_find(const rondo *context, const char *name, mixer *out, rondo_error *error);
 /* [B, T, d]. A mixer of the table gets its row as its user. */
 rondo_value mixer_make(const mixer *m, rondo_value x, rondo_value y, rondo_value length, bool causal, int64_t heads);

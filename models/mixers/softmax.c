@@ -1,5 +1,5 @@
-/* Softmax attention (Vaswani et al. 2017, §3.2): softmax(q kᵀ / √d_head) v over the keys that count and, when causal, that are
- * not later. Training: quadratic. Decoding: a key-value cache that the compiler derives. */
+/* Softmax attention (Vaswani et al. 2017, §3.2): softmax(q kᵀ / √d_head) v over the keys that count and, when
+ * causal, that are not later. Training: quadratic. Decoding: a key-value cache that the compiler derives. */
 #include "models/mixers/mixer.h"
 #include <math.h>
 

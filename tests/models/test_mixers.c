@@ -1,5 +1,5 @@
-/* The table of mixers: names and places, what refuses and why; MemSizer and T2R number by number against their papers' formulas; what is
- * frozen stays; and lessons that bring feature maps nearer to softmax. */
+/* The table of mixers: names and places, what refuses and why; MemSizer and T2R number by number against their
+ * papers' formulas; what is frozen stays; and lessons that bring feature maps nearer to softmax. */
 #include "models/distill.h"
 #include "ops/interpret.h"
 #include "tests/models/small_model.h"
@@ -181,7 +181,8 @@ static int seen(bool cross, int b, int t)
     return cross ? source_lengths[b] : t + 1;
 }
 
-/* As the recurrence: S ← S + p uᵀ for each token that is seen; o = n^(−1/2) aᵀ S, a the mean over heads of softmax(Φ_h x). */
+/* As the recurrence: S ← S + p uᵀ for each token that is seen; o = n^(−1/2) aᵀ S, a the mean over heads of
+ * softmax(Φ_h x). */
 static void memsizer_row(const single *s, bool cross, int b, int t, double *out)
 {
     const double *x = number(s, "x") + (b * TIME + t) * WIDTH, *y = number(s, cross ? "memory" : "x");
@@ -222,7 +223,8 @@ static void relu_features(const single *s, int h, const double *x, double scale,
     }
 }
 
-/* S ← S + φ(k) vᵀ, z ← z + φ(k); o = φ(q / √d_h)ᵀ S / max(φ(q / √d_h) · z, 1e-2) for each head, and the output projection. */
+/* S ← S + φ(k) vᵀ, z ← z + φ(k); o = φ(q / √d_h)ᵀ S / max(φ(q / √d_h) · z, 1e-2) for each head, and the output
+ * projection. */
 static void t2r_row(const single *s, bool cross, int b, int t, double *out)
 {
     const double *x = number(s, "x") + (b * TIME + t) * WIDTH, *y = number(s, cross ? "memory" : "x");

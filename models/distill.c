@@ -115,6 +115,10 @@ bool lesson_build(rondo *context, const transformer *shape, const bool taught[PL
     if (!mixer_find(context, "softmax", &softmax, error) || !check_pupils(context, shape, taught, error) ||
         !transformer_build_with(context, &still, teach, &l, &built, error))
         return false;
+    if (!l.loss.sum.graph) {
+        rondo_graph_free(built.graph);
+        return fail(error, RONDO_ARGUMENT, "no attention of this model is to be taught");
+    }
     *out =
         (lesson){built.graph, mean_of(&l.loss), mean_of(&l.zeros), freeze_all_but_feature_maps(built.graph)};
     if (rondo_graph_check(out->graph, error))

@@ -467,5 +467,8 @@ Test(mixers, a_lesson_for_what_has_no_queries_is_refused)
     cr_expect_not(lesson_build(context, &shape, taught, &l, &error));
     cr_expect_null(l.graph);
     cr_expect(strstr(error.message, "average does not weigh keys by queries"), "%s", error.message);
+    error = (rondo_error){0};
+    cr_expect_not(lesson_build(context, &shape, (const bool[PLACE_COUNT]){false}, &l, &error));
+    cr_expect(strstr(error.message, "no attention of this model is to be taught"), "%s", error.message);
     rondo_free(context);
 }

@@ -249,7 +249,7 @@ static void port_text(printer *p, const port *port_printed)
 
 static void initial_text(printer *p, value_id v, parameter_initial initial)
 {
-    static const char *const kinds[] = {"", "xavier", "normal", "fill", "identity"};
+    static const char *const kinds[] = {"", "xavier", "normal", "fill", "identity", "orthogonal"};
     text_add(p->t, "initial ");
     value_text(p, v);
     text_add(p->t, " %s ", kinds[initial.kind]);

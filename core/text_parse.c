@@ -135,7 +135,7 @@ static bool read_port(parser *p)
 /* initial VALUE normal 0.02 */
 static bool read_initial(parser *p)
 {
-    static const char *const kinds[] = {"xavier", "normal", "fill", "identity", NULL};
+    static const char *const kinds[] = {"xavier", "normal", "fill", "identity", "orthogonal", NULL};
     scanner *s = &p->s;
     char word[WORD_BYTES];
     value_id v;

@@ -193,7 +193,7 @@ Test(dsl, dropout_asks_for_one_seed_and_one_list_of_sentences_but_a_site_each)
 
 Test(dsl, a_frozen_parameter_says_so_in_the_text_form)
 {
-    rondo_value w = rondo_freeze(rondo_parameter(g, "w", "f32[4,4]"));
+    rondo_value w = rondo_freeze(rondo_initialize(rondo_parameter(g, "w", "f32[4,4]"), RONDO_ORTHOGONAL, 2));
     rondo_output(rondo_exp(rondo_add(w, rondo_parameter(g, "b", "f32[4]"))), "y");
     char *text = rondo_graph_print(g, &error);
     cr_assert(text, "%s", error.message);
@@ -201,6 +201,8 @@ Test(dsl, a_frozen_parameter_says_so_in_the_text_form)
     rondo_graph *again = rondo_graph_parse(context, text, "again", &error);
     cr_assert(again, "%s", error.message);
     cr_expect(graph_same(g, again));
+    cr_assert_eq(again->initial_count, 1);
+    cr_expect(again->initials[0].initial.kind == RONDO_ORTHOGONAL && again->initials[0].initial.scale == 2);
     rondo_graph_free(again);
     rondo_text_free(context, text);
     int line = __LINE__ + 1;

@@ -140,13 +140,13 @@ static bool read_initial(parser *p)
     char word[WORD_BYTES];
     value_id v;
     double scale;
-    if (!read_end(p, &v) || !scan_word(s, word, "xavier, normal, fill or identity"))
+    if (!read_end(p, &v) || !scan_word(s, word, "xavier, normal, fill, identity or orthogonal"))
         return false;
     scan_mark at = s->mark;
     int kind = find_word(kinds, word);
     if (kind < 0)
-        return scan_fail(s, RONDO_ARGUMENT, "an initial value is xavier, normal, fill or identity, not %.40s",
-                         word);
+        return scan_fail(s, RONDO_ARGUMENT,
+                         "an initial value is xavier, normal, fill, identity or orthogonal, not %.40s", word);
     if (!scan_number(s, &scale))
         return false;
     builder_at(p, at);

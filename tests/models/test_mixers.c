@@ -2,6 +2,7 @@
  * papers' formulas; what is frozen stays; and lessons that bring feature maps nearer to softmax. */
 #include "models/distill.h"
 #include "ops/interpret.h"
+#include "tests/core/counting_allocator.h"
 #include "tests/models/small_model.h"
 #include "tools/leaves.h"
 #include <criterion/criterion.h>
@@ -471,4 +472,39 @@ Test(mixers, a_lesson_for_what_has_no_queries_is_refused)
     cr_expect_not(lesson_build(context, &shape, (const bool[PLACE_COUNT]){false}, &l, &error));
     cr_expect(strstr(error.message, "no attention of this model is to be taught"), "%s", error.message);
     rondo_free(context);
+}
+
+/* ---- memory ---- */
+
+static bool build_anything(rondo *context, const mixer *m, rondo_graph **g, rondo_error *error)
+{
+    static const bool taught[PLACE_COUNT] = {[PLACE_DECODER] = true};
+    transformer shape = small_shape(NULL, m->name, NULL);
+    transformer_graph built = {0};
+    lesson l = {0};
+    bool good = m->weigh ? lesson_build(context, &shape, taught, &l, error)
+                         : transformer_build(context, &shape, &built, error);
+    *g = m->weigh ? l.graph : built.graph;
+    return good;
+}
+
+Test(mixers, a_refused_allocation_is_an_error_and_loses_nothing)
+{
+    for (const mixer *m = mixers; m->name; m++)
+        for (long at = 1, refused = 1; refused; at++) {
+            rondo_error error = {0};
+            rondo_graph *g = NULL;
+            counting c = {.refuse_at = at};
+            const rondo_allocator allocator = counting_allocator(&c);
+            rondo *context = rondo_new(1, .allocator = &allocator);
+            bool good = context && build_anything(context, m, &g, &error);
+            refused = c.requests >= at;
+            cr_expect(good || refused, "%s: %s", m->name,
+                      error.message); /* what only a message needs may be missing */
+            cr_expect(good || !context || (error.code == RONDO_MEMORY && *error.message),
+                      "%s, request %ld: code %d: %s", m->name, at, (int)error.code, error.message);
+            rondo_graph_free(g);
+            rondo_free(context);
+            cr_assert_eq(c.live_bytes, 0, "%s, request %ld: %ld bytes are left", m->name, at, c.live_bytes);
+        }
 }

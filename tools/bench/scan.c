@@ -14,31 +14,36 @@ typedef struct scan_kind {
     const char *name;
     const char *formula;
     bool channels; /* as many heads of size 1 as numbers in a row */
+    bool alone;    /* there is no quadratic form to compare with */
 } scan_kind;
 static const scan_kind kinds[] = {
-    {"none", "y = matmul(causal_mask(matmul(q, k, transpose_b)), v)\n", false},
+    {"none", "y = matmul(causal_mask(matmul(q, k, transpose_b)), v)\n", false, false},
     {"constant",
      "t = cumsum(constant(number=1, type=f32[B,1,T,1]), axis=2)\n"
      "gamma = neg(sigmoid(input(name=\"g\", type=f32[H,1,1])))\n"
      "d = exp(causal_mask(mul(sub(t, transpose(t, order=[0,1,3,2])), gamma), fill=-inf))\n"
      "y = matmul(mul(matmul(q, k, transpose_b), d), v)\n",
-     false},
+     false, false},
     {"token",
      "c = cumsum(neg(sigmoid(input(name=\"g\", type=f32[B,H,T,1]))), axis=2)\n"
      "d = exp(causal_mask(sub(c, transpose(c, order=[0,1,3,2])), fill=-inf))\n"
      "y = matmul(mul(matmul(q, k, transpose_b), d), v)\n",
-     false},
+     false, false},
     {"feature",
      "c = cumsum(mul(neg(sigmoid(input(name=\"g\", type=f32[B,H,T,D]))), 0.0625), axis=2)\n"
      "y = matmul(causal_mask(matmul(mul(q, exp(c)), mul(k, exp(neg(c))), transpose_b)), v)\n",
-     false},
+     false, false},
     {"channel",
      "c = cumsum(neg(sigmoid(input(name=\"g\", type=f32[B,T,H]))), axis=1)\n"
      "ct = reshape(transpose(c, order=[0,2,1]), dims=[B,H,T,1])\n"
      "cs = reshape(transpose(c, order=[0,2,1]), dims=[B,H,1,T])\n"
      "u = reshape(transpose(input(name=\"u\", type=f32[B,T,H]), order=[0,2,1]), dims=[B,H,T,1])\n"
      "y = matmul(exp(causal_mask(sub(ct, cs), fill=-inf)), u)\n",
-     true},
+     true, false},
+    {"delta",
+     "scale = rsqrt(add(sum(mul(k, k), axis=-1, keep), 1e-6))\n"
+     "y, after = delta(q, mul(k, scale), v, sigmoid(input(name=\"beta\", type=f32[B,H,T,1])))\n",
+     false, true},
 };
 
 typedef struct scan_bench {
@@ -76,10 +81,19 @@ static rondo_graph *write_graph(const scan_bench *x)
              x->kind->formula);
     put_numbers(formula, heads, width, source, sizeof source);
     size_t used = strlen(source);
+    if (x->kind->channels) /* back to where the model has its channels */
+        snprintf(source + used, sizeof source - used,
+                 "z = transpose(reshape(y, dims=[B,%lld,T]), order=[0,2,1])\n"
+                 "w = input(name=\"w\", type=f32[B,T,%lld])\n",
+                 (long long)heads, (long long)heads);
+    else
+        snprintf(source + used, sizeof source - used,
+                 "z = y\nw = input(name=\"w\", type=f32[B,%lld,T,%lld])\n", (long long)heads,
+                 (long long)width);
+    used = strlen(source);
     snprintf(source + used, sizeof source - used,
-             "w = input(name=\"w\", type=f32[B,%lld,T,%lld])\n"
-             "output y = y\noutput loss = sum(reshape(mul(y, w), dims=[%lld*B*T]), axis=0)\n",
-             (long long)heads, (long long)width, (long long)(heads * width));
+             "output y = z\noutput loss = sum(reshape(mul(z, w), dims=[%lld*B*T]), axis=0)\n",
+             (long long)(heads * width));
     return graph_parse(x->b->c->context, source, x->kind->name, x->b->error);
 }
 
@@ -166,7 +180,7 @@ static bool one_length(scan_bench *x, int64_t length, bool *faster)
     double scan = 0, quadratic = 0;
     if (!report_form(x, length, true, &scan))
         return false;
-    if (length > LONGEST_QUADRATIC && !is_given(x->b, OPTION_length))
+    if (x->kind->alone || (length > LONGEST_QUADRATIC && !is_given(x->b, OPTION_length)))
         return true;
     if (!report_form(x, length, false, &quadratic))
         return false;
@@ -186,6 +200,8 @@ static bool one_kind(scan_bench *x)
             return false;
         crossover = !now ? 0 : crossover ? crossover : length;
     }
+    if (x->kind->alone)
+        return true;
     report *r = &x->b->report;
     report_begin(r, "scan %s, crossover", x->kind->name);
     if (crossover)

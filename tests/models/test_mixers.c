@@ -499,8 +499,8 @@ Test(mixers, a_refused_allocation_is_an_error_and_loses_nothing)
             rondo *context = rondo_new(1, .allocator = &allocator);
             bool good = context && build_anything(context, m, &g, &error);
             refused = c.requests >= at;
-            cr_expect(good || refused, "%s: %s", m->name,
-                      error.message); /* what only a message needs may be missing */
+            /* What only a message needs may be missing. */
+            cr_expect(good || refused, "%s: %s", m->name, error.message);
             cr_expect(good || !context || (error.code == RONDO_MEMORY && *error.message),
                       "%s, request %ld: code %d: %s", m->name, at, (int)error.code, error.message);
             rondo_graph_free(g);

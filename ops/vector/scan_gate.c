@@ -147,23 +147,26 @@ void ISA(tile_add_diagonal)(int64_t rows, int64_t columns, const float *p, int64
                     v_load(to + i * row + f) + v_splat(p[i * (p_row + 1)]) * v_load(x + i * row + f));
 }
 
-ALWAYS void add_difference(vd *low, vd *high, vf more, vf less)
+ALWAYS void add_doubles(vd *low, vd *high, vf x)
 {
-    *low += v_double_low(more) - v_double_low(less), *high += v_double_high(more) - v_double_high(less);
+    *low += v_double_low(x), *high += v_double_high(x);
 }
 
 void ISA(gate_decay_gradient)(int64_t rows, int64_t columns, float *terms, const float *passed, int64_t row,
                               const double *whole)
 {
     for (int64_t f = 0; f < columns; f += LANES) {
-        vd low, high;
-        v_load_doubles(whole + f, &low, &high);
-        for (int64_t i = 0; i < rows; i++)
-            add_difference(&low, &high, v_load(terms + i * row + f), (vf){0});
-        for (int64_t i = 0; i < rows; i++) {
-            vf term = v_load(terms + i * row + f);
+        vd low = {0}, high = {0};
+        for (int64_t i = rows - 1; i >= 0; i--) { /* from the end: rows without an effect leave nothing */
+            add_doubles(&low, &high, v_load(terms + i * row + f));
             v_store(terms + i * row + f, v_from_doubles(low, high));
-            add_difference(&low, &high, v_load(passed + i * row + f), term);
+        }
+        v_load_doubles(whole + f, &low, &high);
+        for (int64_t i = 0; i < rows; i++) {
+            vd sum_low = low, sum_high = high;
+            add_doubles(&sum_low, &sum_high, v_load(terms + i * row + f));
+            v_store(terms + i * row + f, v_from_doubles(sum_low, sum_high));
+            add_doubles(&low, &high, v_load(passed + i * row + f));
         }
     }
 }

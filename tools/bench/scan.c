@@ -35,9 +35,9 @@ static const scan_kind kinds[] = {
      false, false},
     {"channel",
      "c = cumsum(neg(sigmoid(input(name=\"g\", type=f32[B,T,H]))), axis=1)\n"
-     "ct = reshape(transpose(c, order=[0,2,1]), dims=[B,H,T,1])\n"
-     "cs = reshape(transpose(c, order=[0,2,1]), dims=[B,H,1,T])\n"
-     "u = reshape(transpose(input(name=\"u\", type=f32[B,T,H]), order=[0,2,1]), dims=[B,H,T,1])\n"
+     "ct = transpose(reshape(c, dims=[B,T,H,1]), order=[0,2,1,3])\n"
+     "cs = transpose(reshape(c, dims=[B,T,H,1]), order=[0,2,3,1])\n"
+     "u = transpose(reshape(input(name=\"u\", type=f32[B,T,H]), dims=[B,T,H,1]), order=[0,2,1,3])\n"
      "y = matmul(exp(causal_mask(sub(ct, cs), fill=-inf)), u)\n",
      true, false},
     {"delta",
@@ -83,7 +83,7 @@ static rondo_graph *write_graph(const scan_bench *x)
     size_t used = strlen(source);
     if (x->kind->channels) /* back to where the model has its channels */
         snprintf(source + used, sizeof source - used,
-                 "z = transpose(reshape(y, dims=[B,%lld,T]), order=[0,2,1])\n"
+                 "z = reshape(transpose(y, order=[0,2,1,3]), dims=[B,T,%lld])\n"
                  "w = input(name=\"w\", type=f32[B,T,%lld])\n",
                  (long long)heads, (long long)heads);
     else

@@ -43,39 +43,6 @@ static void identity(int *order, int rank)
 
 /* ---- which order a value's readers would like ---- */
 
-/* The axes of s that are not the literal 1, in order; their number. */
-static int real_axes(const shape *s, int *axes)
-{
-    int count = 0;
-    for (int i = 0; i < s->rank; i++)
-        if (!dim_is_number(s->dims[i], 1))
-            axes[count++] = i;
-    return count;
-}
-
-/* The wish of `out`, a reshape of v, if it only adds or drops extents of 1; those of v come first. */
-static int64_t wish_before_reshape(const rondo_graph *g, value_id v, value_id out, int64_t wish)
-{
-    const shape *from = graph_shape_of(g, v), *to = graph_shape_of(g, out);
-    int order[MAX_RANK], here[MAX_RANK], there[MAX_RANK], place[MAX_RANK], count = real_axes(from, here),
-                                                                           at = 0;
-    if (!wish || count != real_axes(to, there) || order_unpack(wish, order) != to->rank)
-        return 0;
-    for (int i = 0; i < count; i++) {
-        if (!dim_equal(from->dims[here[i]], to->dims[there[i]]))
-            return 0;
-        place[there[i]] = here[i];
-    }
-    int result[MAX_RANK];
-    for (int i = 0; i < from->rank; i++)
-        if (dim_is_number(from->dims[i], 1))
-            result[at++] = i;
-    for (int i = 0; i < to->rank; i++)
-        if (!dim_is_number(to->dims[order[i]], 1))
-            result[at++] = place[order[i]];
-    return order_pack(result, from->rank);
-}
-
 /* order[i]: the axis of v that stands i-th in storage; packed, 0: no wish. */
 static int64_t wish_of_reader(const rondo_graph *g, const node *reader, value_id v, const int64_t *wishes)
 {
@@ -83,8 +50,6 @@ static int64_t wish_of_reader(const rondo_graph *g, const node *reader, value_id
     value_id out = reader->first_output;
     if (reader->op == OP_transpose && order_unpack(reader->attributes[transpose_order].integer, order) > 0)
         return reader->attributes[transpose_order].integer;
-    if (reader->op == OP_reshape)
-        return wish_before_reshape(g, v, out, wishes[out]);
     bool same = shape_equal(graph_shape_of(g, v), graph_shape_of(g, out));
     if (same && (op_table[reader->op].flags & (OP_ELEMENTWISE | OP_IN_PLACE)))
         return wishes[out];

@@ -48,6 +48,8 @@ void form_raise(rondo_graph *g, pair_form *p, int rank); /* leading batch axes o
 pair_form form_begin(form_context *c, const node *n, int t_axis, int s_axis, value_id query, value_id key);
 /* Where the last two axes of s are both exactly one symbol. */
 bool form_times(const shape *s);
+value_id form_negative(rondo_graph *g, value_id x);           /* −x; y where x is −y */
+value_id form_sum_of(rondo_graph *g, value_id a, value_id b); /* NONE is 0 */
 
 /* ---- decays (ops/form_decay.c) ---- */
 
@@ -58,8 +60,6 @@ static inline bool form_grows(const pair_form *p)
 }
 #define FORM_GROWS "a decay without a causal mask: it would grow without bound where s > t"
 
-value_id form_negative(rondo_graph *g, value_id x); /* −x; x where x is −(−x) */
-value_id form_sum_of(rondo_graph *g, value_id a, value_id b); /* NONE is 0 */
 /* q∘e^c and k∘e^−c with the same running sum c: e^c leaves the factors of the pair that matmul node n begins and becomes its
  * decay. Leaves p as it is where there is no such c. */
 bool form_take_decay(form_context *c, const node *n, pair_form *p);

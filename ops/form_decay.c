@@ -5,18 +5,6 @@
 #include "ops/rules.h"
 #include <math.h>
 
-value_id form_negative(rondo_graph *g, value_id x)
-{
-    if (x != NONE && graph_op_of(g, x) == OP_neg)
-        return graph_node_of(g, x)->inputs[0];
-    return build_unary(g, OP_neg, x);
-}
-
-value_id form_sum_of(rondo_graph *g, value_id a, value_id b)
-{
-    return a == NONE ? b : b == NONE ? a : build_add(g, a, b);
-}
-
 /* ---- differences ---- */
 
 /* first grows along axis t, second along s: by the same, or, for a sum, by the opposite. */

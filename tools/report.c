@@ -94,6 +94,16 @@ void report_begin(report *r, const char *format, ...)
     add_quoted(&r->line, name);
 }
 
+/* What the line's name says already, or the caller did: a line for people has no room for it. */
+static bool is_left_out(const report *r, const char *key)
+{
+    static const char *const known[] = {"length", "runs"};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (r->compact && !r->json && !strcmp(key, known[i]))
+            return true;
+    return false;
+}
+
 /* "median_seconds" → "  median seconds            ". */
 static void add_key(report *r, const char *key)
 {
@@ -103,6 +113,9 @@ static void add_key(report *r, const char *key)
     }
     char words[64];
     snprintf(words, sizeof words, "%s", key);
+    char *rate = strstr(words, "_per_second");
+    if (rate)
+        strcpy(rate, "/s");
     for (char *c = words; *c; c++)
         *c = *c == '_' ? ' ' : *c;
     if (r->compact)
@@ -111,9 +124,8 @@ static void add_key(report *r, const char *key)
         text_add(&r->line, "  %-*s", KEY_WIDTH, words);
 }
 
-void report_number(report *r, const char *key, double number, report_unit unit)
+static void add_number(report *r, double number, report_unit unit)
 {
-    add_key(r, key);
     if (!r->json)
         add_for_people(&r->line, number, unit);
     else if (fabs(number) < 1e15 && number == round(number))
@@ -124,6 +136,14 @@ void report_number(report *r, const char *key, double number, report_unit unit)
         text_add(&r->line, "null"); /* JSON has no infinity */
     if (!r->json && !r->compact)
         text_add(&r->line, "\n");
+}
+
+void report_number(report *r, const char *key, double number, report_unit unit)
+{
+    if (!is_left_out(r, key)) {
+        add_key(r, key);
+        add_number(r, number, unit);
+    }
     if (ARENA_PUSH(r->arena, r->numbers, r->count, r->capacity))
         r->numbers[r->count++] = (measured){arena_copy_text(r->arena, key, strlen(key)), number};
 }

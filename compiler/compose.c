@@ -87,7 +87,8 @@ static bool follow(const composer *c, value_id v, projection *p)
         const node *n = graph_node_of(g, v);
         value_id whole = p->split || p->bias != NONE ? NONE : before_split(g, v);
         int number = n->op == OP_mul ? graph_op_of(g, n->inputs[0]) == OP_constant ? 0 : 1 : -1;
-        if (number >= 0 && graph_op_of(g, n->inputs[number]) == OP_constant && p->bias == NONE) {
+        if (number >= 0 && graph_op_of(g, n->inputs[number]) == OP_constant && p->bias == NONE &&
+            shape_equal(graph_shape_of(g, v), graph_shape_of(g, n->inputs[1 - number]))) {
             p->scale *= graph_node_of(g, n->inputs[number])->attributes[constant_number].real;
             v = n->inputs[1 - number];
         } else if (whole != NONE && c->readers[n->inputs[0]] == 1) {
@@ -122,6 +123,7 @@ static bool read_sizes(const composer *c, const node *n, const projection *p, si
         return false;
     *z = (sizes){u->dims[1].factor, u->dims[3].factor, y->dims[3].factor, w->dims[1].factor};
     bool fits = dim_equal(y->dims[1], u->dims[1]) && dim_is_number(w->dims[0], z->heads * z->depth);
+    fits = fits && (p->bias == NONE || dim_equal(graph_shape_of(g, p->bias)->dims[0], w->dims[0]));
     return fits && z->width * z->channels < z->depth * (z->channels + z->width); /* less work than in two */
 }
 

@@ -100,21 +100,15 @@ bool infer_attention_grad(rondo_graph *g, node *n, value *outputs)
 bool vjp_attention(rondo_graph *g, const node *n, const value_id *out_gradients, const bool *needs,
                    value_id *in_gradients)
 {
+    static const int of[] = {Q, K, V};
+    const value_id more[] = {n->first_output, n->first_output + 1, out_gradients[0]};
     if (out_gradients[1] != NONE)
         return graph_fail(g, RONDO_NO_GRADIENT, "the logsumexp of attention has no gradient"), false;
-    if (out_gradients[0] == NONE || !(needs[Q] || needs[K] || needs[V]))
+    if (out_gradients[0] == NONE)
         return true;
-    value_id inputs[GRADIENT + 1];
-    for (int i = 0; i <= SENTENCES; i++)
-        inputs[i] = i < n->input_count ? n->inputs[i] : NONE;
-    inputs[RESULT] = n->first_output;
-    inputs[LOGSUMEXP] = n->first_output + 1;
-    inputs[GRADIENT] = out_gradients[0];
-    value_id first = build_node(g, OP_attention_grad, GRADIENT + 1, inputs, n->attributes);
-    for (int i = 0; first != NONE && i < 3; i++)
-        if (needs[i])
-            in_gradients[i] = first + i;
-    return first != NONE;
+    const gradient_node d = {OP_attention_grad, .own = SENTENCES + 1, .more_count = 3,
+                             .of_count = 3,     .more = more,         .of = of};
+    return build_gradient(g, n, &d, needs, in_gradients);
 }
 
 /* ---- reference ---- */

@@ -220,6 +220,28 @@ value_id build_squeeze(rondo_graph *g, value_id x, int axis)
     return build_reshape(g, x, &s);
 }
 
+bool build_gradient(rondo_graph *g, const node *n, const gradient_node *d, const bool *needs,
+                    value_id *in_gradients)
+{
+    value_id inputs[MAX_INPUTS];
+    bool needed = false, given = false;
+    for (int i = 0; i < d->of_count; i++)
+        needed = needed || (d->of[i] < n->input_count && needs[d->of[i]]);
+    for (int i = 0; i < d->own; i++)
+        inputs[i] = i < n->input_count ? n->inputs[i] : NONE;
+    for (int i = 0; i < d->more_count; i++) {
+        inputs[d->own + i] = d->more[i];
+        given = given || d->more[i] != NONE;
+    }
+    if (!needed || !given)
+        return true;
+    value_id first = build_node(g, d->op, d->own + d->more_count, inputs, n->attributes);
+    for (int i = 0; first != NONE && i < d->of_count; i++)
+        if (d->of[i] < n->input_count && needs[d->of[i]])
+            in_gradients[d->of[i]] = first + i;
+    return first != NONE;
+}
+
 int64_t order_pack(const int *order, int rank)
 {
     uint64_t packed = (uint64_t)rank << 60;

@@ -33,6 +33,17 @@ value_id build_cast(rondo_graph *g, value_id x, rondo_type type);
 value_id build_unsqueeze(rondo_graph *g, value_id x, int axis);
 value_id build_squeeze(rondo_graph *g, value_id x, int axis);
 
+/* The gradient of a structured op n is one node of `op` with n's attributes: its inputs are n's first `own` operands, NONE where
+ * there is none, then `more`; its results, in order, are the gradients of n's operands `of`. */
+typedef struct gradient_node {
+    op_id op;
+    int own, more_count, of_count;
+    const value_id *more;
+    const int *of;
+} gradient_node;
+/* Hands out what is needed; builds nothing where nothing is, or where `more` is NONE throughout. False: graph_fail was called. */
+bool build_gradient(rondo_graph *g, const node *n, const gradient_node *d, const bool *needs, value_id *in_gradients);
+
 /* Attributes. */
 static inline attribute integer_attribute(int64_t i) { return (attribute){.integer = i}; }
 static inline attribute real_attribute(double r) { return (attribute){.real = r}; }

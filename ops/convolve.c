@@ -59,22 +59,11 @@ bool infer_convolve_grad(rondo_graph *g, node *n, value *outputs)
 bool vjp_convolve(rondo_graph *g, const node *n, const value_id *out_gradients, const bool *needs,
                   value_id *in_gradients)
 {
-    static const int operands[] = {X, WEIGHT, STATE}; /* whose gradients the results are */
-    bool needed = false;
-    for (int i = 0; i < 3; i++)
-        needed = needed || (operands[i] < n->input_count && needs[operands[i]]);
-    if (!needed || (out_gradients[0] == NONE && out_gradients[1] == NONE))
-        return true;
-    value_id inputs[DSTATE + 1];
-    for (int i = 0; i <= STATE; i++)
-        inputs[i] = i < n->input_count ? n->inputs[i] : NONE;
-    inputs[DY] = out_gradients[0];
-    inputs[DSTATE] = out_gradients[1];
-    value_id first = build_node(g, OP_convolve_grad, DSTATE + 1, inputs, NULL);
-    for (int i = 0; first != NONE && i < 3; i++)
-        if (operands[i] < n->input_count && needs[operands[i]])
-            in_gradients[operands[i]] = first + i;
-    return first != NONE;
+    static const int of[] = {X, WEIGHT, STATE};
+    const value_id more[] = {out_gradients[0], out_gradients[1]};
+    const gradient_node d = {OP_convolve_grad, .own = STATE + 1, .more_count = 2,
+                             .of_count = 3,    .more = more,     .of = of};
+    return build_gradient(g, n, &d, needs, in_gradients);
 }
 
 /* ---- reference ---- */

@@ -93,22 +93,11 @@ bool infer_delta_grad(rondo_graph *g, node *n, value *outputs)
 bool vjp_delta(rondo_graph *g, const node *n, const value_id *out_gradients, const bool *needs,
                value_id *in_gradients)
 {
-    static const int operands[] = {Q, K, V, BETA, LOG_DECAY, STATE}; /* whose gradients the results are */
-    bool needed = false;
-    for (int i = 0; i < 6; i++)
-        needed = needed || (operands[i] < n->input_count && needs[operands[i]]);
-    if (!needed || (out_gradients[OUT] == NONE && out_gradients[STATE_OUT] == NONE))
-        return true;
-    value_id inputs[DSTATE + 1];
-    for (int i = 0; i <= STATE; i++)
-        inputs[i] = i < n->input_count ? n->inputs[i] : NONE;
-    inputs[DOUT] = out_gradients[OUT];
-    inputs[DSTATE] = out_gradients[STATE_OUT];
-    value_id first = build_node(g, OP_delta_grad, DSTATE + 1, inputs, n->attributes);
-    for (int i = 0; first != NONE && i < 6; i++)
-        if (operands[i] < n->input_count && needs[operands[i]])
-            in_gradients[operands[i]] = first + i;
-    return first != NONE;
+    static const int of[] = {Q, K, V, BETA, LOG_DECAY, STATE};
+    const value_id more[] = {out_gradients[OUT], out_gradients[STATE_OUT]};
+    const gradient_node d = {OP_delta_grad, .own = STATE + 1, .more_count = 2,
+                             .of_count = 6, .more = more,     .of = of};
+    return build_gradient(g, n, &d, needs, in_gradients);
 }
 
 /* ---- reference ---- */

@@ -9,6 +9,7 @@
  * all chunks at once; here chunks go one after another, so it is solved for S's part and v's together. Differences
  * of sums are taken in double, reference points hang on positions alone. */
 #pragma once
+#include "ops/chunk_work.h"
 #include "ops/head_view.h"
 #include "ops/rules.h"
 
@@ -30,19 +31,6 @@ typedef struct delta_shape {
     int64_t group;             /* heads of one task */
     int64_t pitch, high, wide; /* of tiles with chunk, key and value columns */
 } delta_shape;
-
-/* Pairs t, s of one head that are multiplied inside chunks: the triangles, up to the end of each block of the diagonal. */
-static inline double delta_pairs(const delta_shape *s)
-{
-    int64_t rest = s->time % s->chunk;
-    double whole = (double)(s->time / s->chunk) * (double)(s->chunk * (s->chunk + TILE_LANES));
-    return (whole + (double)(rest * (rest + TILE_LANES))) / 2;
-}
-/* Rows that meet a state from before (or after) their chunk: all, or all but those of the first (or last). */
-static inline double delta_rows(const delta_shape *s, bool carried)
-{
-    return (double)(carried || s->time < s->chunk ? s->time : s->time - s->chunk) * (carried || s->time > s->chunk);
-}
 
 /* False: not these operands. The attributes of delta and delta_grad are the same. */
 bool delta_shape_of(const kernel_call *call, delta_shape *s);

@@ -24,9 +24,9 @@ static bool plan(kernel_call *call)
     call->tasks[0] = divide_up(pairs, s.group);
     int64_t tiles = delta_chunk_floats(&s) + s.chunk * (s.high + s.pitch + s.wide) + s.key * s.wide;
     call->scratch_bytes = sizeof(float) * (size_t)(step ? 2 * s.wide : tiles);
-    double read = delta_rows(&s, operand_of(call, DELTA_STATE)->data),
-           written = delta_rows(&s, call->outputs[1].data);
-    double triangles = step ? 0 : 2 * delta_pairs(&s) * (double)(s.key + s.value);
+    double read = chunk_rows_before(s.time, s.chunk, operand_of(call, DELTA_STATE)->data),
+           written = chunk_rows_after(s.time, s.chunk, call->outputs[1].data);
+    double triangles = step ? 0 : 2 * chunk_pairs(s.time, s.chunk) * (double)(s.key + s.value);
     call->flops = 2.0 * (double)pairs * (triangles + (2 * read + written) * (double)(s.key * s.value));
     return true;
 }

@@ -39,10 +39,10 @@ static bool plan(kernel_call *call)
     call->phases = 1;
     call->tasks[0] = pairs > 0 ? divide_up(pairs, s.group) : 1;
     call->scratch_bytes = sizeof(float) * (size_t)scratch_floats(&s);
-    double before = delta_rows(&s, operand_of(call, DELTA_STATE)->data),
-           after = delta_rows(&s, operand_of(call, DELTA_DSTATE)->data);
+    double before = chunk_rows_before(s.time, s.chunk, operand_of(call, DELTA_STATE)->data),
+           after = chunk_rows_after(s.time, s.chunk, operand_of(call, DELTA_DSTATE)->data);
     call->flops = 2.0 * (double)pairs *
-                  (delta_pairs(&s) * (double)(7 * s.key + 6 * s.value) +
+                  (chunk_pairs(s.time, s.chunk) * (double)(7 * s.key + 6 * s.value) +
                    (5 * before + 4 * after) * (double)(s.key * s.value));
     return true;
 }

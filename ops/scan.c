@@ -129,23 +129,13 @@ bool infer_scan_grad(rondo_graph *g, node *n, value *outputs)
 bool vjp_scan(rondo_graph *g, const node *n, const value_id *out_gradients, const bool *needs,
               value_id *in_gradients)
 {
-    static const int operands[] = {Q, K, V, LOG_DECAY, STATE}; /* whose gradients the results are */
-    bool needed = false;
-    for (int i = 0; i < 5; i++)
-        needed = needed || (operands[i] < n->input_count && needs[operands[i]]);
-    value_id inputs[DSTATE + 1];
-    for (int i = 0; i <= STATE; i++)
-        inputs[i] = i < n->input_count ? n->inputs[i] : NONE;
-    inputs[DNUMERATOR] = out_gradients[NUMERATOR];
-    inputs[DDENOMINATOR] = n->attributes[scan_denominator].integer ? out_gradients[DENOMINATOR] : NONE;
-    inputs[DSTATE] = out_gradients[STATE_OUT];
-    if (!needed || (inputs[DNUMERATOR] == NONE && inputs[DDENOMINATOR] == NONE && inputs[DSTATE] == NONE))
-        return true;
-    value_id first = build_node(g, OP_scan_grad, DSTATE + 1, inputs, n->attributes);
-    for (int i = 0; first != NONE && i < 5; i++)
-        if (operands[i] < n->input_count && needs[operands[i]])
-            in_gradients[operands[i]] = first + i;
-    return first != NONE;
+    static const int of[] = {Q, K, V, LOG_DECAY, STATE};
+    bool denominator = n->attributes[scan_denominator].integer;
+    const value_id more[] = {out_gradients[NUMERATOR], denominator ? out_gradients[DENOMINATOR] : NONE,
+                             out_gradients[STATE_OUT]};
+    const gradient_node d = {OP_scan_grad,  .own = STATE + 1, .more_count = 3,
+                             .of_count = 5, .more = more,     .of = of};
+    return build_gradient(g, n, &d, needs, in_gradients);
 }
 
 /* ---- reference ---- */

@@ -35,14 +35,14 @@ void grad_plan_call(kernel_call *call, const grad_plan *p)
     int64_t floats = (p->needs_states ? p->pairs * p->chunks * s->width * p->high : 0) +
                      (p->needs_gradients ? p->pairs * p->chunks * s->key * p->wide : 0);
     call->shared_bytes = decay_gradient_bytes(&p->decay, s) + sizeof(float) * (size_t)floats;
-    bool before = operand_of(call, SCAN_STATE)->data, after = operand_of(call, SCAN_DSTATE)->data;
-    double key = (double)s->key, width = (double)s->width, rows = (double)s->time;
-    double last = (double)(s->time > 0 ? (s->time - 1) % s->chunk + 1 : 0),
-           first = (double)(s->time < s->chunk ? s->time : s->chunk);
-    double with_state = rows - (before ? 0 : first), with_gradient = rows - (after ? 0 : last);
-    double states = (p->needs_states ? rows - last + with_state : 0) +
-                    (p->needs_gradients ? rows - first + 2 * with_gradient : 0);
-    call->flops = 2.0 * (double)p->pairs * (scan_pairs(s) * (3 * key + 2 * width) + states * key * width);
+    double key = (double)s->key, width = (double)s->width;
+    double with_state = chunk_rows_before(s->time, s->chunk, operand_of(call, SCAN_STATE)->data);
+    double with_gradient = chunk_rows_after(s->time, s->chunk, operand_of(call, SCAN_DSTATE)->data);
+    double states =
+        (p->needs_states ? chunk_rows_after(s->time, s->chunk, false) + with_state : 0) +
+        (p->needs_gradients ? chunk_rows_before(s->time, s->chunk, false) + 2 * with_gradient : 0);
+    call->flops = 2.0 * (double)p->pairs *
+                  (chunk_pairs(s->time, s->chunk) * (3 * key + 2 * width) + states * key * width);
 }
 
 grad_head grad_head_of(const kernel_call *call, const grad_plan *p, int64_t pair)

@@ -67,13 +67,11 @@ int64_t scan_cut(kernel_call *call, const scan_shape *s, bool whole)
         columns = tile_pitch(divide_up(columns, 2));
     call->phases = 1;
     call->tasks[0] = divide_up(pairs, s->group) * divide_up(s->width, columns);
-    bool before = operand_of(call, SCAN_STATE)->data, after = call->outputs[2].data;
     double parts = (double)divide_up(s->width, columns), key = (double)s->key, width = (double)s->width;
-    int64_t last = s->time > 0 ? (s->time - 1) % s->chunk + 1 : 0,
-            first = s->time < s->chunk ? s->time : s->chunk;
-    double states = whole ? 2 : (double)(2 * s->time - (before ? 0 : first) - (after ? 0 : last));
-    double triangles = whole ? 0 : scan_pairs(s) * (parts * key + width);
-    call->flops = 2.0 * (double)pairs * (triangles + states * key * width);
+    double states = chunk_rows_before(s->time, s->chunk, operand_of(call, SCAN_STATE)->data) +
+                    chunk_rows_after(s->time, s->chunk, call->outputs[2].data);
+    double triangles = whole ? 0 : chunk_pairs(s->time, s->chunk) * (parts * key + width);
+    call->flops = 2.0 * (double)pairs * (triangles + (whole ? 2 : states) * key * width);
     return columns;
 }
 

@@ -1,8 +1,8 @@
 /* What the kernels of scan share: its sizes, its operands by name, and the cutting of time into chunks. */
 #pragma once
+#include "ops/chunk_work.h"
 #include "ops/head_view.h"
 #include "ops/rules.h"
-#include "ops/vector/tile.h"
 
 enum {
     SCAN_Q,
@@ -31,14 +31,6 @@ typedef struct scan_shape {
 
 /* False: not these operands. The attributes of scan and scan_grad are the same. */
 bool scan_shape_of(const kernel_call *call, scan_shape *s);
-
-/* Pairs t, s of one head that are multiplied inside chunks: the triangles, up to the end of each block of the diagonal. */
-static inline double scan_pairs(const scan_shape *s)
-{
-    int64_t rest = s->time % s->chunk;
-    double whole = (double)(s->time / s->chunk) * (double)(s->chunk * (s->chunk + TILE_LANES));
-    return (whole + (double)(rest * (rest + TILE_LANES))) / 2;
-}
 
 /* Rows of sentence b, in [0, time]. */
 static inline int64_t scan_length(const kernel_call *call, const scan_shape *s, int64_t b)

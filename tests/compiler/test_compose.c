@@ -69,6 +69,26 @@ Test(compose, a_projection_that_others_read_stays)
                  2);
 }
 
+/* One number for all of the projection, and a number that repeats its sentences: nothing is folded, and nothing breaks. */
+Test(compose, what_broadcasts_between_them_stays)
+{
+    cr_assert_eq(products_of("x = input(name=\"x\", type=f32[B,P,12])\n"
+                             "w = parameter(name=\"w\", type=f32[8,12])\n"
+                             "b = parameter(name=\"b\", type=f32[1])\n"
+                             "p = add(matmul(x, w, transpose_b), b)\n"
+                             "h = transpose(reshape(p, dims=[B,P,2,4]), order=[0,2,1,3])\n"
+                             "f = parameter(name=\"f\", type=f32[2,3,4])\n"
+                             "output y = matmul(h, f, transpose_b)\n"),
+                 2);
+    cr_assert_eq(products_of("x = input(name=\"x\", type=f32[1,P,12])\n"
+                             "w = parameter(name=\"w\", type=f32[8,12])\n"
+                             "p = mul(matmul(x, w, transpose_b), constant(number=2, type=f32[B,1,1]))\n"
+                             "h = transpose(reshape(p, dims=[B,P,2,4]), order=[0,2,1,3])\n"
+                             "f = parameter(name=\"f\", type=f32[2,3,4])\n"
+                             "output y = matmul(h, f, transpose_b)\n"),
+                 1); /* over B; the first has the extent 1 */
+}
+
 Test(compose, a_matrix_that_is_not_trained_is_no_part_of_it)
 {
     cr_assert_eq(products_of(PROJECTION "h = transpose(reshape(p, dims=[B,P,2,4]), order=[0,2,1,3])\n"

@@ -1,8 +1,8 @@
 /* The pipelines. Read each from top to bottom; the drawing is in pipeline.h. */
 #include "compiler/pipeline.h"
 #include "autograd/differentiate.h"
-#include "compiler/contract.h"
-#include "compiler/linearize.h"
+#include "compiler/passes/contract.h"
+#include "compiler/passes/linearize.h"
 #include "ops/op.h"
 #include <stdio.h>
 #include <string.h>

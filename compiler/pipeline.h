@@ -6,9 +6,9 @@
  *
  * `after` (the argument of `rondo inspect --after`) stops a pipeline behind the named pass. */
 #pragma once
-#include "compiler/passes.h"
-#include "compiler/program.h"
-#include "compiler/stream.h"
+#include "compiler/passes/passes.h"
+#include "compiler/program/program.h"
+#include "compiler/passes/stream.h"
 
 typedef struct pipeline_options {
     bool no_linearize;

@@ -15,7 +15,7 @@ struct rondo {
     void (*log)(void *user, int level, const char *line);
     void *log_user;
     const char *wisdom;          /* path of a file of measured kernel choices; NULL: none */
-    const struct wisdom *known;  /* what it says (compiler/wisdom.h); NULL: not read yet */
+    const struct wisdom *known;  /* what it says (compiler/program/wisdom.h); NULL: not read yet */
     struct team *team; /* core/team.h; started by the first program that runs */
     added_mixer *mixers;
     int mixer_count, mixer_capacity;

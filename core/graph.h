@@ -182,7 +182,7 @@ rondo_graph *graph_clean(const rondo_graph *from, value_id **map, rondo_error *e
 /* Checks every invariant at the top of this file and that infer agrees with every stored type. core knows no op table, so
  * the caller passes the checker; ops/ has graph_verify. */
 
-/* ---- text form: core/text_form.c. Grammar in docs/GRAPH.md ---- */
+/* ---- text form: core/text/form.c. Grammar in docs/GRAPH.md ---- */
 bool shape_text(text *t, const rondo_graph *g, const shape *s); /* "[B,T,64]" */
 const char *type_name(rondo_type type);                         /* "f32" */
 bool graph_print(const rondo_graph *g, text *t);

@@ -2,10 +2,10 @@
  * table from it, so a row without a column does not compile.
  *
  * In an op family's file the order is always the same: infer, vjp, form, step, reference, samples; kernels stand in
- * ops/kernels_*.c. */
+ * ops/kernels/. */
 #pragma once
 #include "core/graph.h"
-#include "ops/kernel.h"
+#include "ops/kernels/kernel.h"
 
 /* ---- vjp: the gradient, as graph ---- */
 /* Adds nodes to g. n is a copy of a node of g. out_gradients[port] is NONE where zero. Sets in_gradients[i] where
@@ -83,7 +83,7 @@ typedef bool step_rule(step_context *c, const node *n, time_fact *facts);
 bool step_pointwise(step_context *c, const node *n, time_fact *facts); /* axes in place, T → P; PAIR with aligned operands */
 bool step_leaf(step_context *c, const node *n, time_fact *facts);
 bool step_refuse(step_context *c, const node *n, time_fact *facts); /* fine while every input is still */
-/* Helpers for rules; more in ops/step.h. */
+/* Helpers for rules; more in ops/step/step.h. */
 value_id step_append(step_context *c, value_id rows, int axis); /* cache with the new rows written: extent `capacity` at axis */
 value_id step_carry(step_context *c, const shape *s, rondo_type type, int batch_axis, double initial, int *port); /* state in; set out with step_carry_out */
 void step_carry_out(step_context *c, int port, value_id out);

@@ -1,6 +1,6 @@
 /* rondo_main: finds the command, reads its options, gives its exit code. */
-#include "tools/command.h"
-#include "ops/blas.h"
+#include "tools/commands/command.h"
+#include "ops/kernels/products/blas.h"
 #include <locale.h>
 #include <sched.h>
 #include <stdlib.h>

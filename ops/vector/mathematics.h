@@ -2,7 +2,7 @@
  * depend on its own operand only. Worst errors seen over the whole range, in units of the last place: e^x 1.0, log 0.8,
  * tanh 1.3, erf 1.4, sigmoid 2.2; sin and cos: v_sine (tests/ops/test_vector_math.c). NaN passes. */
 #pragma once
-#include "ops/dropout_hash.h"
+#include "ops/kernels/dropout_hash.h"
 #include "ops/vector/vector.h"
 
 /* x = n ln 2 + r, |r| ≤ ln 2 / 2; returns (e^r − 1 − r) / r², 2^n still to do. ln 2 in two parts, the first with few bits.
@@ -157,7 +157,7 @@ static inline vf v_normal(vf x)
     return v_select(t * t < 0.875f, 0.5f + 0.5f * v_erf_near(t), far);
 }
 
-/* dropout_bits of ops/dropout_hash.h for LANES channels; counter = channel · DROPOUT_CHANNEL + first. */
+/* dropout_bits of ops/kernels/dropout_hash.h for LANES channels; counter = channel · DROPOUT_CHANNEL + first. */
 static inline vu v_dropout_bits(vu counter, uint32_t second)
 {
     vu x = counter ^ counter >> 16;

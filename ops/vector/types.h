@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* ==== elementwise: ops/kernels_elementwise.c writes these, ops/vector/elementwise.c works them off ==== */
+/* ==== elementwise: ops/kernels/elementwise.c writes these, ops/vector/elementwise.c works them off ==== */
 /* Where an operand of a tile lies. step 1: one element after another, padded to whole vectors; step 0: one vector of
  * equal lanes for all. */
 typedef struct elementwise_slot {
@@ -89,7 +89,7 @@ typedef struct delta_step {
     float beta, decay, match; /* β; e^g; q · k */
 } delta_step;
 
-/* ==== attention: dropout of one row of weights; weight s has channel s · heads + head (ops/dropout_hash.h) ==== */
+/* ==== attention: dropout of one row of weights; weight s has channel s · heads + head (ops/kernels/dropout_hash.h) ==== */
 typedef struct attention_dropout {
     uint32_t counter, step; /* (channel · DROPOUT_CHANNEL + first) at s = 0; heads · DROPOUT_CHANNEL */
     uint32_t second, threshold;

@@ -1,6 +1,6 @@
 /* What the tests of linearize share: a graph as text, linearized, and the two compared in double. */
 #pragma once
-#include "compiler/linearize.h"
+#include "compiler/passes/linearize.h"
 #include "ops/op.h"
 #include "tests/compiler/graph_compare.h"
 

@@ -1,7 +1,7 @@
 /* A program run on numbers that follow from the leaves' names, and the same graph in the double interpreter.
  */
 #pragma once
-#include "compiler/program.h"
+#include "compiler/program/program.h"
 
 enum { RUN_OUTPUTS = 16 };
 typedef struct program_outputs {

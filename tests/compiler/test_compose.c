@@ -1,6 +1,6 @@
 /* compose: two products with trained matrices in a row become one where that is less work, and the numbers stay. */
 #include "ops/op.h"
-#include "compiler/passes.h"
+#include "compiler/passes/passes.h"
 #include "tests/compiler/graph_compare.h"
 #include <criterion/criterion.h>
 #include <stdio.h>

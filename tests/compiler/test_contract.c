@@ -1,6 +1,6 @@
 /* contract: softmax attention and the loss with its projection are found however they are spelled, and only
  * where nobody else looks at what would be gone; values and gradients stay what they were. */
-#include "compiler/contract.h"
+#include "compiler/passes/contract.h"
 #include "tests/compiler/graph_compare.h"
 #include <criterion/criterion.h>
 #include <math.h>

@@ -1,6 +1,6 @@
 /* Attentions at the edge of what can be normalised: features that nearly vanish, or are all zero, and decays that leave nothing. What the
  * kernels give is finite and is what double precision gives, and so are the gradients. */
-#include "compiler/linearize.h"
+#include "compiler/passes/linearize.h"
 #include "tests/compiler/graph_compare.h"
 #include "tests/compiler/run_program.h"
 #include <criterion/criterion.h>

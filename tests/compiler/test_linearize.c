@@ -1,6 +1,6 @@
 /* linearize: what is separable is rewritten, however it is written; what is not is refused, with the node and
  * the reason; and the numbers stay what they were. */
-#include "compiler/explain.h"
+#include "compiler/explain/explain.h"
 #include "tests/compiler/attention_generator.h"
 #include "tests/compiler/linearize_text.h"
 #include "tests/core/counting_allocator.h"

@@ -1,6 +1,6 @@
 /* plan: buffers that live at the same time never share a byte, and the arena is hardly larger than what lives
  * at once. */
-#include "compiler/program.h"
+#include "compiler/program/program.h"
 #include <criterion/criterion.h>
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* Programs against the double interpreter on random graphs, whatever the order of the calls, whichever
  * kernels are chosen, with and without in-place results, fused or not, in poisoned memory: and the same bits
  * wherever bits may not differ. */
-#include "compiler/passes.h"
+#include "compiler/passes/passes.h"
 #include "tests/compiler/random_graph.h"
 #include "tests/compiler/run_program.h"
 #include <criterion/criterion.h>

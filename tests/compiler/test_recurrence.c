@@ -1,6 +1,6 @@
 /* Recurrences that are ops of their own, as a model uses them: a layer of Gated DeltaNet, short convolutions in front. The
  * decoder that is derived of it gives, by any pieces, what the parallel form gives, in double. */
-#include "compiler/explain.h"
+#include "compiler/explain/explain.h"
 #include "compiler/pipeline.h"
 #include "ops/interpret.h"
 #include <criterion/criterion.h>

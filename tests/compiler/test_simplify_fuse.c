@@ -1,6 +1,6 @@
 /* simplify and fuse change no number: random graphs with the pass on and off in double; and what they make of
  * small ones. */
-#include "compiler/passes.h"
+#include "compiler/passes/passes.h"
 #include "tests/compiler/graph_compare.h"
 #include "tests/compiler/random_graph.h"
 #include <criterion/criterion.h>

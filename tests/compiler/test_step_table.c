@@ -1,8 +1,8 @@
 /* The step rule of every op, held against the op itself: its samples with a time axis, advanced in pieces, give at each
  * token what the parallel form gives for the tokens up to it. In double, through the interpreter; a new row of the op table
  * is tested by being there. */
-#include "compiler/passes.h"
-#include "compiler/stream.h"
+#include "compiler/passes/passes.h"
+#include "compiler/passes/stream.h"
 #include "ops/interpret.h"
 #include "ops/rules.h"
 #include "tests/compiler/symbolic_sample.h"

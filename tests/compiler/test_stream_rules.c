@@ -1,6 +1,6 @@
 /* Step rules seen alone: a running sum that goes on from where it was, whatever stands behind a sentence's
  * tokens; and what would look ahead is refused, with the reason. */
-#include "compiler/stream.h"
+#include "compiler/passes/stream.h"
 #include "ops/interpret.h"
 #include <criterion/criterion.h>
 #include <math.h>

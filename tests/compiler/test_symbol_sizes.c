@@ -1,7 +1,7 @@
 /* Symbols are equal by name, never by the number that they stand for: every op's samples, with symbols on their axes, run as
  * programs with all of them 4, all of them 1, and primes that differ, and agree with the double interpreter. Which axis is
  * which must not be told from extents. A new row of the op table is tested by being there. */
-#include "compiler/program.h"
+#include "compiler/program/program.h"
 #include "ops/interpret.h"
 #include "tests/compiler/symbolic_sample.h"
 #include <criterion/alloc.h>

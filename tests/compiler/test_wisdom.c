@@ -1,6 +1,6 @@
 /* Wisdom: the key of a call, reading the file, and that what it says is what runs. */
-#include "compiler/program.h"
-#include "compiler/wisdom.h"
+#include "compiler/program/program.h"
+#include "compiler/program/wisdom.h"
 #include "ops/build.h"
 #include <criterion/criterion.h>
 #include <stdio.h>

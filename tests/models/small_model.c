@@ -1,7 +1,7 @@
 /* tests/models/small_model.h. */
 #include "tests/models/small_model.h"
 #include "compiler/pipeline.h"
-#include "models/binding.h"
+#include "models/decode/binding.h"
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>

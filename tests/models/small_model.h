@@ -1,6 +1,6 @@
 /* Small transformers in f32 for tests of sessions, trainers and files. */
 #pragma once
-#include "models/decoder.h"
+#include "models/decode/decoder.h"
 #include "models/transformer.h"
 
 enum { SMALL_VOCABULARY = 23, SMALL_SOURCE = 6 };

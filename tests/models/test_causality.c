@@ -2,7 +2,7 @@
  * counts in the derived one, and the gradient of what comes before is exactly zero. */
 #include "compiler/pipeline.h"
 #include "autograd/differentiate.h"
-#include "models/binding.h"
+#include "models/decode/binding.h"
 #include "tests/models/small_model.h"
 #include <criterion/criterion.h>
 #include <math.h>

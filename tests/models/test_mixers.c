@@ -1,10 +1,10 @@
 /* The table of mixers: names and places, what refuses and why; MemSizer and T2R number by number against their
  * papers' formulas; what is frozen stays; and lessons that bring feature maps nearer to softmax. */
-#include "models/distill.h"
+#include "models/train/distill.h"
 #include "ops/interpret.h"
 #include "tests/core/counting_allocator.h"
 #include "tests/models/small_model.h"
-#include "tools/leaves.h"
+#include "tools/graphs/leaves.h"
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>

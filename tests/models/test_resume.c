@@ -1,7 +1,7 @@
 /* What a checkpoint knows beside the numbers. Where nobody names the sentences, dropout is drawn by the number of the
  * batch, accumulated batches included; and the kernels are those that the run began with. */
-#include "compiler/wisdom.h"
-#include "models/trainer.h"
+#include "compiler/program/wisdom.h"
+#include "models/train/trainer.h"
 #include "models/weights.h"
 #include "tests/models/small_model.h"
 #include <criterion/criterion.h>

@@ -1,7 +1,7 @@
 /* The trainer: the same bits for any number of threads, any split of an update, before and after a
  * checkpoint; gradients that are the loss's; dropout that belongs to sentences; and nothing touched when it
  * diverges. */
-#include "models/trainer.h"
+#include "models/train/trainer.h"
 #include "models/transformer.h"
 #include "models/weights.h"
 #include "ops/interpret.h"

@@ -1,7 +1,7 @@
 /* What the rules of the plain ops say and do beside the numbers that test_table.c checks: errors in words,
  * symbols, ties, what a mask hides, and the interpreter's own errors. */
 #include "ops/build.h"
-#include "ops/fused.h"
+#include "ops/families/fused.h"
 #include "ops/interpret.h"
 #include <criterion/criterion.h>
 #include <math.h>

@@ -2,8 +2,8 @@
  * so the page is right when it is equal to what this prints (tests/house/page_reference.sh). */
 #include "compiler/pipeline.h"
 #include "rondo.h"
-#include "tools/layer.h"
-#include "tools/leaves.h"
+#include "tools/graphs/layer.h"
+#include "tools/graphs/leaves.h"
 #include <stdio.h>
 #include <string.h>
 

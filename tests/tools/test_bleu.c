@@ -1,5 +1,5 @@
 /* BLEU and chrF against numbers that sacreBLEU 2.6.0 gave for the same lines. */
-#include "tools/bleu.h"
+#include "tools/metrics/bleu.h"
 #include <criterion/criterion.h>
 #include <math.h>
 #include <string.h>

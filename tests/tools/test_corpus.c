@@ -1,5 +1,5 @@
 /* Files to lines, lines to tokens, tokens to batches. */
-#include "tools/batches.h"
+#include "tools/data/batches.h"
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <stdio.h>

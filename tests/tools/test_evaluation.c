@@ -1,8 +1,8 @@
 /* The baseline that looks up the most similar sentence, --expect, and the corpus made of Debian's
  * descriptions. */
-#include "tools/debian_corpus.h"
-#include "tools/expect.h"
-#include "tools/translation_memory.h"
+#include "tools/data/debian_corpus.h"
+#include "tools/report/expect.h"
+#include "tools/metrics/translation_memory.h"
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
 #include <stdio.h>

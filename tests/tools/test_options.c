@@ -1,5 +1,5 @@
 /* The option table, the command line and the settings file. */
-#include "tools/options.h"
+#include "tools/options/options.h"
 #include <criterion/criterion.h>
 #include <locale.h>
 #include <string.h>

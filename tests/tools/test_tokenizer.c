@@ -1,5 +1,5 @@
 /* The shim over SentencePiece: ids, round trips, determinism, and nothing but rondo_error when it fails. */
-#include "models/tokenizer.h"
+#include "models/tokenizer/tokenizer.h"
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
 #include <stdlib.h>

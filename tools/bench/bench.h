@@ -1,11 +1,11 @@
 /* rondo bench: what the verbs share. Each measures with medians of --runs, and reports through
- * tools/report.h. */
+ * tools/report/report.h. */
 #pragma once
 #include "core/team.h"
 #include "models/weights.h"
-#include "tools/layer.h"
-#include "tools/leaves.h"
-#include "tools/report.h"
+#include "tools/graphs/layer.h"
+#include "tools/graphs/leaves.h"
+#include "tools/report/report.h"
 
 typedef struct bench {
     command *c;

@@ -1,9 +1,9 @@
 /* bench decode: the time of one more token after --position tokens, and the state that a sequence needs by
  * then. Without --position at three of them; without --mixer linear and softmax, and from which position
  * linear is faster and smaller. */
-#include "models/decoder.h"
+#include "models/decode/decoder.h"
 #include "tools/bench/bench.h"
-#include "tools/state_bytes.h"
+#include "tools/graphs/state_bytes.h"
 #include <string.h>
 
 enum { PREFILL = 256, STEPS_A_RUN = 4, WARM_STEPS = 2, MOST_POSITIONS = 3 };

@@ -1,6 +1,6 @@
 /* bench memory: what the plan of a preset's programs needs, beside the least that its order of calls can
  * need, beside every buffer on its own, and beside the best of 100 random orders. */
-#include "models/decoder.h"
+#include "models/decode/decoder.h"
 #include "tools/bench/bench.h"
 
 enum { RANDOM_ORDERS = 100, CACHE = 64 };

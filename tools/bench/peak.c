@@ -1,7 +1,7 @@
 /* The machine's matmul peak: both libraries, single-threaded in tasks of the team, on a large square and on
  * shapes of training steps; rows cut into one part a thread, or into panels. */
-#include "ops/blas.h"
-#include "ops/gemm.h"
+#include "ops/kernels/products/blas.h"
+#include "ops/kernels/products/gemm.h"
 #include "tools/bench/bench.h"
 
 typedef struct product {

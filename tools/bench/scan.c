@@ -2,7 +2,7 @@
  * (quadratic), and as a share of the matmul peak on the work that the kernels really do. Without --length a range of lengths, and
  * the length from which the scan is faster. */
 #include "autograd/differentiate.h"
-#include "compiler/linearize.h"
+#include "compiler/passes/linearize.h"
 #include "tools/bench/bench.h"
 #include <stdio.h>
 #include <string.h>

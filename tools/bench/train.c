@@ -1,6 +1,6 @@
 /* bench train: a whole step (forward, backward, clipping, Adam) as a share of the peak, which is measured
  * before and after in the same run; the higher of the two counts. */
-#include "models/trainer.h"
+#include "models/train/trainer.h"
 #include "tools/bench/bench.h"
 #include <stdlib.h>
 #include <string.h>

@@ -3,8 +3,8 @@
 #pragma once
 #include "compiler/pipeline.h"
 #include "core/team.h"
-#include "tools/layer.h"
-#include "tools/leaves.h"
+#include "tools/graphs/layer.h"
+#include "tools/graphs/leaves.h"
 
 typedef struct contract_row {
     const char *place, *what; /* "decoder", "parallel = rewritten, f64" */

@@ -1,9 +1,9 @@
 /* A small language model of the mixer, through rondo_session: prefill and steps give the parallel logits,
  * beams can be reordered, a snapshot goes its own way, and the state stays as large as it is. */
 #include "core/random.h"
-#include "models/decoder.h"
+#include "models/decode/decoder.h"
 #include "tools/check/contract.h"
-#include "tools/state_bytes.h"
+#include "tools/graphs/state_bytes.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,0 +1,16 @@
+/* How linearize keeps its records while it walks. Every function is false only when memory was refused. */
+#pragma once
+#include "compiler/passes/linearize.h"
+
+/* Σ over s of p at old node n, whose result has these batch axes. width: 0 for a row sum. */
+bool report_site(linearize_report *report, const form_context *c, const node *n, const pair_form *p,
+                 const shape *batch, dim width);
+/* After the rule of n: a pair that ended there, one that had ended and has another reason now, or is summed
+ * over s there. */
+bool report_ended(linearize_report *report, const form_context *c, const node *n, const pair_form *outputs);
+/* Whether a value of this shape still has both time axes of p. */
+bool report_carries(const form_context *c, const pair_form *p, const shape *s);
+/* A pair that outputs or ports read. */
+bool report_output(linearize_report *report, const form_context *c, value_id v);
+/* Row sums join their attention; what never was an attention goes; texts are copied. */
+bool report_finish(linearize_report *report, const rondo_graph *from);

@@ -1,0 +1,208 @@
+/* instance: one caller's memory for a program, and the run itself: a flat loop over calls. */
+#include "compiler/program/program.h"
+#include "ops/kernels/products/blas.h"
+#include <string.h>
+#include <time.h>
+
+bool instance_begin(instance *i, program *p, rondo_error *error)
+{
+    *i = (instance){.program = p, .allocator = &p->context->allocator};
+    i->roots_bytes = sizeof *i->roots * ((size_t)p->graph->value_count + 1);
+    i->roots = memory_new(i->allocator, i->roots_bytes);
+    return i->roots || fail_memory(error, i->roots_bytes, "a session");
+}
+
+static void resize(instance *i, void **memory, size_t *now, size_t bytes)
+{
+    if (bytes <= *now)
+        return;
+    memory_free(i->allocator, *memory, *now);
+    *memory = memory_new(i->allocator, bytes);
+    *now = *memory ? bytes : 0;
+}
+
+void instance_end(instance *i)
+{
+    if (!i->program)
+        return;
+    memory_free(i->allocator, i->roots, i->roots_bytes);
+    memory_free(i->allocator, i->calls, i->calls_bytes);
+    memory_free(i->allocator, i->tensors, i->tensors_bytes);
+    memory_free(i->allocator, i->memory, i->memory_bytes);
+    memory_free(i->allocator, i->workers, i->workers_bytes);
+    *i = (instance){0};
+}
+
+void instance_bind(instance *i, value_id v, void *data)
+{
+    if (v >= 0 && v < i->program->graph->value_count)
+        i->roots[v] = data;
+}
+
+/* Copies the calls of a specialisation, so that pointers can be put into them. */
+static bool adopt(instance *i, const specialisation *s, int workers, rondo_error *error)
+{
+    size_t tensors = 0;
+    for (int c = 0; c < s->call_count; c++)
+        tensors += (size_t)(operand_room(&i->program->graph->nodes[s->nodes[c]]) + s->calls[c].output_count);
+    resize(i, (void **)&i->calls, &i->calls_bytes, sizeof *i->calls * ((size_t)s->call_count + 1));
+    resize(i, (void **)&i->tensors, &i->tensors_bytes, sizeof *i->tensors * (tensors + 1));
+    resize(i, (void **)&i->memory, &i->memory_bytes, s->arena_bytes + 64);
+    resize(i, (void **)&i->workers, &i->workers_bytes, s->worker_bytes * (size_t)workers + 64);
+    i->now = NULL;
+    if (!i->calls || !i->tensors || !i->memory || !i->workers)
+        return fail_memory(error, s->arena_bytes, "running a program");
+    tensor *at = i->tensors;
+    for (int c = 0; c < s->call_count; c++) {
+        kernel_call *call = &i->calls[c];
+        int room = operand_room(&i->program->graph->nodes[s->nodes[c]]);
+        *call = s->calls[c];
+        memcpy(at, call->inputs, sizeof *at * (size_t)room);
+        call->inputs = at;
+        at += room;
+        memcpy(at, s->calls[c].outputs, sizeof *at * (size_t)call->output_count);
+        call->outputs = at;
+        at += call->output_count;
+        call->shared = s->scratch[c].shared_offset >= 0 ? i->memory + s->scratch[c].shared_offset : NULL;
+    }
+    i->now = s;
+    return true;
+}
+
+static char *root_memory(const instance *i, value_id root)
+{
+    if (i->roots[root])
+        return i->roots[root];
+    return i->now->offsets[root] >= 0 ? i->memory + i->now->offsets[root] : NULL;
+}
+
+static bool relocate(instance *i, rondo_error *error)
+{
+    const specialisation *s = i->now;
+    for (int r = 0; r < s->relocation_count; r++) {
+        const relocation *at = &s->relocations[r];
+        char *memory = root_memory(i, at->root);
+        if (!memory) {
+            const rondo_graph *g = i->program->graph;
+            const node *n = graph_node_of(g, at->root);
+            return fail(error, RONDO_ARGUMENT, "%s \"%s\" was given no data", op_table[n->op].signature.name,
+                        g->names[n->attributes[0].integer]);
+        }
+        kernel_call *call = &i->calls[at->call];
+        tensor *t = at->operand >= 0 ? &call->inputs[at->operand] : &call->outputs[-1 - at->operand];
+        t->data = memory + at->offset;
+    }
+    return true;
+}
+
+typedef struct work {
+    const kernel_call *call;
+    int phase;
+    char *workers;
+    size_t worker_bytes;
+} work;
+
+static void do_task(void *argument, int64_t task, int worker)
+{
+    const work *w = argument;
+    w->call->kernel->run(w->call, w->phase, task, w->workers + w->worker_bytes * (size_t)worker);
+}
+
+/* ---- poison, for tests: what reads a buffer before it is written, after it died, or past its end shows ---- */
+
+enum { GUARD = 0xa5 };
+
+static void fill_poison(char *memory, int64_t bytes)
+{
+    static const uint32_t signalling = 0x7fa00000; /* a NaN as f32, out of any range as i32 */
+    for (int64_t at = 0; at < bytes; at += (int64_t)sizeof signalling)
+        memcpy(memory + at, &signalling,
+               bytes - at < (int64_t)sizeof signalling ? (size_t)(bytes - at) : sizeof signalling);
+}
+
+static void poison_before(const instance *i, int call, int workers)
+{
+    const specialisation *s = i->now;
+    fill_poison(i->workers, (int64_t)s->worker_bytes * workers);
+    for (int r = 0; r < s->lifetime_count; r++) {
+        const lifetime *l = &s->lifetimes[r];
+        if (l->first != call)
+            continue;
+        fill_poison(i->memory + l->offset, l->used);
+        memset(i->memory + l->offset + l->used, GUARD, (size_t)(l->bytes - l->used));
+    }
+}
+
+static bool poison_after(const instance *i, int call, rondo_error *error)
+{
+    const specialisation *s = i->now;
+    for (int r = 0; r < s->lifetime_count; r++) {
+        const lifetime *l = &s->lifetimes[r];
+        if (call < l->first || call > l->last)
+            continue;
+        for (int64_t at = l->used; at < l->bytes; at++)
+            if ((unsigned char)i->memory[l->offset + at] != GUARD)
+                return fail(error, RONDO_MISMATCH, "%s wrote past the end of a buffer",
+                            graph_place(i->program->graph, s->nodes[call]));
+        if (l->last == call)
+            fill_poison(i->memory + l->offset, l->used);
+    }
+    return true;
+}
+
+static double now_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static bool run_calls(instance *i, team *t, rondo_error *error)
+{
+    const specialisation *s = i->now;
+    double before = i->seconds ? now_seconds() : 0;
+    for (int c = 0; c < s->call_count; c++) {
+        const kernel_call *call = &i->calls[c];
+        if (i->program->options.poison)
+            poison_before(i, c, team_size(t));
+        for (int phase = 0; phase < call->phases; phase++) {
+            work w = {call, phase, i->workers, s->worker_bytes};
+            team_run(t, call->tasks[phase], do_task, &w);
+        }
+        if (i->cancel && *i->cancel)
+            return fail(error, RONDO_CANCELLED, "cancelled");
+        if (i->program->options.poison && !poison_after(i, c, error))
+            return false;
+        if (i->seconds) {
+            double after = now_seconds();
+            i->seconds[s->nodes[c]] += after - before;
+            before = after;
+        }
+    }
+    return true;
+}
+
+bool instance_run(instance *i, team *t, const int64_t *bound, rondo_error *error)
+{
+    const specialisation *s = program_specialise(i->program, bound, error);
+    if (!s || (i->now != s && !adopt(i, s, team_size(t), error)) || !relocate(i, error))
+        return false;
+    blas_begin();
+    team_begin(t);
+    bool whole = run_calls(i, t, error);
+    team_end(t);
+    blas_end();
+    return whole;
+}
+
+tensor instance_tensor(const instance *i, value_id v)
+{
+    const rondo_graph *g = i->program->graph;
+    const placement *at = &i->now->placements[v];
+    tensor t = {.type = g->values[v].type, .rank = g->values[v].shape.rank};
+    memcpy(t.dims, i->now->dims[v], sizeof t.dims);
+    memcpy(t.strides, at->strides, sizeof t.strides);
+    char *memory = root_memory(i, at->root);
+    t.data = memory ? memory + at->offset * type_bytes(t.type) : NULL;
+    return t;
+}

@@ -1,0 +1,152 @@
+/* program: a verified graph and the specialisations of it that were asked for. */
+#include "compiler/program/program.h"
+#include "compiler/program/wisdom.h"
+#include <pthread.h>
+#include <string.h>
+
+static bool mark_kept(program *p)
+{
+    const rondo_graph *g = p->graph;
+    p->kept = ARENA_NEW(&p->arena, bool, g->value_count + 1);
+    p->in_place = ARENA_NEW(&p->arena, bool, g->port_count + 1);
+    if (!p->kept || !p->in_place)
+        return false;
+    for (int o = 0; o < g->output_count; o++)
+        p->kept[g->outputs[o].value] = !(op_table[graph_op_of(g, g->outputs[o].value)].flags & OP_LEAF);
+    for (int k = 0; k < g->port_count; k++)
+        if (g->ports[k].out != NONE)
+            p->kept[g->ports[k].out] = !(op_table[graph_op_of(g, g->ports[k].out)].flags & OP_LEAF);
+    arena scratch;
+    arena_begin(&scratch, &p->context->allocator);
+    bool good = schedule_ports(g, p->in_place, &scratch);
+    arena_end(&scratch);
+    return good;
+}
+
+program *program_new(rondo_graph *g, const program_options *options, rondo_error *error)
+{
+    if (!g)
+        return NULL;
+    program *p = memory_new(&g->context->allocator, sizeof *p);
+    if (!p) {
+        graph_free(g);
+        fail_memory(error, sizeof *p, "a program");
+        return NULL;
+    }
+    p->context = g->context;
+    p->graph = g;
+    if (options)
+        p->options = *options;
+    arena_begin(&p->arena, &g->context->allocator);
+    p->lock = memory_new(&g->context->allocator, sizeof(pthread_mutex_t));
+    if (g->error.code)
+        fail(error, g->error.code, "%s", g->error.message);
+    else if (!wisdom_load(p->context, error))
+        ; /* said in words: a wisdom file that was asked for must be readable */
+    else if (!p->lock || !mark_kept(p))
+        fail_memory(error, sizeof *p, "a program");
+    else {
+        p->wisdom = p->context->known;
+        pthread_mutex_init(p->lock, NULL);
+        return p;
+    }
+    program_free(p);
+    return NULL;
+}
+
+static void specialisation_free(program *p, specialisation *s)
+{
+    arena_end(&s->arena);
+    memory_free(&p->context->allocator, s, sizeof *s);
+}
+
+void program_free(program *p)
+{
+    if (!p)
+        return;
+    const rondo_allocator allocator = p->context->allocator;
+    for (specialisation *s = p->specialisations, *next; s; s = next) {
+        next = s->next;
+        specialisation_free(p, s);
+    }
+    memory_free(&allocator, p->lock, sizeof(pthread_mutex_t));
+    arena_end(&p->arena);
+    graph_free(p->graph);
+    memory_free(&allocator, p, sizeof *p);
+}
+
+/* The order of the first specialisation serves all: only sizes differ, and searching it anew costs more than it saves. */
+static bool find_order(program *p, const specialisation *s, rondo_error *error)
+{
+    const rondo_graph *g = p->graph;
+    if (p->order)
+        return true;
+    node_id *order = ARENA_NEW(&p->arena, node_id, g->node_count + 1);
+    arena scratch;
+    arena_begin(&scratch, &p->context->allocator);
+    value_id *root = ARENA_NEW(&scratch, value_id, g->value_count + 1);
+    int64_t *bytes = ARENA_NEW(&scratch, int64_t, g->value_count + 1);
+    bool good = order && root && bytes;
+    for (value_id v = 0; good && v < g->value_count; v++) {
+        root[v] = s->placements[v].root;
+        bytes[v] = type_bytes(g->values[v].type);
+        for (int a = 0; a < g->values[v].shape.rank; a++)
+            bytes[v] *= s->dims[v][a];
+        if (op_table[graph_op_of(g, v)].flags & OP_LEAF || graph_op_of(g, v) == OP_constant)
+            bytes[v] = 0;
+    }
+    if (!good)
+        fail_memory(error, sizeof *order * (size_t)g->node_count, "a schedule");
+    schedule_problem problem = {g, root, bytes, p->in_place, p->options.schedule_seed, &scratch};
+    good = good && schedule(&problem, order, error);
+    arena_end(&scratch);
+    if (good)
+        p->order = order;
+    return good;
+}
+
+static specialisation *specialise(program *p, const int64_t *bound, rondo_error *error)
+{
+    const rondo_graph *g = p->graph;
+    specialisation *s = memory_new(&p->context->allocator, sizeof *s);
+    if (!s) {
+        fail_memory(error, sizeof *s, "a program");
+        return NULL;
+    }
+    arena_begin(&s->arena, &p->context->allocator);
+    memcpy(s->bound, bound, sizeof *bound * (size_t)g->symbol_count);
+    s->wisdom = p->wisdom;
+    s->placements = ARENA_NEW(&s->arena, placement, g->value_count + 1);
+    s->dims = arena_array(&s->arena, sizeof *s->dims, (size_t)g->value_count + 1);
+    bool good = s->placements && s->dims;
+    if (!good)
+        fail_memory(error, sizeof *s->dims * (size_t)g->value_count, "a program");
+    good = good && lower_placements(s, p, error) && find_order(p, s, error) &&
+           lower_calls(s, p, p->order, g->node_count, error);
+    if (good)
+        return s;
+    specialisation_free(p, s);
+    return NULL;
+}
+
+void program_choose(program *p, const struct wisdom *wisdom)
+{
+    pthread_mutex_lock(p->lock);
+    p->wisdom = wisdom;
+    pthread_mutex_unlock(p->lock);
+}
+
+const specialisation *program_specialise(program *p, const int64_t *bound, rondo_error *error)
+{
+    size_t bytes = sizeof *bound * (size_t)p->graph->symbol_count;
+    pthread_mutex_lock(p->lock);
+    specialisation *s = p->specialisations;
+    while (s && (s->wisdom != p->wisdom || memcmp(s->bound, bound, bytes)))
+        s = s->next;
+    if (!s && (s = specialise(p, bound, error))) {
+        s->next = p->specialisations;
+        p->specialisations = s;
+    }
+    pthread_mutex_unlock(p->lock);
+    return s;
+}

@@ -1,0 +1,120 @@
+/* binding: the caller's tensors meet the graph's leaves. */
+#include "models/decode/binding.h"
+#include <string.h>
+
+void binding_begin(binding *b)
+{
+    for (int s = 0; s < MAX_SYMBOLS; s++)
+        b->bound[s] = -1;
+}
+
+void binding_clear(instance *i)
+{
+    const rondo_graph *g = i->program->graph;
+    for (node_id id = 0; id < g->node_count; id++)
+        if (g->nodes[id].op == OP_input)
+            instance_bind(i, g->nodes[id].first_output, NULL);
+}
+
+/* One extent against one dim: a symbol that is not known yet takes the number, anything else must agree. */
+static bool bind_dim(binding *b, const rondo_graph *g, dim d, int64_t extent, const rondo_tensor *t, int axis,
+                     rondo_error *error)
+{
+    int symbol = dim_only_symbol(d);
+    if (extent < 0)
+        return fail(error, RONDO_SHAPE, "tensor %s: axis %d has a negative extent", t->name, axis);
+    if (symbol >= 0 && b->bound[symbol] < 0) {
+        b->bound[symbol] = extent;
+        return true;
+    }
+    if (symbol >= 0 && b->bound[symbol] != extent)
+        return fail(error, RONDO_SHAPE, "tensor %s: axis %d has %lld entries, but %s is %lld in this call",
+                    t->name, axis, (long long)extent, g->symbols[symbol], (long long)b->bound[symbol]);
+    if (symbol < 0 && dim_value(d, b->bound) != extent)
+        return fail(error, RONDO_SHAPE, "tensor %s: axis %d has %lld entries, the graph says %lld", t->name,
+                    axis, (long long)extent, (long long)dim_value(d, b->bound));
+    return true;
+}
+
+/* Ids are looked up in tables of a known size: the smallest such size that reads this input; −1: none does. */
+static int64_t id_limit(const rondo_graph *g, value_id ids)
+{
+    int64_t limit = -1;
+    for (node_id id = 0; id < g->node_count; id++) {
+        const node *n = &g->nodes[id];
+        value_id table = NONE;
+        int axis = 0;
+        if (n->op == OP_embed && n->inputs[1] == ids)
+            table = n->inputs[0];
+        else if (n->op == OP_linear_cross_entropy && n->inputs[2] == ids)
+            table = n->inputs[1];
+        else if (n->op == OP_cross_entropy && n->inputs[1] == ids) {
+            table = n->inputs[0];
+            axis = graph_shape_of(g, table)->rank - 1;
+        }
+        if (table != NONE && dim_is_literal(graph_shape_of(g, table)->dims[axis])) {
+            int64_t rows = graph_shape_of(g, table)->dims[axis].factor;
+            limit = limit < 0 || rows < limit ? rows : limit;
+        }
+    }
+    return limit;
+}
+
+static bool check_ids(const rondo_graph *g, value_id leaf, const rondo_tensor *t, rondo_error *error)
+{
+    int64_t limit = id_limit(g, leaf), count = 1;
+    const int32_t *ids = t->data;
+    for (int a = 0; a < t->rank; a++)
+        count *= t->dims[a];
+    for (int64_t i = 0; limit >= 0 && i < count; i++)
+        if (ids[i] < 0 || ids[i] >= limit)
+            return fail(error, RONDO_ARGUMENT, "tensor %s: entry %lld is id %d, the table has rows 0 to %lld",
+                        t->name, (long long)i, ids[i], (long long)limit - 1);
+    return true;
+}
+
+bool binding_tensor(binding *b, instance *i, const rondo_tensor *t, rondo_error *error)
+{
+    const rondo_graph *g = i->program->graph;
+    if (!t->name || !t->data)
+        return fail(error, RONDO_ARGUMENT, "a tensor has no %s", t->name ? "data" : "name");
+    value_id leaf = graph_find_leaf(g, OP_input, t->name);
+    if (leaf == NONE)
+        return true; /* the model does not use it: a pass may have found that out */
+    const value *v = &g->values[leaf];
+    if (v->type != t->type)
+        return fail(error, RONDO_SHAPE, "tensor %s is %s, the graph says %s", t->name, type_name(t->type),
+                    type_name(v->type));
+    if (v->shape.rank != t->rank)
+        return fail(error, RONDO_SHAPE, "tensor %s has %d axes, the graph says %d", t->name, t->rank,
+                    v->shape.rank);
+    for (int a = 0; a < t->rank; a++)
+        if (!bind_dim(b, g, v->shape.dims[a], t->dims[a], t, a, error))
+            return false;
+    if (t->type == RONDO_I32 && !check_ids(g, leaf, t, error))
+        return false;
+    instance_bind(i, leaf, t->data);
+    return true;
+}
+
+bool binding_symbol(binding *b, const rondo_graph *g, const char *symbol, int64_t number)
+{
+    int s = graph_find_symbol(g, symbol);
+    if (s < 0)
+        return false;
+    b->bound[s] = number;
+    return true;
+}
+
+bool binding_whole(const binding *b, const rondo_graph *g, rondo_error *error)
+{
+    bool used[MAX_SYMBOLS] = {false};
+    for (value_id v = 0; v < g->value_count; v++)
+        for (int a = 0; a < g->values[v].shape.rank; a++)
+            for (int s = 0; s < g->symbol_count; s++)
+                used[s] = used[s] || dim_has(g->values[v].shape.dims[a], s);
+    for (int s = 0; s < g->symbol_count; s++)
+        if (used[s] && b->bound[s] < 0)
+            return fail(error, RONDO_SHAPE, "no tensor of this call says what %s is", g->symbols[s]);
+    return true;
+}

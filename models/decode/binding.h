@@ -1,0 +1,15 @@
+/* From a caller's named tensors to a program's leaves: finds each by name, reads the symbols' numbers off the shapes, and
+ * checks dtypes, shapes and ids before anything runs. */
+#pragma once
+#include "compiler/program/program.h"
+
+typedef struct binding {
+    int64_t bound[MAX_SYMBOLS]; /* −1: not known */
+} binding;
+void binding_begin(binding *b);
+void binding_clear(instance *i); /* forgets the inputs of earlier calls, whose memory may be gone */
+/* False with a sentence that names the tensor: unknown name, wrong dtype, rank or extent, an id outside its table. */
+bool binding_tensor(binding *b, instance *i, const rondo_tensor *t, rondo_error *error);
+bool binding_symbol(binding *b, const rondo_graph *g, const char *symbol, int64_t number); /* false: the graph has none */
+/* Every symbol known? */
+bool binding_whole(const binding *b, const rondo_graph *g, rondo_error *error);

@@ -1,0 +1,53 @@
+/* A compiled model and one caller's state of it. Everything that persists is a port; reset, growth, reorder and snapshot are
+ * loops over ports and know nothing else. */
+#pragma once
+#include "compiler/program/program.h"
+#include "compiler/passes/stream_names.h"
+#include "core/safetensors.h"
+#include "models/tokenizer/tokenizer.h"
+#include "models/weights.h"
+
+struct rondo_program {
+    rondo *context;
+    arena arena;
+    program *load, *source, *step; /* load, source: NULL when there is nothing to do */
+    const char *time;              /* its symbol in the model */
+    const char *report;
+    safetensors file; /* of a loaded program; map.data NULL otherwise */
+    tokenizer *tokenizer;
+    const void *tokenizer_model;
+    size_t tokenizer_bytes;
+};
+
+/* Parts of making and loading. */
+extern const char *const stage_keys[]; /* metadata keys of the load, source and step graph */
+rondo_program *program_begin(rondo *context, rondo_error *error);
+const char *program_text(rondo_program *p, const char *source); /* a copy that lives as long as p; NULL for NULL */
+bool program_check_step(const rondo_graph *g, const char *where, rondo_error *error); /* what a session looks for is there */
+
+typedef struct port_memory {
+    char *data, *other; /* other: for moving the content, and the second buffer of a port that cannot be updated in place */
+    size_t room, other_room; /* bytes; never less than the content */
+} port_memory;
+
+struct rondo_session {
+    const rondo_program *program;
+    const rondo_weights *weights; /* NULL: those in the program's file */
+    rondo *context;
+    team *team; /* the context's, or one of its own when the context has none */
+    instance load, source, step; /* load: what it made stays in its memory */
+    port_memory *ports; /* by port of the step graph */
+    int64_t bound[MAX_SYMBOLS]; /* of the step graph's symbols; −1: not known yet */
+    int64_t batch, capacity;
+    int32_t *count; /* of the call now running */
+    int64_t count_capacity;
+    const float *logits; /* [batch, V] of the last call; NULL: none yet */
+    int64_t vocabulary;
+    bool cancelled, ready; /* ready: the source has run, or there is none */
+    uint64_t tokens_run; /* rows that went through the step graph; a decoder that recomputes would show here */
+};
+enum { TRANSLATE_MOST_TOKENS = 512 }; /* of a source line; what is beyond is not read */
+/* rondo_translate, with weights for a compiled program, and at_once lines a batch. */
+rondo_lines *translate_lines(const rondo_program *p, const rondo_weights *w, const char *const *lines, size_t count,
+                             rondo_error *error, const rondo_search *options, int64_t at_once);
+rondo_session *session_new(const rondo_program *p, const rondo_weights *w, int64_t batch, rondo_error *error);

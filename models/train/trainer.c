@@ -1,0 +1,374 @@
+/* trainer: accumulate (forward, backward, sums and counts) and update (norm, clipping, Adam) over the contiguous blocks. The
+ * division by the number of targets happens once, in the update. */
+#include "compiler/pipeline.h"
+#include "core/mutant.h"
+#include "models/decode/binding.h"
+#include "models/train/optimizer.h"
+#include "models/train/trainer_parts.h"
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+static float *block_new(rondo_trainer *t, rondo_error *error)
+{
+    size_t bytes = sizeof(float) * (size_t)t->weights->trained_size;
+    float *block = memory_new(&t->context->allocator, bytes);
+    if (!block)
+        fail_memory(error, bytes, "the trainer");
+    return block;
+}
+
+static void bind_parameters(instance *i, const rondo_weights *w)
+{
+    const rondo_graph *g = i->program->graph;
+    for (int k = 0; k < w->item_count; k++)
+        instance_bind(i, graph_find_leaf(g, OP_parameter, w->items[k].name), w->block + w->items[k].offset);
+}
+
+static void bind_gradients(rondo_trainer *t)
+{
+    const rondo_graph *g = t->train->graph;
+    for (int o = 0; o < g->output_count; o++) {
+        const char *name = g->names[g->outputs[o].name];
+        const weight *item = strncmp(name, "gradient.", 9) ? NULL : weights_find(t->weights, name + 9);
+        if (item)
+            instance_bind(&t->run, g->outputs[o].value, t->gradient + item->offset);
+    }
+}
+
+static bool check_weights(const rondo_graph *g, const rondo_weights *w, rondo_error *error)
+{
+    for (node_id id = 0; id < g->node_count; id++) {
+        if (g->nodes[id].op != OP_parameter)
+            continue;
+        const attribute *said = g->nodes[id].attributes;
+        const char *name = g->names[said[parameter_name].integer];
+        const weight *item = weights_find(w, name);
+        if (!item)
+            return fail(error, RONDO_MISMATCH,
+                        "the weights have no parameter %s; they were made for another graph", name);
+        if (said[parameter_frozen].integer != (item->offset >= w->trained_size))
+            return fail(error, RONDO_MISMATCH,
+                        "parameter %s is frozen in the weights or in the graph, not in both; the weights "
+                        "were made for another graph",
+                        name);
+    }
+    return w->trained_count > 0 || fail(error, RONDO_ARGUMENT, "there is no parameter to train");
+}
+
+static bool compile(rondo_trainer *t, rondo_value loss, rondo_error *error)
+{
+    pipeline_options options = {.no_linearize = t->options.no_linearize};
+    const rondo_trainer_options *o = &t->options;
+    t->train = program_new(pipeline_train(loss, &options, error), NULL, error);
+    if (!t->train || !check_weights(t->train->graph, t->weights, error))
+        return false;
+    t->norm = program_new(optimizer_norm(t->context, t->weights->trained_size, error), NULL, error);
+    t->step = program_new(optimizer_step(t->context, t->weights->trained_size, o->beta1, o->beta2, o->epsilon,
+                                         o->weight_decay, error),
+                          NULL, error);
+    if (!t->norm || !t->step)
+        return false;
+    if (!instance_begin(&t->run, t->train, error) || !instance_begin(&t->measuring, t->norm, error) ||
+        !instance_begin(&t->stepping, t->step, error))
+        return false;
+    return (t->gradient = block_new(t, error)) && (t->moment1 = block_new(t, error)) &&
+           (t->moment2 = block_new(t, error));
+}
+
+static void bind_all(rondo_trainer *t)
+{
+    bind_parameters(&t->run, t->weights);
+    bind_gradients(t);
+    float *const blocks[] = {t->weights->block, t->moment1, t->moment2};
+    const rondo_graph *g = t->step->graph;
+    for (int p = 0; p < g->port_count; p++) {
+        instance_bind(&t->stepping, g->ports[p].in, blocks[p]);
+        instance_bind(&t->stepping, g->ports[p].out, blocks[p]);
+    }
+    instance_bind(&t->stepping, graph_find_leaf(g, OP_input, "scalars"), t->scalars);
+}
+
+rondo_trainer *rondo_trainer_new_with(rondo_value loss, rondo_error *error,
+                                      const rondo_trainer_options *options)
+{
+    if (!loss.graph || !options || !options->weights || !rondo_graph_check(loss.graph, error))
+        return NULL;
+    rondo *context = loss.graph->context;
+    if (options->size < offsetof(rondo_trainer_options, no_linearize)) {
+        fail(error, RONDO_ARGUMENT, "rondo_trainer_options.size is %zu; fill the struct with RONDO_OPTIONS",
+             options->size);
+        return NULL;
+    }
+    rondo_trainer *t = memory_new(&context->allocator, sizeof *t);
+    if (!t) {
+        fail_memory(error, sizeof *t, "a trainer");
+        return NULL;
+    }
+    t->context = context;
+    t->weights = options->weights;
+    memcpy(&t->options, options, options->size < sizeof t->options ? options->size : sizeof t->options);
+    t->options.beta1 = t->options.beta1 ? t->options.beta1 : 0.9f;
+    t->options.beta2 = t->options.beta2 ? t->options.beta2 : 0.98f;
+    t->options.epsilon = t->options.epsilon ? t->options.epsilon : 1e-9f;
+    arena_begin(&t->arena, &context->allocator);
+    if (compile(t, loss, error) && (t->model = graph_new_like(loss.graph, error))) {
+        value_id *map = graph_map_new(t->model, loss.graph);
+        for (node_id id = 0; map && id < loss.graph->node_count; id++)
+            graph_copy_node(t->model, loss.graph, id, map);
+        t->loss = map ? map[loss.id] : NONE;
+        if (rondo_graph_check(t->model, error) && map) {
+            bind_all(t);
+            return t;
+        }
+    }
+    rondo_trainer_free(t);
+    return NULL;
+}
+
+void rondo_trainer_free(rondo_trainer *t)
+{
+    if (!t)
+        return;
+    const rondo_allocator allocator = t->context->allocator;
+    instance *const instances[] = {&t->run, &t->evaluating, &t->measuring, &t->stepping};
+    program *const programs[] = {t->train, t->evaluate, t->norm, t->step};
+    float *const blocks[] = {t->gradient, t->sum, t->moment1, t->moment2};
+    for (int i = 0; i < 4; i++) {
+        instance_end(instances[i]);
+        program_free(programs[i]);
+        memory_free(&allocator, blocks[i], sizeof(float) * (size_t)t->weights->trained_size);
+    }
+    memory_free(&allocator, t->sentences, sizeof *t->sentences * (size_t)t->sentence_capacity);
+    graph_free(t->model);
+    arena_end(&t->arena);
+    memory_free(&allocator, t, sizeof *t);
+}
+
+static bool given_sentences(const rondo_tensor *inputs, int count)
+{
+    for (int k = 0; k < count; k++)
+        if (inputs[k].name && !strcmp(inputs[k].name, "sentences"))
+            return true;
+    return false;
+}
+
+/* Dropout wants global sentence ids; a caller that gives none gets 0, 1, 2, … and a seed for each batch. */
+static bool bind_sentences(rondo_trainer *t, instance *i, const rondo_tensor *inputs, int count,
+                           const binding *b, rondo_error *error)
+{
+    const rondo_graph *g = i->program->graph;
+    value_id leaf = graph_find_leaf(g, OP_input, "sentences");
+    if (leaf == NONE || given_sentences(inputs, count))
+        return true;
+    int64_t rows = dim_value(graph_shape_of(g, leaf)->dims[0], b->bound);
+    if (rows > t->sentence_capacity) {
+        memory_free(&t->context->allocator, t->sentences,
+                    sizeof *t->sentences * (size_t)t->sentence_capacity);
+        t->sentences = memory_new(&t->context->allocator, sizeof *t->sentences * (size_t)rows);
+        t->sentence_capacity = t->sentences ? rows : 0;
+        if (!t->sentences)
+            return fail_memory(error, sizeof *t->sentences * (size_t)rows, "sentence ids");
+    }
+    for (int64_t r = 0; r < rows; r++)
+        t->sentences[r] = (int32_t)r;
+    instance_bind(i, leaf, t->sentences);
+    return true;
+}
+
+static bool run_on(rondo_trainer *t, instance *i, const rondo_tensor *inputs, int count, rondo_error *error)
+{
+    binding b;
+    const rondo_graph *g = i->program->graph;
+    binding_begin(&b);
+    binding_clear(i);
+    for (int k = 0; k < count; k++)
+        if (!binding_tensor(&b, i, &inputs[k], error))
+            return false;
+    /* With ids that name the sentences of a whole update, how it is split into batches must not change the masks. */
+    int64_t turn = given_sentences(inputs, count) ? t->number : t->batches;
+    uint64_t mixed = t->options.seed * 0x9e3779b97f4a7c15u + (uint64_t)turn;
+    t->seed[0] = (int32_t)(mixed & 0x7fffffff);
+    t->seed[1] = (int32_t)(mixed >> 32 & 0x7fffffff);
+    instance_bind(i, graph_find_leaf(g, OP_input, "dropout.seed"), t->seed);
+    return bind_sentences(t, i, inputs, count, &b, error) && binding_whole(&b, g, error) &&
+           context_team(t->context, error) && instance_run(i, t->context->team, b.bound, error);
+}
+
+static double scalar_of(const instance *i, const char *name)
+{
+    value_id v = graph_find_output(i->program->graph, name);
+    tensor x = v == NONE ? (tensor){0} : instance_tensor(i, v);
+    return x.data ? (double)*(const float *)x.data : 0;
+}
+
+typedef struct sums {
+    double loss, nll;
+    int64_t count;
+} sums;
+
+static sums read_sums(const instance *i)
+{
+    return (sums){scalar_of(i, "loss"), scalar_of(i, "nll"), llround(scalar_of(i, "count"))};
+}
+
+static void report(rondo_step *step, sums s)
+{
+    double targets = s.count > 0 ? (double)s.count : 1;
+    *step = (rondo_step){.loss = s.loss / targets, .nll = s.nll / targets, .targets = s.count};
+}
+
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static bool accumulate(rondo_trainer *t, const rondo_tensor *inputs, int count, sums *s, rondo_error *error)
+{
+    if (!run_on(t, &t->run, inputs, count, error))
+        return false;
+    *s = read_sums(&t->run);
+    if (!isfinite(s->loss))
+        return fail(error, RONDO_DIVERGED,
+                    "the loss is not finite at update %lld; nothing was changed; try a lower rate",
+                    (long long)t->number + 1);
+    return true;
+}
+
+/* Adds the fresh gradient to the sum or, at the update, the sum to the fresh gradient. */
+static void add_pending(const rondo_trainer *t, float *into, const float *from)
+{
+    for (int64_t i = 0; i < t->weights->trained_size; i++)
+        into[i] += from[i];
+}
+
+bool rondo_trainer_accumulate(rondo_trainer *t, const rondo_tensor *inputs, int count, rondo_step *step,
+                              rondo_error *error)
+{
+    sums s;
+    double begin = seconds_now();
+    if (!t || !accumulate(t, inputs, count, &s, error) || (!t->sum && !(t->sum = block_new(t, error))))
+        return false;
+    if (t->pending)
+        add_pending(t, t->sum, t->gradient);
+    else
+        memcpy(t->sum, t->gradient, sizeof(float) * (size_t)t->weights->trained_size);
+    t->pending_loss = (t->pending ? t->pending_loss : 0) + s.loss;
+    t->pending_nll = (t->pending ? t->pending_nll : 0) + s.nll;
+    t->pending_count = (t->pending ? t->pending_count : 0) + s.count;
+    t->pending = true;
+    t->batches++;
+    if (step) {
+        report(step, s);
+        step->number = t->number;
+        step->seconds = seconds_now() - begin;
+    }
+    return true;
+}
+
+static bool gradient_norm(rondo_trainer *t, double *norm, rondo_error *error)
+{
+    static const int64_t none[MAX_SYMBOLS];
+    instance_bind(&t->measuring, graph_find_leaf(t->norm->graph, OP_input, "gradient"), t->gradient);
+    if (!instance_run(&t->measuring, t->context->team, none, error))
+        return false;
+    *norm = sqrt(scalar_of(&t->measuring, "square_sum"));
+    return isfinite(*norm) || fail(error, RONDO_DIVERGED,
+                                   "the gradient is not finite at update %lld; nothing was changed; "
+                                   "try a lower rate or clip_norm",
+                                   (long long)t->number + 1);
+}
+
+static bool update(rondo_trainer *t, double norm, int64_t count, float rate, rondo_error *error)
+{
+    static const int64_t none[MAX_SYMBOLS];
+    double scale = count > 0 ? 1.0 / (double)count : 1, mean = norm * scale, after = (double)t->number + 1;
+    if (MUTANT(trainer_does_not_clip, false, t->options.clip_norm > 0 && mean > t->options.clip_norm))
+        scale *= t->options.clip_norm / mean;
+    t->scalars[0] = (float)scale;
+    t->scalars[1] = rate;
+    t->scalars[2] = (float)(1 - pow(t->options.beta1, after));
+    t->scalars[3] = (float)(1 - pow(t->options.beta2, after));
+    instance_bind(&t->stepping, graph_find_leaf(t->step->graph, OP_input, "gradient"), t->gradient);
+    if (!instance_run(&t->stepping, t->context->team, none, error))
+        return false;
+    t->number++;
+    return true;
+}
+
+bool rondo_trainer_step(rondo_trainer *t, const rondo_tensor *inputs, int count, float rate, rondo_step *step,
+                        rondo_error *error)
+{
+    sums s;
+    double begin = seconds_now(), norm;
+    if (!t || !accumulate(t, inputs, count, &s, error))
+        return false;
+    if (t->pending) {
+        add_pending(t, t->gradient, t->sum);
+        s = (sums){s.loss + t->pending_loss, s.nll + t->pending_nll,
+                   s.count + MUTANT(trainer_divides_by_the_last_count, 0, t->pending_count)};
+    }
+    if (!gradient_norm(t, &norm, error) || !update(t, norm, s.count, rate, error))
+        return false;
+    t->pending = false;
+    t->batches++;
+    if (step) {
+        report(step, s);
+        step->gradient_norm = norm / (s.count > 0 ? (double)s.count : 1);
+        step->number = t->number;
+        step->seconds = seconds_now() - begin;
+    }
+    return true;
+}
+
+bool rondo_trainer_evaluate(rondo_trainer *t, const rondo_tensor *inputs, int count, rondo_step *step,
+                            rondo_error *error)
+{
+    if (!t)
+        return false;
+    double begin = seconds_now();
+    if (!t->evaluate) {
+        pipeline_options options = {.no_linearize = t->options.no_linearize};
+        t->evaluate =
+            program_new(pipeline_evaluate((rondo_value){t->model, t->loss}, &options, error), NULL, error);
+        if (!t->evaluate || !instance_begin(&t->evaluating, t->evaluate, error))
+            return false;
+        if (t->wisdom)
+            program_choose(t->evaluate, t->wisdom);
+        bind_parameters(&t->evaluating, t->weights);
+    }
+    if (!run_on(t, &t->evaluating, inputs, count, error))
+        return false;
+    if (step) {
+        report(step, read_sums(&t->evaluating));
+        step->number = t->number;
+        step->seconds = seconds_now() - begin;
+    }
+    return true;
+}
+
+/* ---- for reports ---- */
+
+const program *trainer_program(const rondo_trainer *t)
+{
+    return t->train;
+}
+double trainer_flops(const rondo_trainer *t)
+{
+    return t->run.now ? t->run.now->flops : 0;
+}
+int64_t trainer_batches(const rondo_trainer *t)
+{
+    return t->batches;
+}
+
+double *trainer_profile(rondo_trainer *t, rondo_error *error)
+{
+    if (!t->run.seconds)
+        t->run.seconds = ARENA_NEW(&t->arena, double, t->train->graph->node_count + 1);
+    if (!t->run.seconds)
+        fail_memory(error, sizeof(double) * (size_t)t->train->graph->node_count, "a profile");
+    return t->run.seconds;
+}

@@ -1,0 +1,137 @@
+/* A trainer in a file: weights under their own names, moments under a prefix, counters as metadata. */
+#include "compiler/program/choices.h"
+#include "compiler/program/wisdom.h"
+#include "core/mutant.h"
+#include "models/train/trainer_parts.h"
+#include <string.h>
+
+enum { MOST_PAIRS = 16 };
+static const char *const prefixes[] = {"", "optimizer.moment1.", "optimizer.moment2."};
+
+static bool save_in(arena *a, const rondo_trainer *t, const char *path, const char *const *more, int pairs,
+                    rondo_error *error)
+{
+    const rondo_weights trained = weights_trained(t->weights);
+    int n = t->weights->item_count, own = 6, count = 0;
+    rondo_tensor *all = ARENA_NEW(a, rondo_tensor, 3 * n + 1);
+    float *const blocks[] = {t->weights->block, t->moment1,
+                             MUTANT(checkpoint_forgets_moment2, t->moment1, t->moment2)};
+    for (int k = 0; all && k < 3; k++) {
+        const rondo_weights *w = k ? &trained : t->weights;
+        rondo_tensor *part = weights_tensors(w, a, prefixes[k], blocks[k]);
+        if (!part)
+            return fail_memory(error, sizeof *part * (size_t)n, "a checkpoint");
+        memcpy(all + count, part, sizeof *part * (size_t)w->item_count);
+        count += w->item_count;
+    }
+    const char *number = arena_text(a, "%lld", (long long)t->number);
+    const char *batches = arena_text(a, "%lld", (long long)t->batches);
+    const char *seed = arena_text(a, "%llu", (unsigned long long)t->options.seed);
+    program *const programs[] = {t->train, t->norm, t->step, t->evaluate};
+    text kernels = {.arena = a};
+    if (!all || !number || !batches || !seed || !choices_print(&kernels, programs, 4))
+        return fail_memory(error, sizeof *all * (size_t)n, "a checkpoint");
+    const char *metadata[2 * MOST_PAIRS] = {"format",        "pt",   "rondo.format",  "1",
+                                            "rondo.updates", number, "rondo.batches", batches,
+                                            "rondo.seed",    seed,   "rondo.kernels", kernels.data};
+    for (int i = 0; i < 2 * pairs && own + pairs <= MOST_PAIRS; i++)
+        metadata[2 * own + i] = more[i];
+    return safetensors_save(&t->context->allocator, path, all, count, metadata, own + pairs, error);
+}
+
+bool trainer_save(const rondo_trainer *t, const char *path, const char *const *metadata, int pairs,
+                  rondo_error *error)
+{
+    arena a;
+    arena_begin(&a, &t->context->allocator);
+    bool good = save_in(&a, t, path, metadata, pairs, error);
+    arena_end(&a);
+    return good;
+}
+
+bool rondo_trainer_save(const rondo_trainer *t, const char *path, rondo_error *error)
+{
+    return t && trainer_save(t, path, NULL, 0, error);
+}
+
+static bool read_counter(const safetensors *file, const char *key, int64_t *number, rondo_error *error)
+{
+    const char *text = safetensors_metadata(file, key);
+    *number = 0;
+    for (const char *c = text; c && *c; c++) {
+        if (*c < '0' || *c > '9' || *number > (INT64_MAX - 9) / 10)
+            return fail(error, RONDO_FILE, "%s: %s is no counter: %.40s", file->path, key, text);
+        *number = *number * 10 + (*c - '0');
+    }
+    return text != NULL || fail(error, RONDO_MISMATCH,
+                                "%s holds weights but no training state (%s is missing)", file->path, key);
+}
+
+static bool read_seed(const safetensors *file, uint64_t *seed, rondo_error *error)
+{
+    const char *text = safetensors_metadata(file, "rondo.seed");
+    *seed = 0;
+    for (const char *c = text; c && *c; c++)
+        if (*c < '0' || *c > '9' || __builtin_mul_overflow(*seed, 10, seed) ||
+            __builtin_add_overflow(*seed, (uint64_t)(*c - '0'), seed))
+            return fail(error, RONDO_FILE, "%s: rondo.seed is no seed: %.40s", file->path, text);
+    return text != NULL ||
+           fail(error, RONDO_MISMATCH, "%s holds no training state (rondo.seed is missing)", file->path);
+}
+
+/* The choices in the file, which live as long as the trainer. A checkpoint from before there were any: NULL, and good. */
+static bool read_kernels(rondo_trainer *t, const safetensors *file, const struct wisdom **wisdom,
+                         rondo_error *error)
+{
+    const char *said = safetensors_metadata(file, "rondo.kernels");
+    int missing = 0;
+    *wisdom = NULL;
+    if (!said)
+        return true;
+    const char *where = arena_text(&t->arena, "%s: rondo.kernels", file->path);
+    *wisdom = wisdom_read(&t->arena, arena_copy_text(&t->arena, said, strlen(said)),
+                          where ? where : "rondo.kernels", &missing, error);
+    if (missing)
+        context_log(t->context, 1,
+                    "%s: %d choices name kernels that this version has not; numbers will differ in "
+                    "their last bits",
+                    file->path, missing);
+    return *wisdom != NULL;
+}
+
+static void use_kernels(rondo_trainer *t, const struct wisdom *wisdom)
+{
+    program *const programs[] = {t->train, t->norm, t->step, t->evaluate};
+    t->wisdom = MUTANT(resume_chooses_kernels_anew, NULL, wisdom);
+    for (int p = 0; t->wisdom && p < 4; p++)
+        if (programs[p])
+            program_choose(programs[p], t->wisdom);
+}
+
+bool rondo_trainer_load(rondo_trainer *t, const char *path, rondo_error *error)
+{
+    safetensors file;
+    int64_t number, batches;
+    uint64_t seed = 0;
+    const struct wisdom *wisdom;
+    if (!t || !safetensors_open(&file, &t->context->allocator, path, error))
+        return false;
+    const rondo_weights trained = weights_trained(t->weights), *parts[] = {t->weights, &trained, &trained};
+    float *const blocks[] = {t->weights->block, t->moment1, t->moment2};
+    bool good = read_counter(&file, "rondo.updates", &number, error) &&
+                read_counter(&file, "rondo.batches", &batches, error) && read_seed(&file, &seed, error) &&
+                read_kernels(t, &file, &wisdom, error);
+    for (int k = 0; k < 3; k++) /* all of it fits, or nothing changes */
+        good = good && weights_read(parts[k], &file, prefixes[k], NULL, error);
+    for (int k = 0; k < 3; k++)
+        good = good && weights_read(parts[k], &file, prefixes[k], blocks[k], error);
+    safetensors_close(&file);
+    if (good) {
+        t->options.seed = seed;
+        t->number = number;
+        t->batches = MUTANT(resume_begins_at_batch_0, 0, batches);
+        t->pending = false;
+        use_kernels(t, wisdom);
+    }
+    return good;
+}

@@ -1,0 +1,359 @@
+/* The DSL's ground: leaves, outputs, elementwise ops, reductions, and any op by name. Layers stand in ops/dsl/layers.c. */
+#include "ops/dsl/dsl.h"
+#include "core/text/lex.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what all calls share ---- */
+
+rondo_graph *dsl_graph(rondo_place place, rondo_graph *g)
+{
+    if (!g || g->error.code)
+        return NULL;
+    g->file = place.file ? graph_intern(g, place.file) : NULL; /* a copy: the caller's text may go */
+    g->line = place.line;
+    return g->error.code ? NULL : g;
+}
+
+bool dsl_operand(rondo_graph *g, const char *function, const char *what, rondo_value y)
+{
+    if (g->error.code)
+        return false;
+    if (!y.graph)
+        return graph_fail(g, RONDO_ARGUMENT, "%s: %s is no value", function, what), false;
+    if (y.graph != g)
+        return graph_fail(g, RONDO_ARGUMENT, "%s: %s belongs to another graph", function, what), false;
+    if (y.id < 0 || y.id >= g->value_count)
+        return graph_fail(g, RONDO_ARGUMENT, "%s: %s is no value of this graph", function, what), false;
+    return true;
+}
+
+rondo_graph *dsl_start(rondo_place place, const char *function, rondo_value x)
+{
+    rondo_graph *g = dsl_graph(place, x.graph);
+    return g && dsl_operand(g, function, "its operand", x) ? g : NULL;
+}
+
+const char *dsl_format(rondo_graph *g, const char *function, char buffer[DSL_TEXT_BYTES], const char *format,
+                       va_list list)
+{
+    int length = format ? vsnprintf(buffer, DSL_TEXT_BYTES, format, list) : -1;
+    if (length >= 0 && length < DSL_TEXT_BYTES)
+        return buffer;
+    graph_fail(g, RONDO_ARGUMENT, "%s: a text is missing or longer than %d bytes", function,
+               DSL_TEXT_BYTES - 1);
+    return NULL;
+}
+
+const char *dsl_scoped(rondo_graph *g, char buffer[DSL_TEXT_BYTES], const char *name)
+{
+    const char *scope = g->names[g->scope];
+    if (!name || !*name) {
+        graph_fail(g, RONDO_ARGUMENT, "a name is missing");
+        return NULL;
+    }
+    int length = snprintf(buffer, DSL_TEXT_BYTES, "%s%s%s", scope, *scope ? "." : "", name);
+    if (length >= 0 && length < DSL_TEXT_BYTES)
+        return buffer;
+    graph_fail(g, RONDO_ARGUMENT, "the name %.40s… is longer than %d bytes with its scopes", name,
+               DSL_TEXT_BYTES - 1);
+    return NULL;
+}
+
+bool dsl_options(rondo_graph *g, const char *function, void *out, size_t size, const void *given)
+{
+    size_t given_size = size;
+    memset(out, 0, size);
+    if (!given)
+        return true;
+    memcpy(&given_size, given, sizeof given_size);
+    if (given_size < sizeof given_size)
+        return graph_fail(g, RONDO_ARGUMENT, "%s: its options do not tell their size", function), false;
+    for (size_t i = size; i < given_size; i++)
+        if (((const unsigned char *)given)[i])
+            return graph_fail(g, RONDO_ARGUMENT,
+                              "%s: an option is set that this version of the library does not know",
+                              function),
+                   false;
+    memcpy(out, given, given_size < size ? given_size : size);
+    return true;
+}
+
+double dsl_decimal(float number)
+{
+    char digits[40];
+    for (int precision = 1; precision < 9; precision++) {
+        snprintf(digits, sizeof digits, "%.*e", precision - 1, (double)number);
+        double decimal = strtod(digits, NULL); /* whatever the locale, it is the same for both */
+        if ((float)decimal == number)
+            return decimal;
+    }
+    return number;
+}
+
+/* ---- leaves and outputs ---- */
+
+static value_id known_leaf(rondo_graph *g, value_id known, const char *name, rondo_type type, const shape *s)
+{
+    const value *v = &g->values[known];
+    if (v->type == type && shape_equal(&v->shape, s))
+        return known;
+    text old = {.arena = &g->arena}, new = {.arena = &g->arena};
+    if (!shape_text(&old, g, &v->shape) || !shape_text(&new, g, s))
+        return graph_fail(g, RONDO_MEMORY, "out of memory for a message about %.60s", name);
+    return graph_fail(g, RONDO_SHAPE, "%.120s is %s%s already, it cannot be %s%s too", name,
+                      type_name(v->type), old.data, type_name(type), new.data);
+}
+
+value_id dsl_leaf(rondo_graph *g, op_id op, const char *name, rondo_type type, const shape *s)
+{
+    value_id known = graph_find_leaf(g, op, name),
+             other = graph_find_leaf(g, op == OP_input ? OP_parameter : OP_input, name);
+    if (other != NONE)
+        return graph_fail(g, RONDO_ARGUMENT, "%.120s is both an input and a parameter", name);
+    return known != NONE ? known_leaf(g, known, name, type, s) : build_leaf(g, op, name, type, s);
+}
+
+static rondo_value named_leaf(rondo_graph *g, const char *function, op_id op, const char *name,
+                              const char *format, va_list list)
+{
+    char type_text[DSL_TEXT_BYTES], full[DSL_TEXT_BYTES];
+    rondo_type type;
+    shape s;
+    if (!dsl_format(g, function, type_text, format, list) || !parse_type(g, type_text, true, &type, &s) ||
+        !dsl_scoped(g, full, name))
+        return dsl_value(g, NONE);
+    return dsl_value(g, dsl_leaf(g, op, full, type, &s));
+}
+
+rondo_value rondo_input_at(rondo_place place, rondo_graph *graph, const char *name, const char *type, ...)
+{
+    rondo_graph *g = dsl_graph(place, graph);
+    if (!g)
+        return dsl_value(graph, NONE);
+    va_list list;
+    va_start(list, type);
+    rondo_value v = named_leaf(g, "rondo_input", OP_input, name, type, list);
+    va_end(list);
+    return v;
+}
+
+rondo_value rondo_parameter_at(rondo_place place, rondo_graph *graph, const char *name, const char *type, ...)
+{
+    rondo_graph *g = dsl_graph(place, graph);
+    if (!g)
+        return dsl_value(graph, NONE);
+    va_list list;
+    va_start(list, type);
+    rondo_value v = named_leaf(g, "rondo_parameter", OP_parameter, name, type, list);
+    va_end(list);
+    if (v.id == NONE)
+        return v;
+    const shape *s = graph_shape_of(g, v.id);
+    for (int i = 0; i < s->rank; i++)
+        if (!dim_is_literal(s->dims[i]))
+            return dsl_value(
+                g, graph_fail(g, RONDO_SHAPE,
+                              "the parameter %.120s has a symbol in its type; its extents must be numbers",
+                              name));
+    return v;
+}
+
+/* The graph of a parameter; NULL: it is none, or something failed before. */
+static rondo_graph *parameter_graph(const char *function, rondo_value parameter)
+{
+    rondo_graph *g = parameter.graph;
+    if (!g || g->error.code || !dsl_operand(g, function, "its operand", parameter))
+        return NULL;
+    if (graph_op_of(g, parameter.id) == OP_parameter)
+        return g;
+    graph_fail(g, RONDO_ARGUMENT, "%s: only a parameter has initial numbers, not the result of %s", function,
+               op_table[graph_op_of(g, parameter.id)].signature.name);
+    return NULL;
+}
+
+rondo_value rondo_initialize(rondo_value parameter, rondo_initial kind, double scale)
+{
+    rondo_graph *g = parameter_graph("rondo_initialize", parameter);
+    bool good = g && graph_add_initial(g, parameter.id, kind, scale) >= 0;
+    return dsl_value(parameter.graph, good ? parameter.id : NONE);
+}
+
+rondo_value rondo_freeze(rondo_value parameter)
+{
+    rondo_graph *g = parameter_graph("rondo_freeze", parameter);
+    if (g)
+        g->nodes[g->values[parameter.id].node].attributes[parameter_frozen].integer = 1;
+    return dsl_value(parameter.graph, g ? parameter.id : NONE);
+}
+
+void rondo_output(rondo_value v, const char *name)
+{
+    char full[DSL_TEXT_BYTES];
+    rondo_graph *g = v.graph;
+    if (g && !g->error.code && dsl_operand(g, "rondo_output", "its operand", v) && dsl_scoped(g, full, name))
+        graph_add_output(g, full, v.id);
+}
+
+/* ---- any op by name ---- */
+
+static void unknown_op(rondo_graph *g, const char *name)
+{
+    const char *closest = NULL;
+    int least = 3;
+    for (int op = 0; op < OP_COUNT; op++) {
+        int distance = word_distance(op_table[op].signature.name, name);
+        if (distance < least && !(op_table[op].flags & OP_LEAF)) {
+            least = distance;
+            closest = op_table[op].signature.name;
+        }
+    }
+    graph_fail(g, RONDO_ARGUMENT, "rondo_apply: there is no op %.60s%s%s%s", name,
+               closest ? "; did you mean " : "", closest ? closest : "", closest ? "?" : "");
+}
+
+static int op_by_name(rondo_graph *g, const char *name)
+{
+    int op = name ? op_find(name) : -1;
+    if (op < 0)
+        unknown_op(g, name ? name : "without a name");
+    else if (op_table[op].flags & OP_LEAF)
+        graph_fail(g, RONDO_ARGUMENT,
+                   "rondo_apply: %s is made by rondo_input, rondo_parameter or the compiler", name);
+    else
+        return op;
+    return -1;
+}
+
+rondo_value rondo_apply_at(rondo_place place, rondo_graph *graph, const char *op, const char *attributes,
+                           int count, ...)
+{
+    rondo_graph *g = dsl_graph(place, graph);
+    int id = g ? op_by_name(g, op) : -1;
+    if (id < 0)
+        return dsl_value(graph, NONE);
+    if (count < 0 || count > MAX_INPUTS)
+        return dsl_value(g,
+                         graph_fail(g, RONDO_ARGUMENT, "rondo_apply %s: %d operands; at most %d are possible",
+                                    op, count, MAX_INPUTS));
+    value_id inputs[MAX_INPUTS];
+    attribute parsed[MAX_ATTRIBUTES] = {0};
+    bool good = parse_attributes(g, id, attributes ? attributes : "", parsed);
+    va_list list;
+    va_start(list, count);
+    for (int i = 0; i < count; i++) {
+        rondo_value v = va_arg(list, rondo_value);
+        inputs[i] = v.graph ? v.id : NONE; /* no value: an optional operand that is absent */
+        good = good && (!v.graph || dsl_operand(g, op, "an operand", v));
+    }
+    va_end(list);
+    return dsl_value(g, good ? build_node(g, (op_id)id, count, inputs, parsed) : NONE);
+}
+
+/* ---- elementwise ---- */
+
+static rondo_value unary(rondo_place place, const char *function, op_id op, rondo_value x)
+{
+    rondo_graph *g = dsl_start(place, function, x);
+    return dsl_value(x.graph, g ? build_unary(g, op, x.id) : NONE);
+}
+
+/* A call starts at a's graph, or at b's when a has none, so that somebody hears of it. */
+static rondo_value binary(rondo_place place, const char *function, op_id op, rondo_value a, rondo_value b)
+{
+    rondo_graph *g = dsl_graph(place, a.graph ? a.graph : b.graph);
+    bool good = g && dsl_operand(g, function, "its first operand", a) &&
+                dsl_operand(g, function, "its second operand", b);
+    return dsl_value(a.graph ? a.graph : b.graph, good ? build_binary(g, op, a.id, b.id) : NONE);
+}
+
+#define DEFINE_UNARY(name)                                                                                   \
+    rondo_value rondo_##name##_at(rondo_place place, rondo_value x)                                          \
+    {                                                                                                        \
+        return unary(place, "rondo_" #name, OP_##name, x);                                                   \
+    }
+#define DEFINE_BINARY(name)                                                                                  \
+    rondo_value rondo_##name##_at(rondo_place place, rondo_value a, rondo_value b)                           \
+    {                                                                                                        \
+        return binary(place, "rondo_" #name, OP_##name, a, b);                                               \
+    }
+RONDO_UNARY_OPS(DEFINE_UNARY)
+RONDO_BINARY_OPS(DEFINE_BINARY)
+
+static rondo_value with_scalar(rondo_place place, const char *function, op_id op, rondo_value x,
+                               double scalar)
+{
+    rondo_graph *g = dsl_start(place, function, x);
+    return dsl_value(x.graph, g ? build_binary(g, op, x.id, build_number(g, scalar)) : NONE);
+}
+
+rondo_value rondo_add_scalar_at(rondo_place place, rondo_value x, double scalar)
+{
+    return with_scalar(place, "rondo_add_scalar", OP_add, x, scalar);
+}
+
+rondo_value rondo_mul_scalar_at(rondo_place place, rondo_value x, double scalar)
+{
+    return with_scalar(place, "rondo_mul_scalar", OP_mul, x, scalar);
+}
+
+rondo_value rondo_select_at(rondo_place place, rondo_value condition, rondo_value a, rondo_value b)
+{
+    rondo_graph *g = dsl_start(place, "rondo_select", condition);
+    bool good = g && dsl_operand(g, "rondo_select", "a", a) && dsl_operand(g, "rondo_select", "b", b);
+    return dsl_value(condition.graph, good ? build_select(g, condition.id, a.id, b.id) : NONE);
+}
+
+rondo_value rondo_constant_at(rondo_place place, rondo_graph *graph, double number, const char *format, ...)
+{
+    char type_text[DSL_TEXT_BYTES];
+    rondo_type type;
+    shape s;
+    rondo_graph *g = dsl_graph(place, graph);
+    if (!g)
+        return dsl_value(graph, NONE);
+    va_list list;
+    va_start(list, format);
+    bool good = dsl_format(g, "rondo_constant", type_text, format, list);
+    va_end(list);
+    return dsl_value(
+        g, good && parse_type(g, type_text, true, &type, &s) ? build_constant(g, number, type, &s) : NONE);
+}
+
+/* ---- reductions ---- */
+
+static rondo_value reduce(rondo_place place, const char *function, op_id op, rondo_value x,
+                          const rondo_reduce_options *options)
+{
+    rondo_reduce_options o;
+    rondo_graph *g = dsl_start(place, function, x);
+    bool good = g && dsl_options(g, function, &o, sizeof o, options);
+    return dsl_value(x.graph, good ? build_reduce(g, op, x.id, o.axis, o.keep) : NONE);
+}
+
+rondo_value rondo_sum_at(rondo_place place, rondo_value x, const rondo_reduce_options *options)
+{
+    return reduce(place, "rondo_sum", OP_sum, x, options);
+}
+
+rondo_value rondo_mean_at(rondo_place place, rondo_value x, const rondo_reduce_options *options)
+{
+    return reduce(place, "rondo_mean", OP_mean, x, options);
+}
+
+rondo_value rondo_max_at(rondo_place place, rondo_value x, const rondo_reduce_options *options)
+{
+    return reduce(place, "rondo_max", OP_max, x, options);
+}
+
+rondo_value rondo_logsumexp_at(rondo_place place, rondo_value x, const rondo_reduce_options *options)
+{
+    return reduce(place, "rondo_logsumexp", OP_logsumexp, x, options);
+}
+
+rondo_value rondo_cumsum_at(rondo_place place, rondo_value x, int axis)
+{
+    rondo_graph *g = dsl_start(place, "rondo_cumsum", x);
+    return dsl_value(x.graph, g ? build_cumsum(g, x.id, axis, false, false) : NONE);
+}

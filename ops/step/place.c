@@ -1,0 +1,80 @@
+/* step rules of ops that know where a token stands: masks and positions. Padding of the target stands on the right, so `count`
+ * says all there is to say. */
+#include "core/mutant.h"
+#include "ops/rules.h"
+#include "ops/step/step.h"
+
+bool step_causal_mask(step_context *c, const node *n, time_fact *facts)
+{
+    const time_fact *f = step_fact(c, n->inputs[0]);
+    value_id inputs[2] = {c->map[n->inputs[0]], c->position};
+    int rank = graph_shape_of(c->from, n->inputs[0])->rank;
+    bool transposed = n->attributes[causal_mask_transposed].integer;
+    facts[0] = *f;
+    if (f->kind == TIME_STILL)
+        return step_same(c, n);
+    if (f->kind != TIME_PAIR || f->axis != rank - 2 + transposed || f->key_axis != rank - 1 - transposed)
+        return step_fail(c, n, "its operand has not time twice on its last two axes");
+    if (n->input_count > 1 && n->inputs[1] != NONE)
+        return step_fail(c, n, "it has an offset of its own");
+    if (!step_batch_first(c, graph_shape_of(c->to, inputs[0])))
+        return step_fail(
+            c, n, "sequences stand at different positions, so the mask needs the batch on its first axis");
+    facts[0].causal = true;
+    facts[0].fill = n->attributes[causal_mask_fill].real;
+    return step_finish(c, n, graph_add(c->to, n->op, inputs, 2, n->attributes));
+}
+
+/* A mask along an axis that is not time; it may write another number where s > t. */
+static bool step_mask_elsewhere(step_context *c, const node *n, double fill, time_fact *facts)
+{
+    facts[0].causal = facts[0].causal && MUTANT(step_mask_outlives_another, true, facts[0].fill == fill);
+    return step_same(c, n);
+}
+
+bool step_key_mask(step_context *c, const node *n, time_fact *facts)
+{
+    const time_fact *f = step_fact(c, n->inputs[0]);
+    int last = graph_shape_of(c->from, n->inputs[0])->rank - 1;
+    facts[0] = *f;
+    bool along_time = f->kind != TIME_STILL && (f->axis == last || f->key_axis == last);
+    if (!along_time)
+        return step_mask_elsewhere(c, n, n->attributes[key_mask_fill].real, facts);
+    c->map[n->first_output] = c->map[n->inputs[0]];
+    return true;
+}
+
+bool step_row_mask(step_context *c, const node *n, time_fact *facts)
+{
+    const time_fact *f = step_fact(c, n->inputs[0]);
+    int axis = normal_axis(n->attributes[row_mask_axis].integer, graph_shape_of(c->from, n->inputs[0])->rank);
+    facts[0] = *f;
+    if (f->kind == TIME_STILL || (axis != f->axis && axis != f->key_axis))
+        return step_mask_elsewhere(c, n, n->attributes[row_mask_fill].real, facts);
+    value_id x = c->map[n->inputs[0]];
+    return step_finish(c, n,
+                       axis == f->key_axis
+                           ? x
+                           : build_row_mask(c->to, x, c->count, axis, n->attributes[row_mask_fill].real));
+}
+
+bool step_embed(step_context *c, const node *n, time_fact *facts)
+{
+    facts[0] = *step_fact(c, n->inputs[n->op == OP_embed ? 1 : 0]);
+    if (n->op == OP_embed && step_fact(c, n->inputs[0])->kind != TIME_STILL)
+        return step_fail(c, n, "its table depends on time");
+    if (facts[0].kind == TIME_PAIR)
+        return step_fail(c, n, "its ids have time twice");
+    return step_same(c, n);
+}
+
+bool step_positions(step_context *c, const node *n, time_fact *facts)
+{
+    facts[0] = *step_fact(c, n->inputs[0]);
+    if (facts[0].kind == TIME_STILL)
+        return step_same(c, n);
+    if (n->input_count > 1 && n->inputs[1] != NONE)
+        return step_fail(c, n, "it has an offset of its own");
+    value_id inputs[2] = {c->map[n->inputs[0]], MUTANT(step_positions_ahead, c->filled, c->position)};
+    return step_finish(c, n, graph_add(c->to, n->op, inputs, 2, n->attributes));
+}

@@ -1,8 +1,0 @@
-/* Which shapes the batches of a corpus have. */
-#pragma once
-#include "tools/batches.h"
-
-/* Fills shapes (at most BATCH_SHAPES, sorted by target, then source) so that padding is least; every sequence
- * fits one. */
-bool batch_shapes_choose(const corpus *c, int64_t batch_tokens, batch_shape *shapes, int *count,
-                         rondo_error *error);

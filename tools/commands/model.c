@@ -1,0 +1,151 @@
+/* The model that a command works on: a run's folder or an exported file, opened the same way. */
+#include "tools/commands/command.h"
+#include "core/file.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+bool is_folder(const char *path)
+{
+    struct stat s;
+    return !stat(path, &s) && S_ISDIR(s.st_mode);
+}
+
+const char *path_in(arena *a, const char *folder, const char *name)
+{
+    return arena_text(a, "%s/%s", folder, name);
+}
+
+/* What the caller misspelled is no failure of the machine. */
+static bool is_there(const char *path, rondo_error *error)
+{
+    struct stat s;
+    return !stat(path, &s) || errno != ENOENT || fail(error, RONDO_FILE, "there is no %s", path);
+}
+
+char *read_whole(arena *a, const char *path, size_t *bytes, rondo_error *error)
+{
+    file_map map;
+    if (!path || !is_there(path, error) || !file_map_open(&map, path, error))
+        return NULL;
+    char *data = arena_copy_text(a, map.data ? map.data : "", map.bytes);
+    *bytes = map.bytes;
+    file_map_close(&map);
+    if (!data)
+        fail_memory(error, *bytes, path);
+    return data;
+}
+
+bool is_graph_file(const char *path)
+{
+    size_t n = strlen(path);
+    return n > 6 && !strcmp(path + n - 6, ".graph");
+}
+
+rondo_graph *read_graph(command *c, arena *a, const char *path)
+{
+    size_t bytes;
+    char *source = read_whole(a, path, &bytes, &c->error);
+    if (!source)
+        return NULL;
+    if (strlen(source) != bytes) {
+        fail(&c->error, RONDO_FILE, "%s holds a NUL byte; it is no text", path);
+        return NULL;
+    }
+    rondo_graph *g = rondo_graph_parse(c->context, source, path, &c->error);
+    if (!g && c->error.code == RONDO_ARGUMENT) /* what the file says is no wrong use of the command */
+        c->error.code = RONDO_FILE;
+    return g;
+}
+
+transformer transformer_of_options(const options *o, int64_t vocabulary)
+{
+    return (transformer){.language_model = !strcmp(o->type, "language"),
+                         .vocabulary = vocabulary,
+                         .dim = o->dim,
+                         .ffn = o->ffn,
+                         .heads = o->heads,
+                         .encoder_layers = (int)o->encoder_layers,
+                         .decoder_layers = (int)o->decoder_layers,
+                         .post_norm = o->post_norm,
+                         .untied = o->no_tied_embeddings,
+                         .encoder_self = o->encoder_self,
+                         .decoder_self = o->decoder_self,
+                         .cross = o->cross,
+                         .dropout = (float)o->dropout,
+                         .smoothing = (float)o->smoothing};
+}
+
+static bool exists(const char *path)
+{
+    struct stat s;
+    return path && !stat(path, &s);
+}
+
+const char *run_weights(arena *a, const char *folder)
+{
+    static const char *const names[] = {"best.safetensors", "checkpoint.safetensors", "start.safetensors"};
+    for (int i = 0; i < 3; i++) {
+        const char *path = path_in(a, folder, names[i]);
+        if (exists(path))
+            return path;
+    }
+    return NULL;
+}
+
+static bool open_run(model *m, command *c, arena *a, const char *folder)
+{
+    size_t bytes;
+    const char *settings = path_in(a, folder, "settings.yaml"), *weights = run_weights(a, folder);
+    if (!exists(settings))
+        return fail(&c->error, RONDO_MISMATCH, "%s is no run of `rondo train`: it has no settings.yaml",
+                    folder);
+    if (!options_begin(&m->options, a, COMMAND_TRAIN, &c->error) ||
+        !options_read_settings(&m->options, settings, &c->error) || !options_finish(&m->options, &c->error))
+        return false;
+    char *subwords = read_whole(a, path_in(a, folder, "tokenizer.model"), &bytes, &c->error);
+    rondo_error reason = {0};
+    if (!subwords)
+        return false;
+    if (!(m->tokenizer = tokenizer_load(subwords, bytes, &reason)))
+        return fail(&c->error, reason.code, "%s/tokenizer.model: %s", folder, reason.message);
+    m->owns_tokenizer = true;
+    transformer shape = transformer_of_options(&m->options, tokenizer_size(m->tokenizer));
+    if (!transformer_build(c->context, &shape, &m->graph, &c->error))
+        return false;
+    if (!weights)
+        return fail(&c->error, RONDO_MISMATCH, "%s has no checkpoint yet; train it first", folder);
+    m->weights = rondo_weights_load(m->graph.graph, weights, &c->error);
+    m->program = m->weights ? rondo_program_new(m->graph.logits, TRANSFORMER_TIME, &c->error) : NULL;
+    if (m->program) /* so that rondo_translate finds it; the program does not free it twice: model_close takes
+                       it back */
+        m->program->tokenizer = m->tokenizer;
+    return m->program != NULL;
+}
+
+bool model_open(model *m, command *c, arena *a, const char *path)
+{
+    *m = (model){0};
+    if (!is_there(path, &c->error))
+        return false;
+    if (is_folder(path) ? open_run(m, c, a, path)
+                        : options_begin(&m->options, a, COMMAND_TRAIN, &c->error) &&
+                              (m->program = rondo_program_load(c->context, path, &c->error))) {
+        m->tokenizer = m->program->tokenizer;
+        return true;
+    }
+    model_close(m);
+    return false;
+}
+
+void model_close(model *m)
+{
+    if (m->owns_tokenizer && m->program)
+        m->program->tokenizer = NULL;
+    rondo_program_free(m->program);
+    if (m->owns_tokenizer)
+        tokenizer_free(m->tokenizer);
+    rondo_weights_free(m->weights);
+    rondo_graph_free(m->graph.graph);
+    *m = (model){0};
+}

@@ -1,0 +1,47 @@
+/* A tokenised corpus in memory. Side 0 is the source, side 1 the target; a language model has side 1 alone. */
+#pragma once
+#include "models/tokenizer/tokenizer.h"
+#include "tools/data/lines.h"
+
+typedef struct corpus_limits {
+    int64_t max_words;  /* 0: any; a sequence with more on a side is skipped */
+    int64_t max_tokens; /* 0: any; counted with the token that begins or ends the sequence */
+} corpus_limits;
+
+typedef struct corpus_side {
+    int32_t *tokens; /* all sequences, one after the other, without begin and end */
+    int64_t *start;  /* [count + 1] */
+    size_t token_bytes, start_bytes;
+    int64_t used; /* tokens so far */
+} corpus_side;
+
+typedef struct corpus {
+    const rondo_allocator *allocator;
+    corpus_side side[2];
+    bool has_source;
+    bool ends; /* a sequence is followed by TOKEN_END: false for blocks cut out of a stream */
+    int32_t
+        *id; /* [count] number of the line (or block) in the file, whatever was skipped: indexes dropout */
+    int64_t count;
+    int64_t lines, empty, long_in_words, long_in_tokens,
+        words; /* of the files; words: of the target, as kept */
+    size_t id_bytes;
+} corpus;
+
+/* Pairs of lines; target alone when source is NULL. Empty and too long ones are skipped and counted.
+ * RONDO_FILE: nothing is left. The lines are not needed afterwards. */
+bool corpus_make(corpus *c, const rondo_allocator *allocator, const lines *source, const lines *target,
+                 const tokenizer *t, corpus_limits limits, rondo_error *error);
+/* One text as a stream, each line followed by TOKEN_END, cut into blocks of `block` tokens (the last may be
+ * shorter). */
+bool corpus_make_blocks(corpus *c, const rondo_allocator *allocator, const lines *input, const tokenizer *t,
+                        int64_t block, rondo_error *error);
+void corpus_free(corpus *c);
+/* "29,000 lines, 12 empty and 3 of more than 256 tokens skipped": for the log. */
+void corpus_describe(const corpus *c, corpus_limits limits, char *out, size_t size);
+
+/* Lengths as the model sees them, with begin or end. */
+static inline int64_t corpus_length(const corpus *c, int side, int64_t i)
+{
+    return c->side[side].start[i + 1] - c->side[side].start[i] + c->ends;
+}

@@ -1,0 +1,111 @@
+/* The values of the options of one command. All of it is made from tools/options/options.def; an option that a
+ * command does not use is an error there. A value comes from the command line, else from the settings file,
+ * else from the preset, else it is the default. */
+#pragma once
+#include "core/memory.h"
+#include <stdio.h>
+
+typedef enum command_id {
+#define COMMAND(id, ...) COMMAND_##id,
+#include "tools/options/options.def"
+    COMMAND_COUNT
+} command_id;
+
+typedef enum option_id {
+#define OPTION(field, ...) OPTION_##field,
+#include "tools/options/options.def"
+    OPTION_COUNT
+} option_id;
+
+typedef enum option_type {
+    OPTION_FLAG,
+    OPTION_INTEGER,
+    OPTION_COUNTED,
+    OPTION_REAL,
+    OPTION_CHOICE,
+    OPTION_TEXT,
+    OPTION_FILE,
+    OPTION_FILES,
+    OPTION_TEXTS
+} option_type;
+
+typedef struct option_list {
+    const char **items;
+    int count, capacity;
+} option_list;
+
+typedef enum option_origin { FROM_DEFAULT, FROM_PRESET, FROM_SETTINGS, FROM_COMMAND_LINE } option_origin;
+
+/* The C type of a field by the type in its row. */
+typedef bool option_FLAG;
+typedef int64_t option_INTEGER, option_COUNT;
+typedef double option_REAL;
+typedef const char *option_CHOICE, *option_TEXT, *option_FILE;
+typedef option_list option_FILES, option_TEXTS;
+
+typedef struct options {
+    arena *arena; /* owns every text below */
+    command_id command;
+#define OPTION(field, name, letter, type, ...) option_##type field;
+#include "tools/options/options.def"
+    option_list operands; /* words that belong to no option, as many as the command wants */
+    bool help;            /* -h or --help was among the words: nothing was checked */
+    uint8_t origin[OPTION_COUNT];
+} options;
+
+/* ---- Use: begin, parse the words after the command's name. Errors are RONDO_ARGUMENT (exit code 2). ---- */
+
+bool options_begin(options *o, arena *a, command_id command, rondo_error *error); /* all defaults */
+/* Reads the words, then the settings file that they name, then presets; checks operands. Keeps no pointer to
+ * `words`. */
+bool options_parse(options *o, int count, const char *const *words, rondo_error *error);
+/* One value, as from the file or line that `origin` says; nothing when a stronger origin gave one. name
+ * without dashes. */
+bool options_set(options *o, const char *name, const char *value, option_origin origin, rondo_error *error);
+/* A YAML file of `name: value`, read by each option's own type; lists for options that take several words. */
+bool options_read_settings(options *o, const char *path, rondo_error *error);
+/* What --preset and --mixer say about options that nobody gave; options_parse calls it. */
+bool options_finish(options *o, rondo_error *error);
+/* Every value of the command as YAML that options_read_settings reads back the same. */
+bool options_write_settings(const options *o, text *out);
+static inline option_origin options_origin(const options *o, option_id id)
+{
+    return (option_origin)o->origin[id];
+}
+
+/* ---- The tables ---- */
+
+typedef struct command_row {
+    const char *name, *operands;
+    int fewest, most;
+    const char *summary;
+} command_row;
+typedef struct option_row {
+    const char *name;
+    char letter;
+    option_type type;
+    const char *initial; /* as text; NULL: none */
+    double least, most;
+    const char *shape; /* placeholder, or choices separated by | */
+    int group;
+    unsigned commands; /* bit 1 << command_id */
+    const char *others;
+    const char *help;
+    size_t offset; /* in options */
+} option_row;
+extern const command_row command_rows[COMMAND_COUNT];
+extern const option_row option_rows[OPTION_COUNT];
+extern const char *const option_groups[];
+extern const int option_group_count;
+
+/* The command of that name; −1: unknown, and *near is the closest name or NULL. */
+int command_find(const char *name, const char **near);
+int options_distance(const char *a,
+                     const char *b); /* edits from a to b; two neighbours swapped are one edit */
+
+/* ---- What is printed ---- */
+
+void options_print_commands(FILE *out);                 /* rondo --help */
+void options_print_help(FILE *out, command_id command); /* rondo COMMAND --help */
+void options_print_manual(FILE *out);                   /* a manual page, for `man -l` */
+void options_print_completion(FILE *out);               /* for bash: source <(rondo completion) */

@@ -1,0 +1,162 @@
+/* From a name to a row of the option table, and the answer when there is none. */
+#include "tools/options/options_find.h"
+#include <string.h>
+
+enum { LONGEST = 48 };
+
+int options_distance(const char *a, const char *b)
+{
+    size_t m = strlen(a), n = strlen(b);
+    int row[3][LONGEST + 1];
+    if (m > LONGEST || n > LONGEST)
+        return LONGEST;
+    for (size_t j = 0; j <= n; j++)
+        row[0][j] = (int)j;
+    for (size_t i = 1; i <= m; i++) {
+        int *now = row[i % 3], *before = row[(i + 2) % 3], *earlier = row[(i + 1) % 3];
+        now[0] = (int)i;
+        for (size_t j = 1; j <= n; j++) {
+            int best = before[j - 1] + (a[i - 1] != b[j - 1]);
+            best = before[j] + 1 < best ? before[j] + 1 : best;
+            best = now[j - 1] + 1 < best ? now[j - 1] + 1 : best;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && earlier[j - 2] + 1 < best)
+                best = earlier[j - 2] + 1;
+            now[j] = best;
+        }
+    }
+    return row[m % 3][n];
+}
+
+/* A slip of the finger: up to a third of the letters, three at most. */
+static bool is_near(const char *name, int distance)
+{
+    int third = (int)strlen(name) / 3;
+    return distance <= (third < 1 ? 1 : third > 3 ? 3 : third);
+}
+
+int command_find(const char *name, const char **near)
+{
+    int closest = LONGEST;
+    *near = NULL;
+    for (int id = 0; id < COMMAND_COUNT; id++) {
+        int distance = options_distance(name, command_rows[id].name);
+        if (distance == 0)
+            return id;
+        if (distance < closest && is_near(name, distance)) {
+            closest = distance;
+            *near = command_rows[id].name;
+        }
+    }
+    return -1;
+}
+
+int option_named(const char *name, size_t length)
+{
+    for (int id = 0; id < OPTION_COUNT; id++)
+        if (strlen(option_rows[id].name) == length && memcmp(option_rows[id].name, name, length) == 0)
+            return id;
+    return -1;
+}
+
+/* Is `word` (with its dashes) among the space-separated names? */
+static bool listed(const char *names, const char *word)
+{
+    size_t length = strlen(word);
+    for (const char *at = names; *at; at += strspn(at, " ")) {
+        size_t size = strcspn(at, " ");
+        if (size == length && memcmp(at, word, length) == 0)
+            return true;
+        at += size;
+    }
+    return false;
+}
+
+static const char *foreign_answer(const char *word)
+{
+    static const struct {
+        const char *names, *answer;
+    } rows[] = {
+#define FOREIGN(...) {__VA_ARGS__},
+#include "tools/options/options.def"
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (listed(rows[i].names, word))
+            return rows[i].answer;
+    return NULL;
+}
+
+static bool used_by(int id, command_id command)
+{
+    return option_rows[id].commands >> command & 1;
+}
+
+/* "train, bench": the commands that an option belongs to. */
+static void list_commands(int id, char *out, size_t size)
+{
+    size_t used = 0;
+    out[0] = 0;
+    for (int c = 0; c < COMMAND_COUNT; c++)
+        if (used_by(id, (command_id)c) && used < size)
+            used += (size_t)snprintf(out + used, size - used, "%s%s", used ? ", " : "", command_rows[c].name);
+}
+
+static bool advise(command_id command, const char *word, rondo_error *error)
+{
+    for (int id = 0; id < OPTION_COUNT; id++)
+        if (used_by(id, command) && listed(option_rows[id].others, word))
+            return fail(error, RONDO_ARGUMENT, "Rondo calls %s --%s: %s", word, option_rows[id].name,
+                        option_rows[id].help);
+    const char *answer = foreign_answer(word);
+    if (answer)
+        return fail(error, RONDO_ARGUMENT, "there is no option %s: %s", word, answer);
+    int best = -1, closest = LONGEST;
+    const char *name = word + strspn(word, "-");
+    for (int id = 0; id < OPTION_COUNT; id++) {
+        int distance = options_distance(name, option_rows[id].name);
+        if (used_by(id, command) && distance < closest && is_near(name, distance)) {
+            closest = distance;
+            best = id;
+        }
+    }
+    if (best >= 0)
+        return fail(error, RONDO_ARGUMENT, "there is no option %s; did you mean --%s?", word,
+                    option_rows[best].name);
+    for (int id = 0; id < OPTION_COUNT; id++)
+        if (listed(option_rows[id].others, word)) {
+            char commands[160];
+            list_commands(id, commands, sizeof commands);
+            return fail(error, RONDO_ARGUMENT,
+                        "there is no option %s here; Rondo calls it --%s, and it belongs to: %s", word,
+                        option_rows[id].name, commands);
+        }
+    return fail(error, RONDO_ARGUMENT, "there is no option %s; see rondo %s --help", word,
+                command_rows[command].name);
+}
+
+int option_find(command_id command, const char *name, size_t length, rondo_error *error)
+{
+    int id = option_named(name, length);
+    if (id >= 0 && used_by(id, command))
+        return id;
+    if (id >= 0) {
+        char commands[160];
+        list_commands(id, commands, sizeof commands);
+        fail(error, RONDO_ARGUMENT, "--%s has no meaning here; it belongs to: %s", option_rows[id].name,
+             commands);
+        return -1;
+    }
+    char word[LONGEST + 3];
+    snprintf(word, sizeof word, "--%.*s", (int)(length < LONGEST ? length : LONGEST), name);
+    advise(command, word, error);
+    return -1;
+}
+
+int option_find_letter(command_id command, const char *letters, rondo_error *error)
+{
+    for (int id = 0; id < OPTION_COUNT; id++)
+        if (option_rows[id].letter && option_rows[id].letter == letters[0] && used_by(id, command))
+            return id;
+    char word[3] = {'-', letters[0], 0};
+    advise(command, word, error);
+    return -1;
+}

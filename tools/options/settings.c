@@ -1,0 +1,194 @@
+/* The settings file: YAML of `name: value`. Every scalar is read by its option's own type, so that `no`, 1e-3
+ * and 08 mean what the option says and not what YAML would guess. One flat mapping; no anchors, no nesting. */
+#include "tools/options/options.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <yaml.h>
+
+typedef struct reader {
+    options *options;
+    const char *path;
+    yaml_parser_t parser;
+    yaml_event_t event;
+    rondo_error *error;
+} reader;
+
+static bool wrong(reader *r, size_t line, const char *what)
+{
+    return fail(r->error, RONDO_ARGUMENT, "%s line %zu: %s", r->path, line + 1, what);
+}
+
+static bool next(reader *r)
+{
+    yaml_event_delete(&r->event);
+    if (yaml_parser_parse(&r->parser, &r->event))
+        return true;
+    memset(&r->event, 0, sizeof r->event);
+    size_t line = r->parser.problem_mark.line ? r->parser.problem_mark.line : r->parser.context_mark.line;
+    return wrong(r, line, r->parser.problem ? r->parser.problem : "not YAML");
+}
+
+/* The text of a scalar; NULL with an error when it is none or empty, as in `name:` with nothing behind it. */
+static const char *scalar(reader *r)
+{
+    const char *value = (const char *)r->event.data.scalar.value;
+    size_t line = r->event.start_mark.line;
+    if (r->event.type != YAML_SCALAR_EVENT)
+        wrong(r, line, "a plain value is wanted here: name: value");
+    else if (strlen(value) != r->event.data.scalar.length)
+        wrong(r, line, "a value holds a NUL byte");
+    else if (!value[0] && r->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
+        wrong(r, line, "a value is missing behind the colon");
+    else
+        return value;
+    return NULL;
+}
+
+static bool set(reader *r, const char *name, const char *value, size_t line)
+{
+    rondo_error reason = {0};
+    if (options_set(r->options, name, value, FROM_SETTINGS, &reason))
+        return true;
+    return fail(r->error, reason.code, "%s line %zu: %s", r->path, line + 1, reason.message);
+}
+
+static bool read_value(reader *r, const char *name, size_t line)
+{
+    if (!next(r))
+        return false;
+    if (r->event.type != YAML_SEQUENCE_START_EVENT) {
+        const char *value = scalar(r);
+        return value && set(r, name, value, line);
+    }
+    int id = -1;
+    for (int i = 0; i < OPTION_COUNT; i++)
+        if (strcmp(option_rows[i].name, name) == 0)
+            id = i;
+    if (id >= 0 && option_rows[id].type != OPTION_FILES && option_rows[id].type != OPTION_TEXTS)
+        return wrong(r, line, "this option takes one value, not a list");
+    while (next(r)) {
+        if (r->event.type == YAML_SEQUENCE_END_EVENT)
+            return true;
+        const char *value = scalar(r);
+        if (!value || !set(r, name, value, r->event.start_mark.line))
+            return false;
+    }
+    return false;
+}
+
+static bool read_pairs(reader *r)
+{
+    bool seen[OPTION_COUNT] = {0};
+    while (next(r)) {
+        if (r->event.type == YAML_MAPPING_END_EVENT)
+            return true;
+        const char *key = scalar(r);
+        if (!key)
+            return false;
+        char name[64];
+        size_t line = r->event.start_mark.line;
+        snprintf(name, sizeof name, "%s", key + (strncmp(key, "--", 2) == 0 ? 2 : 0));
+        for (int id = 0; id < OPTION_COUNT; id++)
+            if (strcmp(option_rows[id].name, name) == 0) {
+                if (seen[id])
+                    return wrong(r, line, "this option stands here twice");
+                seen[id] = true;
+            }
+        if (!read_value(r, name, line))
+            return false;
+    }
+    return false;
+}
+
+static bool read_document(reader *r)
+{
+    do
+        if (!next(r))
+            return false;
+    while (r->event.type == YAML_STREAM_START_EVENT || r->event.type == YAML_DOCUMENT_START_EVENT);
+    if (r->event.type == YAML_STREAM_END_EVENT)
+        return true; /* an empty file sets nothing */
+    if (r->event.type != YAML_MAPPING_START_EVENT)
+        return wrong(r, r->event.start_mark.line, "a settings file is lines of the form name: value");
+    return read_pairs(r);
+}
+
+bool options_read_settings(options *o, const char *path, rondo_error *error)
+{
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return fail(error, RONDO_ARGUMENT, "cannot open the settings file %s: %s", path, strerror(errno));
+    reader r = {.options = o, .path = path, .error = error};
+    bool good =
+        yaml_parser_initialize(&r.parser) ? true : fail_memory(error, sizeof r.parser, "the YAML reader");
+    if (good) {
+        yaml_parser_set_input_file(&r.parser, file);
+        yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
+        good = read_document(&r);
+        yaml_event_delete(&r.event);
+        yaml_parser_delete(&r.parser);
+    }
+    fclose(file);
+    return good;
+}
+
+/* ---- Writing ---- */
+
+/* Double quotes with escapes: every text reads back the same. */
+static bool write_quoted(text *out, const char *value)
+{
+    bool good = text_add(out, "\"");
+    for (const char *at = value; good && *at; at++)
+        if ((unsigned char)*at < 0x20 || *at == 0x7f)
+            good = text_add(out, "\\x%02X", (unsigned char)*at);
+        else
+            good = text_add(out, *at == '"' || *at == '\\' ? "\\%c" : "%c", *at);
+    return good && text_add(out, "\"");
+}
+
+static bool write_list(text *out, const option_list *list)
+{
+    bool good = text_add(out, "[");
+    for (int i = 0; good && i < list->count; i++)
+        good = (i == 0 || text_add(out, ", ")) && write_quoted(out, list->items[i]);
+    return good && text_add(out, "]");
+}
+
+static bool write_value(text *out, option_type type, const void *field)
+{
+    switch (type) {
+    case OPTION_FLAG:
+        return text_add(out, "%s", *(const bool *)field ? "yes" : "no");
+    case OPTION_INTEGER:
+    case OPTION_COUNTED:
+        return text_add(out, "%lld", (long long)*(const int64_t *)field);
+    case OPTION_REAL:
+        return text_number(out, *(const double *)field);
+    case OPTION_FILES:
+    case OPTION_TEXTS:
+        return write_list(out, field);
+    default:
+        return write_quoted(out, *(const char *const *)field);
+    }
+}
+
+static bool is_empty(option_type type, const void *field)
+{
+    if (type == OPTION_FILES || type == OPTION_TEXTS)
+        return ((const option_list *)field)->count == 0;
+    return type >= OPTION_CHOICE && !*(const char *const *)field;
+}
+
+bool options_write_settings(const options *o, text *out)
+{
+    for (int id = 0; id < OPTION_COUNT; id++) {
+        const option_row *row = &option_rows[id];
+        const void *field = (const char *)o + row->offset;
+        if (!(row->commands >> o->command & 1) || id == OPTION_settings || is_empty(row->type, field))
+            continue;
+        if (!text_add(out, "%s: ", row->name) || !write_value(out, row->type, field) || !text_add(out, "\n"))
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,180 @@
+/* What a run was begun with stands in its folder. Going on, a command line may change how long and how fast
+ * it trains; what fixes the model, its subwords or its random numbers stays, and a command line that says
+ * otherwise is refused in words. */
+#include "tools/run/settings.h"
+#include "core/file.h"
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const option_id fixed[] = {OPTION_type,
+                                  OPTION_dim,
+                                  OPTION_ffn,
+                                  OPTION_heads,
+                                  OPTION_encoder_layers,
+                                  OPTION_decoder_layers,
+                                  OPTION_encoder_self,
+                                  OPTION_decoder_self,
+                                  OPTION_cross,
+                                  OPTION_post_norm,
+                                  OPTION_no_tied_embeddings,
+                                  OPTION_vocabulary,
+                                  OPTION_subwords,
+                                  OPTION_tokenizer,
+                                  OPTION_seed,
+                                  OPTION_from};
+/* What a run that begins with another one's weights has for itself. */
+static const option_id own[] = {OPTION_from,    OPTION_distill, OPTION_distill_updates, OPTION_seed,
+                                OPTION_minutes, OPTION_epochs,  OPTION_updates};
+typedef struct heritage {
+    const option_id *but; /* not these */
+    int count;
+} heritage;
+
+/* ---- values ---- */
+
+static void *field_of(const options *o, int id)
+{
+    return (char *)o + option_rows[id].offset;
+}
+
+static void copy_value(options *to, const options *from, int id)
+{
+    static const size_t bytes[] = {
+        [OPTION_FLAG] = sizeof(bool),           [OPTION_INTEGER] = sizeof(int64_t),
+        [OPTION_COUNTED] = sizeof(int64_t),     [OPTION_REAL] = sizeof(double),
+        [OPTION_CHOICE] = sizeof(const char *), [OPTION_TEXT] = sizeof(const char *),
+        [OPTION_FILE] = sizeof(const char *),   [OPTION_FILES] = sizeof(option_list),
+        [OPTION_TEXTS] = sizeof(option_list)};
+    memcpy(field_of(to, id), field_of(from, id), bytes[option_rows[id].type]);
+    to->origin[id] = from->origin[id];
+}
+
+/* For comparing and for messages; NULL: out of memory. Lists are never compared. */
+static const char *value_text(const options *o, int id)
+{
+    const void *field = field_of(o, id);
+    text number = {.arena = o->arena};
+    switch (option_rows[id].type) {
+    case OPTION_FLAG:
+        return *(const bool *)field ? "yes" : "no";
+    case OPTION_INTEGER:
+    case OPTION_COUNTED:
+        return arena_text(o->arena, "%lld", (long long)*(const int64_t *)field);
+    case OPTION_REAL:
+        return text_number(&number, *(const double *)field) ? number.data : NULL;
+    case OPTION_FILES:
+    case OPTION_TEXTS:
+        return "";
+    default:
+        return *(const char *const *)field ? *(const char *const *)field : "none";
+    }
+}
+
+/* The name of a file from the root of the file system; as it is when it has none: "-", or a file that is not
+ * there. */
+static const char *full_name(arena *a, const char *path)
+{
+    char *full = path && strcmp(path, "-") ? realpath(path, NULL) : NULL;
+    const char *copy = full ? arena_copy_text(a, full, strlen(full)) : NULL;
+    free(full);
+    return copy ? copy : path;
+}
+
+/* ---- going on ---- */
+
+/* The option was said on this command line, or in the settings file that it names, or by a preset other than
+ * the run's. */
+static bool is_said(const options *o, const options *begun, int id)
+{
+    bool same_preset = o->preset && begun->preset && !strcmp(o->preset, begun->preset);
+    option_origin from = options_origin(o, (option_id)id);
+    return from > FROM_PRESET || (from == FROM_PRESET && !same_preset);
+}
+
+static bool is_left(const heritage *h, int id)
+{
+    bool left = false;
+    for (int i = 0; i < h->count; i++)
+        left = left || h->but[i] == (option_id)id;
+    return left;
+}
+
+static bool check_fixed(const options *o, const options *begun, const heritage *h, const char *path,
+                        rondo_error *error)
+{
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
+        int id = fixed[i];
+        if (!is_said(o, begun, id) || is_left(h, id))
+            continue;
+        const char *said = value_text(o, id), *was = value_text(begun, id), *name = option_rows[id].name;
+        if (id == OPTION_tokenizer || id == OPTION_from)
+            said = full_name(o->arena, said);
+        if (!said || !was)
+            return fail_memory(error, sizeof *o, "settings");
+        if (strcmp(said, was))
+            return fail(error, RONDO_MISMATCH,
+                        "--%s %s: this run was begun with --%s %s (%s) and goes on with that only; leave the "
+                        "option out, or begin another run with another --output-folder",
+                        name, said, name, was, path);
+    }
+    return true;
+}
+
+static bool adopt(options *o, const char *path, heritage h, rondo_error *error)
+{
+    options *begun = ARENA_NEW(o->arena, options, 1);
+    if (!begun)
+        return fail_memory(error, sizeof *begun, "settings");
+    if (!options_begin(begun, o->arena, o->command, error) || !options_read_settings(begun, path, error) ||
+        !options_finish(begun, error) || !check_fixed(o, begun, &h, path, error))
+        return false;
+    for (int id = 0; id < OPTION_COUNT; id++)
+        if (option_rows[id].commands >> o->command & 1 && id != OPTION_output_folder &&
+            id != OPTION_settings && !is_said(o, begun, id) && !is_left(&h, id))
+            copy_value(o, begun, id);
+    return true;
+}
+
+bool run_settings_adopt(options *o, const char *path, rondo_error *error)
+{
+    return adopt(o, path, (heritage){NULL, 0}, error);
+}
+
+bool run_settings_adopt_from(options *o, const char *path, rondo_error *error)
+{
+    if (!path || access(path, F_OK))
+        return fail(error, RONDO_MISMATCH, "--from %s: this is no folder of a run; it has no settings.yaml",
+                    o->from);
+    return adopt(o, path, (heritage){own, sizeof own / sizeof *own}, error);
+}
+
+/* ---- writing ---- */
+
+static bool full_list(arena *a, option_list *list)
+{
+    option_list full = {ARENA_NEW(a, const char *, list->count + 1), list->count, list->count};
+    for (int i = 0; full.items && i < list->count; i++)
+        full.items[i] = full_name(a, list->items[i]);
+    *list = full;
+    return full.items != NULL;
+}
+
+bool run_settings_write(const options *o, const rondo_allocator *allocator, const char *path,
+                        rondo_error *error)
+{
+    options full = *o;
+    text yaml = {.arena = o->arena};
+    full.tokenizer = full_name(o->arena, o->tokenizer);
+    full.from = full_name(o->arena, o->from);
+    full.wisdom = full_name(o->arena, o->wisdom);
+    full.output_folder = full_name(o->arena, o->output_folder);
+    if (!full_list(o->arena, &full.train) || !full_list(o->arena, &full.valid) ||
+        !options_write_settings(&full, &yaml))
+        return fail_memory(error, yaml.length, "settings");
+    file_writer *w = file_create(allocator, path, error);
+    if (w && file_write(w, yaml.data, yaml.length, error))
+        return file_commit(w, error);
+    file_abandon(w);
+    return false;
+}

@@ -29,18 +29,20 @@ static const dtype dtypes[] = {
 typedef struct reader {
     safetensors *s;
     rondo_error *error;
-    char name[64]; /* of the tensor, with nothing in it that moves a terminal's cursor */
+    char name[64]; /* of the tensor, printable */
 } reader;
 
-static void show_name(reader *r, const char *name)
+/* Text of the file, with nothing in it that moves a terminal's cursor, cut between two characters. */
+static void copy_printable(char *to, size_t room, const char *from)
 {
     size_t i = 0;
-    for (; name[i] && i < sizeof r->name - 1; i++)
-        r->name[i] = (unsigned char)name[i] < 0x20 || name[i] == 0x7f ? '?' : name[i];
-    while (i > 0 && ((unsigned char)name[i] & 0xc0) == 0x80) /* not in the middle of a character */
+    for (; from[i] && i < room - 1; i++)
+        to[i] = (unsigned char)from[i] < 0x20 || from[i] == 0x7f ? '?' : from[i];
+    while (i > 0 && ((unsigned char)from[i] & 0xc0) == 0x80)
         i--;
-    r->name[i] = 0;
+    to[i] = 0;
 }
+
 static bool fail_tensor(const reader *r, const char *what)
 {
     return fail(r->error, RONDO_FILE, "%s: tensor \"%s\" %s; the file is damaged", r->s->path, r->name, what);
@@ -53,43 +55,58 @@ static bool fail_header(const reader *r, const char *what)
 
 /* ---- one tensor ---- */
 
+/* A dtype that is not in the table leaves *element_bytes at 0: newer writers have more of them. */
 static bool read_type(reader *r, const json_t *entry, stored_tensor *t, size_t *element_bytes)
 {
     const char *word = json_string_value(json_object_get(entry, "dtype"));
-    if (!word || strlen(word) >= sizeof t->type_text)
+    if (!word || !*word)
         return fail_tensor(r, "has no dtype");
+    copy_printable(t->type_text, sizeof t->type_text, word);
     for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++)
         if (!strcmp(word, dtypes[i].name)) {
             t->type = dtypes[i].type;
             *element_bytes = dtypes[i].bytes;
-            strcpy(t->type_text, word);
-            return true;
         }
-    return fail_tensor(r, "has a dtype that the format does not know");
+    return true;
 }
 
+/* *bytes: those of an element, then those of the tensor. */
 static bool read_shape(reader *r, const json_t *entry, stored_tensor *t, size_t *bytes)
 {
     const json_t *shape = json_object_get(entry, "shape");
     if (!json_is_array(shape))
         return fail_tensor(r, "has no shape");
-    if (json_array_size(shape) > MOST_AXES)
-        return fail_tensor(r, "has more than 8 axes");
-    t->rank = (int)json_array_size(shape);
     bool empty = false, overflow = false;
-    for (int i = 0; i < t->rank; i++) {
-        const json_t *extent = json_array_get(shape, (size_t)i);
+    for (size_t i = 0; i < json_array_size(shape); i++) {
+        const json_t *extent = json_array_get(shape, i);
         if (!json_is_integer(extent) || json_integer_value(extent) < 0)
             return fail_tensor(r, "has a shape that is not made of natural numbers");
-        t->dims[i] = json_integer_value(extent);
-        empty = empty || t->dims[i] == 0;
-        overflow = __builtin_mul_overflow(*bytes, (size_t)t->dims[i], bytes) || overflow;
+        if (i < MOST_AXES)
+            t->dims[i] = json_integer_value(extent);
+        empty = empty || json_integer_value(extent) == 0;
+        overflow = __builtin_mul_overflow(*bytes, (size_t)json_integer_value(extent), bytes) || overflow;
     }
     if (overflow && !empty)
         return fail_tensor(r, "is larger than memory can be");
     if (empty)
         *bytes = 0;
+    t->rank = json_array_size(shape) > MOST_AXES ? 0 : (int)json_array_size(shape);
     return true;
+}
+
+/* What the format allows and Rondo has no use for is no damage: whoever asks for the tensor learns why it cannot be
+ * had. */
+static bool note_unreadable(reader *r, const json_t *entry, size_t element_bytes, stored_tensor *t)
+{
+    size_t axes = json_array_size(json_object_get(entry, "shape"));
+    if (element_bytes && axes <= MOST_AXES)
+        return true;
+    t->unreadable = axes > MOST_AXES
+                        ? arena_text(&r->s->arena, "has %zu axes, and Rondo reads at most 8", axes)
+                        : arena_text(&r->s->arena, "has dtype %s, which Rondo does not read", t->type_text);
+    t->type = 0;
+    t->rank = 0;
+    return t->unreadable || fail_memory(r->error, 64, "the list of tensors");
 }
 
 static bool read_offsets(reader *r, const json_t *entry, stored_tensor *t, size_t data_start)
@@ -108,17 +125,21 @@ static bool read_offsets(reader *r, const json_t *entry, stored_tensor *t, size_
 
 static bool read_tensor(reader *r, const char *name, const json_t *entry, size_t data_start, stored_tensor *t)
 {
-    size_t bytes = 0;
-    show_name(r, name);
+    size_t element_bytes = 0, bytes;
+    copy_printable(r->name, sizeof r->name, name);
     *t = (stored_tensor){.name = arena_copy_text(&r->s->arena, name, strlen(name))};
     if (!t->name)
         return fail_memory(r->error, strlen(name), "the name of a tensor");
     if (!json_is_object(entry) || json_object_size(entry) != 3)
         return fail_tensor(r, "is not described by dtype, shape and data_offsets");
-    if (!read_type(r, entry, t, &bytes) || !read_shape(r, entry, t, &bytes) ||
-        !read_offsets(r, entry, t, data_start))
+    if (!read_type(r, entry, t, &element_bytes))
         return false;
-    return bytes == t->size_bytes || fail_tensor(r, "has not the size that its shape and dtype give");
+    bytes = element_bytes;
+    if (!read_shape(r, entry, t, &bytes) || !read_offsets(r, entry, t, data_start))
+        return false;
+    if (element_bytes && bytes != t->size_bytes)
+        return fail_tensor(r, "does not have the size that its shape and dtype give");
+    return note_unreadable(r, entry, element_bytes, t);
 }
 
 /* ---- all of them ---- */
@@ -165,7 +186,7 @@ static bool check_cover(reader *r, size_t data_start)
     if (s->count > 1)
         qsort(s->tensors, (size_t)s->count, sizeof *s->tensors, by_place);
     for (int i = 0; i < s->count; end += s->tensors[i++].size_bytes) {
-        show_name(r, s->tensors[i].name);
+        copy_printable(r->name, sizeof r->name, s->tensors[i].name);
         if (MUTANT(safetensors_takes_overlaps, false, s->tensors[i].offset_bytes < end))
             return fail_tensor(r, "overlaps another");
         if (s->tensors[i].offset_bytes > end)
@@ -260,6 +281,12 @@ static int name_against(const void *name, const void *tensor)
 const stored_tensor *safetensors_find(const safetensors *s, const char *name)
 {
     return s->count ? bsearch(name, s->tensors, (size_t)s->count, sizeof *s->tensors, name_against) : NULL;
+}
+
+bool safetensors_check_readable(const safetensors *s, const stored_tensor *t, rondo_error *error)
+{
+    return !t->unreadable ||
+           fail(error, RONDO_MISMATCH, "%s: tensor \"%.100s\" %s", s->path, t->name, t->unreadable);
 }
 
 const void *safetensors_data(const safetensors *s, const stored_tensor *t)

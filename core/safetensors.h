@@ -5,9 +5,10 @@
 
 typedef struct stored_tensor {
     const char *name;
-    rondo_type type; /* RONDO_F32, RONDO_F64 or RONDO_I32; others are refused by name when they are asked for: type 0 */
-    char type_text[8];
-    int rank;
+    rondo_type type;    /* RONDO_F32, RONDO_F64 or RONDO_I32; 0: another dtype, which type_text names */
+    char type_text[16]; /* the dtype as the file has it, cut if it is longer */
+    const char *unreadable; /* why Rondo cannot use it, as the end of a sentence; NULL: it can */
+    int rank;               /* unreadable tensors: 0 */
     int64_t dims[8];
     size_t offset_bytes, size_bytes; /* from the start of the file */
 } stored_tensor;
@@ -23,7 +24,10 @@ typedef struct safetensors {
 } safetensors;
 bool safetensors_open(safetensors *s, const rondo_allocator *a, const char *path, rondo_error *error);
 void safetensors_close(safetensors *s); /* fine after a failed open */
+/* NULL: not there. A tensor of an unknown dtype or of more than 8 axes is found, but not readable. */
 const stored_tensor *safetensors_find(const safetensors *s, const char *name);
+/* True, or RONDO_MISMATCH with a sentence that names the tensor and says why it cannot be read. */
+bool safetensors_check_readable(const safetensors *s, const stored_tensor *t, rondo_error *error);
 const void *safetensors_data(const safetensors *s, const stored_tensor *t);
 const char *safetensors_metadata(const safetensors *s, const char *key); /* NULL: not there */
 /* Writes all or nothing. tensors[i].data is read; metadata as pairs. */

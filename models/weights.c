@@ -117,6 +117,8 @@ static bool read_one(const weight *item, const char *stored_name, const safetens
     if (!t)
         return fail(error, RONDO_MISMATCH, "%s has no tensor %s; it belongs to another model", file->path,
                     stored_name);
+    if (!safetensors_check_readable(file, t, error))
+        return false;
     if (t->type != RONDO_F32)
         return fail(error, RONDO_MISMATCH, "%s: %s is %s, the model wants F32", file->path, stored_name,
                     t->type_text);

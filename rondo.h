@@ -9,9 +9,7 @@
  *
  * Conventions. Tensors are dense and row-major. Sizes count elements unless the name ends in _bytes. Strings are UTF-8
  * and are copied. What x_new, x_load and x_clone return is yours and goes to x_free, which accepts NULL; any other pointer
- * belongs to the object that gave it. A function that can fail returns NULL or false and fills *error (NULL: not
- * wanted). Given a NULL object it fails too and leaves *error as it was, so that a chain of calls is checked once, at its
- * end. In an options struct zero stands for the default that the comment names; what has no default is an argument.
+ * belongs to the object that gave it. In an options struct zero stands for the default that the comment names; what has no default is an argument.
  * The library reads no environment, obeys no locale, handles no signal, and never prints, exits or aborts. */
 #ifndef RONDO_H
 #define RONDO_H
@@ -57,8 +55,14 @@ typedef enum rondo_code {
     RONDO_CANCELLED    /* rondo_session_cancel */
 } rondo_code;
 
-/* Lives in the caller's frame, so that "out of memory" can be said without memory. The message is one sentence: where
- * (scope and DSL line, or file and offset), what, and what to do. */
+/* Lives in the caller's frame, so that "out of memory" can be reported without memory. The message is one sentence: where
+ * (scope and DSL line, or file and offset), what, and what to do.
+ *
+ * A function that can fail returns NULL or false and writes *error (error may be NULL: not wanted). Whatever *error held
+ * before is overwritten and never read, so it needs no initialisation and can serve any number of calls; a call that succeeds
+ * leaves it alone: look at what the function returned, not at the code. One exception: a call that is given a NULL object fails
+ * and leaves *error alone too. That NULL came from a call that failed, whose message stands; so a chain of calls that share one
+ * struct is checked once, at its end. */
 typedef struct rondo_error {
     rondo_code code;
     char message[508];

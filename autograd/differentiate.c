@@ -178,7 +178,7 @@ rondo_graph *differentiate(const rondo_graph *g, value_id loss, const value_id *
     arena_begin(&scratch, &g->context->allocator);
     bool good = differentiate_into(&w, loss, wrt, count, gradients, &scratch);
     arena_end(&scratch);
-    if (good && rondo_graph_check(w.to, error))
+    if (good && graph_check(w.to, error))
         return w.to;
     fail(error, w.to->error.code, "%s", w.to->error.message);
     graph_free(w.to);
@@ -209,7 +209,7 @@ static bool is_trained(const rondo_graph *g, const node *n)
 
 rondo_graph *differentiate_parameters(const rondo_graph *g, value_id loss, rondo_error *error)
 {
-    if (!g || !rondo_graph_check(g, error))
+    if (!g || !graph_check(g, error))
         return NULL;
     arena scratch;
     arena_begin(&scratch, &g->context->allocator);

@@ -96,7 +96,7 @@ static void do_fuse(passage *p)
 static rondo_graph *losses(rondo_value loss, rondo_error *error)
 {
     rewriter r;
-    if (!loss.graph || !rondo_graph_check(loss.graph, error) || !rewrite_copy(&r, loss.graph, error))
+    if (!loss.graph || !graph_check(loss.graph, error) || !rewrite_copy(&r, loss.graph, error))
         return NULL;
     value_id sum = r.map[loss.id];
     bool counted = sum != NONE && graph_op_of(r.to, sum) == OP_cross_entropy;
@@ -134,7 +134,7 @@ rondo_graph *pipeline_evaluate(rondo_value loss, const pipeline_options *options
 rondo_graph *pipeline_forward(rondo_value result, const char *name, const pipeline_options *options,
                               rondo_error *error)
 {
-    if (!result.graph || !rondo_graph_check(result.graph, error))
+    if (!result.graph || !graph_check(result.graph, error))
         return NULL;
     passage p = {extract(result.graph, &result.id, &name, 1, true, NULL, error), options, error, false};
     do_verify(&p);
@@ -150,7 +150,7 @@ rondo_graph *pipeline_advance(rondo_value logits, const char *time, const pipeli
                               rondo_error *error)
 {
     static const char *const name = "logits";
-    if (!logits.graph || !rondo_graph_check(logits.graph, error))
+    if (!logits.graph || !graph_check(logits.graph, error))
         return NULL;
     passage p = {extract(logits.graph, &logits.id, &name, 1, true, NULL, error), options, error, false};
     do_verify(&p);

@@ -101,6 +101,7 @@ static bool is_mixer_name(const char *name)
 
 bool rondo_mixer_add(rondo *context, const char *name, rondo_mixer make, void *user, rondo_error *error)
 {
+    error_begin(error);
     if (!context)
         return false;
     if (!is_mixer_name(name))

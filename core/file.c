@@ -53,6 +53,10 @@ static int open_new(char *name, size_t room, const char *path)
 
 file_writer *file_create(const rondo_allocator *a, const char *path, rondo_error *error)
 {
+    if (!path) {
+        fail(error, RONDO_ARGUMENT, "the path of the file to write is NULL");
+        return NULL;
+    }
     size_t length = strlen(path) + 1, room = length + 48, bytes = sizeof(file_writer) + length + room;
     file_writer *w = memory_new(a, bytes);
     if (!w) {

@@ -38,6 +38,7 @@ void graph_free(rondo_graph *g)
 
 rondo_graph *rondo_graph_new(rondo *context, rondo_error *error)
 {
+    error_begin(error);
     return graph_new(context, error);
 }
 
@@ -46,11 +47,17 @@ void rondo_graph_free(rondo_graph *graph)
     graph_free(graph);
 }
 
-bool rondo_graph_check(const rondo_graph *graph, rondo_error *error)
+bool graph_check(const rondo_graph *graph, rondo_error *error)
 {
     if (!graph)
         return false;
     return !graph->error.code || fail(error, graph->error.code, "%s", graph->error.message);
+}
+
+bool rondo_graph_check(const rondo_graph *graph, rondo_error *error)
+{
+    error_begin(error);
+    return graph_check(graph, error);
 }
 
 /* ---- mistakes ---- */

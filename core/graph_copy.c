@@ -8,7 +8,7 @@ rondo_graph *graph_new_like(const rondo_graph *model, rondo_error *error)
 {
     if (!model)
         return NULL;
-    if (!rondo_graph_check(model, error))
+    if (!graph_check(model, error))
         return NULL;
     rondo_graph *g = graph_new(model->context, error);
     if (!g)
@@ -21,7 +21,7 @@ rondo_graph *graph_new_like(const rondo_graph *model, rondo_error *error)
         graph_shape(g, &model->shapes[i]);
     g->site_count = model->site_count;
     g->source = model->source ? graph_intern(g, model->source) : NULL;
-    if (rondo_graph_check(g, error))
+    if (graph_check(g, error))
         return g;
     graph_free(g);
     return NULL;
@@ -231,7 +231,7 @@ rondo_graph *graph_clean(const rondo_graph *from, value_id **map, rondo_error *e
     arena_end(&scratch);
     if (map)
         *map = c.map;
-    if (rondo_graph_check(to, error)) {
+    if (graph_check(to, error)) {
         to->scope = 0;
         to->file = NULL;
         to->line = 0;

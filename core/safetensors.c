@@ -250,6 +250,8 @@ static bool read_header(reader *r)
 bool safetensors_open(safetensors *s, const rondo_allocator *a, const char *path, rondo_error *error)
 {
     *s = (safetensors){.map = {"", 0}, .path = ""};
+    if (!path)
+        return fail(error, RONDO_ARGUMENT, "the path of the file to read is NULL");
     arena_begin(&s->arena, a);
     const char *copy = arena_copy_text(&s->arena, path, strlen(path));
     s->path = copy ? copy : "";

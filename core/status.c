@@ -1,4 +1,4 @@
-/* Filling in a rondo_error. It lives in the caller's frame, so saying "out of memory" needs no memory. */
+/* Filling in a rondo_error. It lives in a caller's frame, so that reporting "out of memory" needs no memory. */
 #include "core/status.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,4 +19,17 @@ bool fail(rondo_error *error, rondo_code code, const char *format, ...)
 bool fail_memory(rondo_error *error, size_t bytes, const char *what)
 {
     return fail(error, RONDO_MEMORY, "out of memory: %zu bytes for %s", bytes, what);
+}
+
+rondo_error *error_scope_begin(error_scope *scope, rondo_error *caller)
+{
+    scope->caller = caller;
+    scope->own.code = RONDO_OK; /* which makes the message one that nobody reads */
+    return &scope->own;
+}
+
+void error_scope_end(error_scope *scope)
+{
+    if (scope->caller && scope->own.code != RONDO_OK)
+        *scope->caller = scope->own;
 }

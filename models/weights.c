@@ -99,7 +99,8 @@ void rondo_weights_free(rondo_weights *w)
 
 rondo_weights *rondo_weights_new(const rondo_graph *g, uint64_t seed, rondo_error *error)
 {
-    if (!g || !rondo_graph_check(g, error))
+    error_begin(error);
+    if (!g || !graph_check(g, error))
         return NULL;
     rondo_weights *w = weights_layout(g, error);
     if (!w || !weights_allocate(w, error)) {
@@ -151,7 +152,8 @@ bool weights_read(const rondo_weights *w, const safetensors *file, const char *p
 
 rondo_weights *rondo_weights_load(const rondo_graph *g, const char *path, rondo_error *error)
 {
-    if (!g || !rondo_graph_check(g, error))
+    error_begin(error);
+    if (!g || !graph_check(g, error))
         return NULL;
     safetensors file;
     rondo_weights *w = weights_layout(g, error);
@@ -184,6 +186,7 @@ rondo_tensor *weights_tensors(const rondo_weights *w, arena *a, const char *pref
 
 bool rondo_weights_save(const rondo_weights *w, const char *path, rondo_error *error)
 {
+    error_begin(error);
     if (!w)
         return false;
     static const char *const metadata[] = {"format", "pt"};

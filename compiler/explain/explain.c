@@ -205,7 +205,8 @@ bool explain_graph(const rondo_graph *g, const char *time, text *out, rondo_erro
 
 char *rondo_graph_explain(const rondo_graph *graph, const char *time, rondo_error *error)
 {
-    if (!rondo_graph_check(graph, error))
+    error_begin(error);
+    if (!graph_check(graph, error))
         return NULL;
     arena scratch;
     arena_begin(&scratch, &graph->context->allocator);

@@ -298,7 +298,8 @@ char *text_hand_over(const text *t, const rondo *context, rondo_error *error)
 
 char *rondo_graph_print(const rondo_graph *graph, rondo_error *error)
 {
-    if (!rondo_graph_check(graph, error))
+    error_begin(error);
+    if (!graph_check(graph, error))
         return NULL;
     arena scratch;
     arena_begin(&scratch, &graph->context->allocator);

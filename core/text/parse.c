@@ -205,7 +205,7 @@ rondo_graph *graph_parse(rondo *context, const char *source, const char *file_na
     graph_free(p.labels);
     g->file = NULL;
     g->line = 0;
-    if (rondo_graph_check(g, error)) {
+    if (graph_check(g, error)) {
         count_sites(g);
         return g;
     }
@@ -215,5 +215,6 @@ rondo_graph *graph_parse(rondo *context, const char *source, const char *file_na
 
 rondo_graph *rondo_graph_parse(rondo *context, const char *source, const char *name, rondo_error *error)
 {
+    error_begin(error);
     return graph_parse(context, source, name, error);
 }

@@ -221,6 +221,7 @@ static void reorder_port(rondo_session *s, int p, const int64_t *from, int64_t b
 
 bool rondo_session_reorder(rondo_session *s, const int64_t *from, int64_t batch, rondo_error *error)
 {
+    error_begin(error);
     if (!s)
         return false;
     const rondo_graph *g = session_graph(s);

@@ -202,7 +202,8 @@ static bool read_program(rondo_program *p, rondo_error *error)
 
 rondo_program *rondo_program_load(rondo *context, const char *path, rondo_error *error)
 {
-    rondo_program *p = context && path ? program_begin(context, error) : NULL;
+    error_begin(error);
+    rondo_program *p = context ? program_begin(context, error) : NULL;
     if (p && safetensors_open(&p->file, &context->allocator, path, error) && read_program(p, error))
         return p;
     rondo_program_free(p);

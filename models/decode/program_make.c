@@ -6,9 +6,14 @@
 
 rondo_program *rondo_program_new(rondo_value logits, const char *time, rondo_error *error)
 {
+    error_begin(error);
     staged stages;
-    if (!logits.graph || !rondo_graph_check(logits.graph, error))
+    if (!logits.graph || !graph_check(logits.graph, error))
         return NULL;
+    if (!time) {
+        fail(error, RONDO_ARGUMENT, "name the symbol that decoding advances over, such as \"T\"");
+        return NULL;
+    }
     rondo_program *p = program_begin(logits.graph->context, error);
     if (!p)
         return NULL;
@@ -79,6 +84,7 @@ static bool collect_tensors(const rondo_program *p, const rondo_weights *w, aren
 bool rondo_program_save(const rondo_program *p, const rondo_weights *w, const void *subwords,
                         size_t subword_bytes, const char *path, rondo_error *error)
 {
+    error_begin(error);
     if (!p || !w)
         return false;
     arena a;

@@ -116,13 +116,14 @@ static bool generate(searching *s, int32_t *tokens, int64_t *lengths, double *sc
 bool rondo_generate_with(rondo_session *session, int32_t *tokens, int64_t *lengths, double *scores,
                          rondo_error *error, const rondo_search *options)
 {
-    if (!session || !options)
+    error_begin(error);
+    if (!session)
         return false;
-    if (!tokens || !lengths || !scores || options->max_length < 1 || options->temperature < 0 ||
+    if (!options || !tokens || !lengths || !scores || options->max_length < 1 || options->temperature < 0 ||
         options->top_k < 0)
         return fail(error, RONDO_ARGUMENT,
-                    "generate wants room for tokens, lengths and scores, max_length of at least 1, and "
-                    "no negative temperature or top_k");
+                    "generate needs options, room for tokens, lengths and scores, a max_length of at "
+                    "least 1, and no negative temperature or top_k");
     arena a;
     arena_begin(&a, &session->context->allocator);
     searching s = {.options = options,

@@ -103,6 +103,7 @@ rondo_session *session_new(const rondo_program *p, const rondo_weights *w, int64
 rondo_session *rondo_session_new(const rondo_program *p, const rondo_weights *w, int64_t batch,
                                  rondo_error *error)
 {
+    error_begin(error);
     if (!p)
         return NULL;
     if (batch < 1 || (!w && !p->file.map.data)) {
@@ -183,6 +184,7 @@ static bool take_symbols(rondo_session *s, binding *b, rondo_error *error)
 
 bool rondo_session_source(rondo_session *s, const rondo_tensor *inputs, int count, rondo_error *error)
 {
+    error_begin(error);
     if (!s)
         return false;
     binding b;
@@ -248,6 +250,7 @@ static const char *token_input(const rondo_session *s)
 const float *rondo_session_advance(rondo_session *s, const int32_t *tokens, int64_t length,
                                    const int32_t *lengths, rondo_error *error)
 {
+    error_begin(error);
     if (!s)
         return NULL;
     const int32_t *at = positions(s);
@@ -288,6 +291,7 @@ const float *rondo_session_advance(rondo_session *s, const int32_t *tokens, int6
 
 rondo_session *rondo_session_clone(const rondo_session *s, rondo_error *error)
 {
+    error_begin(error);
     rondo_session *copy = s ? session_new(s->program, s->weights, s->batch, error) : NULL;
     if (!copy)
         return NULL;

@@ -106,8 +106,12 @@ static bool translate_batch(const rondo_program *p, const rondo_weights *w, cons
 rondo_lines *translate_lines(const rondo_program *p, const rondo_weights *w, const char *const *lines,
                              size_t count, rondo_error *error, const rondo_search *options, int64_t at_once)
 {
-    if (!p || !options)
+    if (!p)
         return NULL;
+    if (!options || (count && !lines)) {
+        fail(error, RONDO_ARGUMENT, "translate needs options and its lines, not NULL");
+        return NULL;
+    }
     if (!p->tokenizer || !p->source) {
         fail(error, RONDO_MISMATCH,
              !p->source ? "this model has no source side: it generates, it does not translate"
@@ -152,6 +156,7 @@ rondo_lines *translate_lines(const rondo_program *p, const rondo_weights *w, con
 rondo_lines *rondo_translate_with(const rondo_program *p, const char *const *lines, size_t count,
                                   rondo_error *error, const rondo_search *options)
 {
+    error_begin(error);
     return translate_lines(p, NULL, lines, count, error, options, LINES_AT_ONCE);
 }
 

@@ -121,7 +121,7 @@ bool lesson_build(rondo *context, const transformer *shape, const bool taught[PL
     }
     *out =
         (lesson){built.graph, mean_of(&l.loss), mean_of(&l.zeros), freeze_all_but_feature_maps(built.graph)};
-    if (rondo_graph_check(out->graph, error))
+    if (graph_check(out->graph, error))
         return true;
     rondo_graph_free(out->graph);
     *out = (lesson){0};

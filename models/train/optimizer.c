@@ -5,7 +5,7 @@ enum { ROW = 4096 };
 
 static rondo_graph *finish(rondo_graph *g, rondo_error *error)
 {
-    if (rondo_graph_check(g, error))
+    if (graph_check(g, error))
         return g;
     graph_free(g);
     return NULL;

@@ -92,14 +92,17 @@ static void bind_all(rondo_trainer *t)
 rondo_trainer *rondo_trainer_new_with(rondo_value loss, rondo_error *error,
                                       const rondo_trainer_options *options)
 {
-    if (!loss.graph || !options || !options->weights || !rondo_graph_check(loss.graph, error))
+    error_begin(error);
+    if (!loss.graph || !graph_check(loss.graph, error))
         return NULL;
     rondo *context = loss.graph->context;
-    if (options->size < offsetof(rondo_trainer_options, no_linearize)) {
+    if (!options || options->size < offsetof(rondo_trainer_options, no_linearize)) {
         fail(error, RONDO_ARGUMENT, "rondo_trainer_options.size is %zu; fill the struct with RONDO_OPTIONS",
-             options->size);
+             options ? options->size : 0);
         return NULL;
     }
+    if (!options->weights)
+        return NULL;
     rondo_trainer *t = memory_new(&context->allocator, sizeof *t);
     if (!t) {
         fail_memory(error, sizeof *t, "a trainer");
@@ -117,7 +120,7 @@ rondo_trainer *rondo_trainer_new_with(rondo_value loss, rondo_error *error,
         for (node_id id = 0; map && id < loss.graph->node_count; id++)
             graph_copy_node(t->model, loss.graph, id, map);
         t->loss = map ? map[loss.id] : NONE;
-        if (rondo_graph_check(t->model, error) && map) {
+        if (graph_check(t->model, error) && map) {
             bind_all(t);
             return t;
         }
@@ -247,6 +250,7 @@ static void add_pending(const rondo_trainer *t, float *into, const float *from)
 bool rondo_trainer_accumulate(rondo_trainer *t, const rondo_tensor *inputs, int count, rondo_step *step,
                               rondo_error *error)
 {
+    error_begin(error);
     sums s;
     double begin = seconds_now();
     if (!t || !accumulate(t, inputs, count, &s, error) || (!t->sum && !(t->sum = block_new(t, error))))
@@ -301,6 +305,7 @@ static bool update(rondo_trainer *t, double norm, int64_t count, float rate, ron
 bool rondo_trainer_step(rondo_trainer *t, const rondo_tensor *inputs, int count, float rate, rondo_step *step,
                         rondo_error *error)
 {
+    error_begin(error);
     sums s;
     double begin = seconds_now(), norm;
     if (!t || !accumulate(t, inputs, count, &s, error))
@@ -326,6 +331,7 @@ bool rondo_trainer_step(rondo_trainer *t, const rondo_tensor *inputs, int count,
 bool rondo_trainer_evaluate(rondo_trainer *t, const rondo_tensor *inputs, int count, rondo_step *step,
                             rondo_error *error)
 {
+    error_begin(error);
     if (!t)
         return false;
     double begin = seconds_now();

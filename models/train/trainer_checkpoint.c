@@ -51,6 +51,7 @@ bool trainer_save(const rondo_trainer *t, const char *path, const char *const *m
 
 bool rondo_trainer_save(const rondo_trainer *t, const char *path, rondo_error *error)
 {
+    error_begin(error);
     return t && trainer_save(t, path, NULL, 0, error);
 }
 
@@ -110,6 +111,7 @@ static void use_kernels(rondo_trainer *t, const struct wisdom *wisdom)
 
 bool rondo_trainer_load(rondo_trainer *t, const char *path, rondo_error *error)
 {
+    error_begin(error);
     safetensors file;
     int64_t number, batches;
     uint64_t seed = 0;

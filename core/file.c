@@ -142,6 +142,16 @@ bool file_commit(file_writer *w, rondo_error *error)
     return true;
 }
 
+bool file_store(const rondo_allocator *a, const char *path, const void *data, size_t bytes,
+                rondo_error *error)
+{
+    file_writer *w = file_create(a, path, error);
+    if (w && file_write(w, data, bytes, error))
+        return file_commit(w, error);
+    file_abandon(w);
+    return false;
+}
+
 /* ---- mapping ---- */
 
 bool file_map_open(file_map *m, const char *path, rondo_error *error)

@@ -8,6 +8,8 @@ file_writer *file_create(const rondo_allocator *a, const char *path, rondo_error
 bool file_write(file_writer *w, const void *data, size_t bytes, rondo_error *error);
 bool file_commit(file_writer *w, rondo_error *error); /* fsync, rename, fsync of the folder; frees w. False: target untouched */
 void file_abandon(file_writer *w);                    /* removes the temporary; NULL is fine */
+/* All of it: the file holds these bytes, or what it held before. */
+bool file_store(const rondo_allocator *a, const char *path, const void *data, size_t bytes, rondo_error *error);
 
 typedef struct file_map {
     const void *data;

@@ -117,7 +117,11 @@ refuses 2 "does not know what to do with 'b'" translate a b
 refuses 2 'there is no such pass; there are' inspect train.en --after fuss
 refuses_train 2 'takes two files' new --train train.en
 refuses_train 2 'heads 3 do not divide --dim' new --train train.en train.de --heads 3
-refuses_train 2 'there is no such mixer; there are' new --train train.en train.de --cross none
+refuses 2 '^rondo train: --cross none: there is no such mixer; there are' train --cross none
+refuses_train 2 'ssru: this mixer has no form as cross attention' new --train train.en train.de --cross ssru
+printf 'dim: 64\nmixer: atention\n' >typo.yml
+refuses 2 'typo.yml line 2: --mixer atention: there is no such mixer' train --settings typo.yml
+refuses 2 'there is no command trian; did you mean train?' help trian
 refuses_train 2 'name it with --valid' new --train train.en train.de --samples 2
 refuses_train 2 'a language model makes none' new --type language --train train.de --samples 2
 [ ! -e new ]
@@ -130,11 +134,32 @@ ok 'RONDO_THREADS is checked'
 run
 [ $code = 2 ] && grep -q 'rondo COMMAND --help' out
 ok 'no command: how to use it, and code 2'
-for command in train translate generate export evaluate explain inspect check bench tune corpus; do
-    run $command --help
-    gives 0 && grep -q "^Usage: rondo $command" out && [ ! -s err ] && [ "$(wc -L <out)" -le 110 ]
+run help
+gives 0 && [ ! -s err ] && [ "$(wc -L <out)" -le 80 ] && grep -q '^  manual ' out && grep -q '^  completion ' out &&
+    grep -q '^  linear  *φ(q)' out && grep -q '^  memsizer\[:slots\]  *a memory' out && grep -q '^  translation  *an encoder' out
+ok 'rondo help lists commands, tasks and mixers, each with its meaning'
+sed -n 's/^  \([a-z][a-z]*\)  .*/\1/p; /^Tasks/q' out >commands
+while read -r command; do
+    run "$command" --help
+    gives 0 && grep -q "^Usage: rondo $command" out && [ ! -s err ] && [ "$(wc -L <out)" -le 80 ]
     ok "rondo $command --help"
-done
+done <commands
+[ "$(wc -l <commands)" = 16 ]
+ok 'all commands were looked at'
+run train --help
+grep -q '^  linear  *φ(q)' out && grep -q '^  language  *a decoder alone' out
+ok 'rondo train --help lists mixers and tasks'
+run --version
+cp out version
+run version
+gives 0 && cmp -s out version && grep -q '^rondo [0-9]' out
+ok 'version'
+run man
+gives 0 && grep -q '^.SH MIXERS' out && grep -q 'rondo translate' out
+ok 'the manual page'
+run completion
+gives 0 && bash -n out && grep -q 'translation language' out
+ok 'completion is a program for bash, and knows the tasks'
 
 # ---- wrong data: code 3, and where it is wrong ----
 : >empty

@@ -109,7 +109,6 @@ static bool range(attention_bench *x)
 bool bench_attention(bench *b)
 {
     mixer m;
-    rondo_error reason = {0};
     options with;
     if (!bench_options(b, &with))
         return false;
@@ -118,8 +117,8 @@ bool bench_attention(bench *b)
                          .mixer = o->mixer ? o->mixer : o->decoder_self,
                          .quadratic = !strcmp(o->form, "quadratic"),
                          .batch = is_given(b, OPTION_batch) ? o->batch : 1};
-    if (!mixer_find(b->c->context, x.mixer, &m, &reason))
-        return fail(b->error, reason.code, "--mixer %s", reason.message);
+    if (!mixer_find(b->c->context, x.mixer, &m, b->error))
+        return false;
     if (o->dim % o->heads)
         return fail(b->error, RONDO_ARGUMENT, "%lld heads do not divide a width of %lld", (long long)o->heads,
                     (long long)o->dim);

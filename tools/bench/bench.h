@@ -6,6 +6,7 @@
 #include "tools/graphs/layer.h"
 #include "tools/graphs/leaves.h"
 #include "tools/report/report.h"
+#include "tools/tasks/task.h"
 
 typedef struct bench {
     command *c;
@@ -48,11 +49,11 @@ typedef struct workload {
     rondo_weights *weights;
     int64_t batch, source, target; /* sentences, and tokens of each */
     extent extents[3];             /* B, T, S */
-    rondo_tensor inputs[4];        /* random ids from 4 on, full lengths */
+    rondo_tensor inputs[TASK_INPUTS]; /* random ids from 4 on, full lengths */
     int input_count;
 } workload;
-/* What --preset and the options that change it describe: 64 sentences of 32 + 32 tokens, or for a language
- * model 2 of 1024; --batch and --length change that. */
+/* What --preset and the options that change it describe; as many sequences of as many tokens as the task's row says,
+ * unless --batch and --length say otherwise. */
 bool workload_begin(bench *b, workload *w);
 void workload_end(workload *w);
 const char *workload_name(const bench *b, const workload *w);     /* "small", or what the options make */

@@ -1,9 +1,8 @@
 /* A preset's model, weights and data; and how much work a step of it is. */
 #include "core/random.h"
 #include "tools/bench/bench.h"
-#include <string.h>
 
-enum { FIRST_WORD = 4, SENTENCES = 64, SENTENCE_TOKENS = 32, DOCUMENTS = 2, DOCUMENT_TOKENS = 1024 };
+enum { FIRST_WORD = 4 };
 
 bool is_given(const bench *b, option_id id)
 {
@@ -32,45 +31,44 @@ int32_t *random_ids(bench *b, int64_t count, int64_t vocabulary)
     return ids;
 }
 
-static bool add_input(bench *b, workload *w, const char *name, int64_t tokens)
+/* A batch of the task, of random tokens at full lengths. */
+static bool fill_inputs(bench *b, workload *w)
 {
-    int32_t *ids = random_ids(b, w->batch * tokens, w->shape.vocabulary);
-    w->inputs[w->input_count++] =
-        (rondo_tensor){.name = name, .type = RONDO_I32, .rank = 2, .dims = {w->batch, tokens}, .data = ids};
-    return ids != NULL;
-}
-
-static bool add_lengths(bench *b, workload *w)
-{
-    int32_t *lengths = ARENA_NEW(&b->arena, int32_t, w->batch + 1);
-    for (int64_t i = 0; lengths && i < w->batch; i++)
-        lengths[i] = (int32_t)w->source;
-    w->inputs[w->input_count++] = (rondo_tensor){
-        .name = "source_length", .type = RONDO_I32, .rank = 1, .dims = {w->batch}, .data = lengths};
-    return lengths || fail_memory(b->error, sizeof *lengths * (size_t)w->batch, "lengths");
+    batch all = {.rows = w->batch, .source_extent = w->source, .target_extent = w->target};
+    int32_t *numbers = ARENA_NEW(&b->arena, int32_t, 2 * w->batch);
+    if (!numbers)
+        return fail_memory(b->error, 2 * sizeof *numbers * (size_t)w->batch, "a batch");
+    all.sentence = numbers;
+    all.source_length = numbers + w->batch;
+    for (int64_t i = 0; i < w->batch; i++) {
+        all.sentence[i] = (int32_t)i;
+        all.source_length[i] = (int32_t)w->source;
+    }
+    int64_t vocabulary = w->shape.vocabulary;
+    if (!(all.target_in = random_ids(b, w->batch * w->target, vocabulary)) ||
+        !(all.target_out = random_ids(b, w->batch * w->target, vocabulary)) ||
+        !(all.source = random_ids(b, w->batch * w->source, vocabulary)))
+        return false;
+    w->input_count = task_of(b->o)->inputs(&all, w->inputs);
+    return true;
 }
 
 bool workload_begin(bench *b, workload *w)
 {
     const options *o = b->o;
-    *w = (workload){.shape = transformer_of_options(o, o->vocabulary)};
-    bool language = w->shape.language_model;
-    w->batch = is_given(b, OPTION_batch) ? o->batch : language ? DOCUMENTS : SENTENCES;
-    w->target = is_given(b, OPTION_length) ? o->length : language ? DOCUMENT_TOKENS : SENTENCE_TOKENS;
-    w->source = language ? 0 : w->target;
+    const task *t = task_of(o);
+    *w = (workload){.shape = task_transformer(o, o->vocabulary)};
+    w->batch = is_given(b, OPTION_batch) ? o->batch : t->bench_sequences;
+    w->target = is_given(b, OPTION_length) ? o->length : t->bench_tokens;
+    w->source = t->places[PLACE_ENCODER] ? w->target : 0;
     w->extents[0] = (extent){"B", w->batch};
     w->extents[1] = (extent){TRANSFORMER_TIME, w->target};
     w->extents[2] = (extent){"S", w->source};
     if (w->shape.vocabulary <= FIRST_WORD)
         return fail(b->error, RONDO_ARGUMENT, "--vocabulary %lld is too small to measure with",
                     (long long)w->shape.vocabulary);
-    if (!transformer_build(b->c->context, &w->shape, &w->graph, b->error) ||
-        !(w->weights = rondo_weights_new(w->graph.graph, 1, b->error))) {
-        workload_end(w);
-        return false;
-    }
-    if (add_input(b, w, "target_in", w->target) && add_input(b, w, "target_out", w->target) &&
-        (language || (add_input(b, w, "source", w->source) && add_lengths(b, w))))
+    if (t->build(b->c->context, o, o->vocabulary, &w->graph, b->error) &&
+        (w->weights = rondo_weights_new(w->graph.graph, 1, b->error)) && fill_inputs(b, w))
         return true;
     workload_end(w);
     return false;
@@ -83,21 +81,20 @@ void workload_end(workload *w)
     *w = (workload){0};
 }
 
-/* "small", "tiny linear softmax" when mixers were chosen, or the shape in numbers when there is no preset. */
+/* "small", or the shape in numbers when there is no preset; then the mixers. */
 const char *workload_name(const bench *b, const workload *w)
 {
     const options *o = b->o;
     const transformer *s = &w->shape;
-    const char *name =
-        o->preset
-            ? o->preset
-            : arena_text((arena *)&b->arena, "%s d %lld ffn %lld heads %lld layers %d+%d",
-                         s->language_model ? "language" : "translation", (long long)s->dim, (long long)s->ffn,
-                         (long long)s->heads, s->language_model ? 0 : s->encoder_layers, s->decoder_layers);
+    arena *a = (arena *)&b->arena;
+    const char *name = o->preset
+                           ? o->preset
+                           : arena_text(a, "%s d %lld ffn %lld heads %lld layers %d+%d", task_of(o)->name,
+                                        (long long)s->dim, (long long)s->ffn, (long long)s->heads,
+                                        s->language_model ? 0 : s->encoder_layers, s->decoder_layers);
     if (s->language_model)
-        return arena_text((arena *)&b->arena, "%s, %s", name ? name : "", s->decoder_self);
-    return arena_text((arena *)&b->arena, "%s, %s/%s/%s", name ? name : "", s->encoder_self, s->decoder_self,
-                      s->cross);
+        return arena_text(a, "%s, %s", name ? name : "", s->decoder_self);
+    return arena_text(a, "%s, %s/%s/%s", name ? name : "", s->encoder_self, s->decoder_self, s->cross);
 }
 
 bool forward_flops(rondo_value loss, const extent *extents, int extent_count, bool no_linearize,

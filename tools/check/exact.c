@@ -1,6 +1,7 @@
 /* In double precision nothing may be lost: the rewritten layer is the written one, its gradients are those
  * of the written one and of finite differences, and padding is as if it were not there. */
-#include "tools/check/contract.h"
+#include "compiler/pipeline.h"
+#include "tools/check/distance.h"
 #include <math.h>
 #include <string.h>
 
@@ -17,11 +18,6 @@ static rondo_graph *written(contract *k, const contract_case *x)
 static rondo_graph *rewritten(contract *k, const contract_case *x)
 {
     return pipeline_forward(x->layer.y, "y", NULL, k->error);
-}
-
-static double larger(distance d)
-{
-    return d.rms > d.most ? d.rms : d.most;
 }
 
 /* ---- outputs ---- */
@@ -50,7 +46,7 @@ static bool check_outputs(contract *k)
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         if (!compare_outputs(k, shapes[i], &worst))
             return false;
-    return contract_add(k, "rewritten = as written, f64", larger(worst), EXACT);
+    return contract_add(k, "rewritten = as written, f64", distance_exact(worst), EXACT);
 }
 
 /* ---- gradients ---- */
@@ -109,26 +105,8 @@ static bool compare_tensor(differences *d, const char *name, const double *gradi
         compared += !kink;
     }
     distance now = distance_of(expected, found, compared);
-    double rms = 0;
-    for (int i = 0; i < compared; i++)
-        rms += found[i] * found[i] / compared;
-    if (sqrt(rms) < 1e-6 * scale) /* a gradient of nothing: held to the others' size */
-        now = (distance){now.rms * sqrt(rms) / scale, now.most * sqrt(rms) / scale};
-    *worst = distance_worse(*worst, now);
+    *worst = distance_worse(*worst, distance_beside(now, rms_of(found, compared), scale));
     return true;
-}
-
-static double largest_gradient(const results *r)
-{
-    double largest = 0;
-    for (int i = 0; i < r->count; i++) {
-        double square = 0;
-        for (int64_t e = 0; e < r->counts[i]; e++)
-            square += r->data[i][e] * r->data[i][e];
-        if (!strncmp(r->names[i], "gradient.", 9) && r->counts[i])
-            largest = fmax(largest, sqrt(square / (double)r->counts[i]));
-    }
-    return largest;
 }
 
 static bool compare_differences(contract *k, contract_case *x, const results *gradients)
@@ -177,7 +155,7 @@ static bool compare_padding(contract *k, contract_case *x)
     good = good && run_exact(k, gradient_graph(k, x), x, &large);
     if (good)
         good = contract_add(k, "padding 0 or 1000: same gradients, f64",
-                            larger(distance_gradients(&large, &zeros)), EXACT);
+                            distance_exact(distance_gradients(&large, &zeros)), EXACT);
     results_end(&zeros);
     results_end(&large);
     return good;
@@ -191,11 +169,11 @@ static bool check_gradients(contract *k)
     if (!case_begin(k, shapes[0], true, &x))
         return false;
     case_lengths(&x, true);
-    bool good =
-        run_exact(k, gradient_graph(k, &x), &x, &a) &&
-        run_exact(k, pipeline_train(x.layer.loss, &plain, k->error), &x, &b) &&
-        contract_add(k, "gradients rewritten = as written, f64", larger(distance_gradients(&a, &b)), EXACT) &&
-        compare_differences(k, &x, &a) && compare_padding(k, &x);
+    bool good = run_exact(k, gradient_graph(k, &x), &x, &a) &&
+                run_exact(k, pipeline_train(x.layer.loss, &plain, k->error), &x, &b) &&
+                contract_add(k, "gradients rewritten = as written, f64",
+                             distance_exact(distance_gradients(&a, &b)), EXACT) &&
+                compare_differences(k, &x, &a) && compare_padding(k, &x);
     results_end(&a);
     results_end(&b);
     case_end(&x);

@@ -1,7 +1,8 @@
 /* What runs is f32: as near to f64 as docs/NUMERICS.md says, the same bits for any team, blind to the
  * future, and blind to padding even where that holds NaN. */
+#include "compiler/pipeline.h"
 #include "core/random.h"
-#include "tools/check/contract.h"
+#include "tools/check/distance.h"
 #include <math.h>
 #include <stdio.h>
 
@@ -16,12 +17,6 @@ static rondo_graph *forward(contract *k, const contract_case *x, bool plain)
 static bool begin(contract *k, int64_t time, bool trained, contract_case *x)
 {
     return case_begin(k, (case_shape){BATCH, time, time / 2 + 3, WIDTH, HEADS}, trained, x);
-}
-
-/* The largest element may be 10 times as far as the rms. */
-static double weighed(distance d)
-{
-    return d.rms > d.most / 10 ? d.rms : d.most / 10;
 }
 
 static const double *y_of(const results *r)
@@ -71,7 +66,7 @@ static bool compare_forward(contract *k, int64_t time, team *t)
     if (good) {
         distance d = distance_rows(&x, y_of(&ours), y_of(&exact));
         snprintf(what, sizeof what, "f32 against f64, T %lld", (long long)time);
-        good = contract_add(k, what, weighed(d), f32_bound(time)) &&
+        good = contract_add(k, what, distance_f32(d), f32_bound(time)) &&
                (time < 200 || compare_plain(k, &x, t, &exact, d));
     }
     results_end(&exact);
@@ -111,7 +106,7 @@ static bool compare_gradients(contract *k, team *t)
     bool good = run_exact(k, pipeline_train(x.layer.loss, NULL, k->error), &x, &exact) &&
                 run_kernels(k, pipeline_train(x.layer.loss, NULL, k->error), &x, t, &ours) &&
                 contract_add(k, "gradients f32 against f64, T 100",
-                             weighed(distance_gradients(&ours, &exact)), 5e-6) &&
+                             distance_f32(distance_gradients(&ours, &exact)), 5e-6) &&
                 compare_teams(k, &x, &ours);
     results_end(&exact);
     results_end(&ours);

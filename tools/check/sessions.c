@@ -1,8 +1,9 @@
 /* A small language model of the mixer, through rondo_session: prefill and steps give the parallel logits,
  * beams can be reordered, a snapshot goes its own way, and the state stays as large as it is. */
+#include "compiler/pipeline.h"
 #include "core/random.h"
 #include "models/decode/decoder.h"
-#include "tools/check/contract.h"
+#include "tools/check/distance.h"
 #include "tools/graphs/state_bytes.h"
 #include <math.h>
 #include <stdio.h>
@@ -127,11 +128,6 @@ static distance row_distance(const float *logits, const double *expected)
     return distance_of(ours, expected, VOCABULARY);
 }
 
-static double weighed(distance d)
-{
-    return d.rms > d.most / 10 ? d.rms : d.most / 10;
-}
-
 /* ---- the checks ---- */
 
 /* The first `prefix` tokens at once, then one by one. */
@@ -150,7 +146,7 @@ static bool check_logits(session_case *c, int64_t prefix, const char *what)
             worst = distance_worse(worst, row_distance(logits + b * VOCABULARY,
                                                        expected + (b * TIME + at + count - 1) * VOCABULARY));
     }
-    good = good && contract_add(c->k, what, weighed(worst), c->bound) &&
+    good = good && contract_add(c->k, what, distance_f32(worst), c->bound) &&
            contract_add(c->k, "tokens run beyond those given", (double)(s->tokens_run - c->fed), 0);
     rondo_session_free(s);
     return good;
@@ -175,7 +171,8 @@ static bool check_ragged(session_case *c)
         }
         logits = feed(c, s, next, BATCH, 1, 0, 1, NULL);
     }
-    bool good = logits && contract_add(c->k, "session: ragged prompts, then steps", weighed(worst), c->bound);
+    bool good =
+        logits && contract_add(c->k, "session: ragged prompts, then steps", distance_f32(worst), c->bound);
     rondo_session_free(s);
     return good;
 }
@@ -204,7 +201,7 @@ static bool check_reorder(session_case *c)
                                                        expected + (b * (BEFORE + AFTER) + t) * VOCABULARY));
     }
     rondo_session_free(s);
-    return good && contract_add(c->k, "session: beams reordered, 3 to 4", weighed(worst), c->bound);
+    return good && contract_add(c->k, "session: beams reordered, 3 to 4", distance_f32(worst), c->bound);
 }
 
 /* The snapshot gives, later, what the session gave then. */

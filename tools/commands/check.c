@@ -86,10 +86,9 @@ static int check_all(command *c)
 int command_check(command *c)
 {
     mixer m;
-    rondo_error reason = {0};
     const char *name = c->options->mixer;
-    if (name && !mixer_find(c->context, name, &m, &reason))
-        return message_fail(c->name, EXIT_USE, "--mixer %s", reason.message);
+    if (name && !mixer_find(c->context, name, &m, &c->error))
+        return command_failed(c, EXIT_USE);
     if (!c->options->json)
         printf("%-8s %-*s %9s %9s\n", "mixer", WHAT_WIDTH, "what", "measured", "bound");
     if (!name)

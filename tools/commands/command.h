@@ -4,9 +4,9 @@
 #include "compiler/pipeline.h"
 #include "models/decode/decoder.h"
 #include "models/transformer.h"
-#include "tools/report/message.h"
 #include "tools/options/options.h"
-#include <signal.h>
+#include "tools/report/message.h"
+#include "tools/signals.h"
 
 typedef struct command {
     rondo *context; /* of rondo_main's caller */
@@ -16,13 +16,11 @@ typedef struct command {
 } command;
 typedef int command_main(command *c); /* gives the exit code */
 command_main command_convert, command_train, command_translate, command_generate, command_export, command_evaluate,
-    command_explain, command_inspect, command_check, command_bench, command_tune, command_corpus;
+    command_explain, command_inspect, command_check, command_bench, command_tune, command_corpus, command_help, command_manual, command_completion,
+    command_version;
 
 /* "rondo NAME: " and the error; for `return command_failed(c, EXIT_MODEL)`. */
 int command_failed(const command *c, exit_code otherwise);
-
-/* The shape that the options describe, with a vocabulary. */
-transformer transformer_of_options(const options *o, int64_t vocabulary);
 
 /* MODEL: the folder of a run, or an exported file. */
 typedef struct model {
@@ -45,8 +43,3 @@ char *read_whole(arena *a, const char *path, size_t *bytes, rondo_error *error);
 /* FILE.graph: the text form, by its name; NULL: the error says the line, or that the file cannot be read. */
 bool is_graph_file(const char *path);
 rondo_graph *read_graph(command *c, arena *a, const char *path);
-
-/* The number of the signal that asked to stop; 0: none. signals_begin catches SIGINT and SIGTERM from now on.
- */
-int signals_caught(void);
-void signals_begin(void);

@@ -33,20 +33,20 @@ static const char **mixer_of(options *o, int place)
 static bool check_change(conversion *v, int place, const char *from, const char *to)
 {
     mixer m;
-    rondo_error reason = {0}, *error = &v->command->error;
+    rondo_error *error = &v->command->error;
     const char *name = option_rows[place_options[place]].name, *run = v->command->options->operands.items[0];
-    bool language = !strcmp(v->settings.type, "language");
-    if (language && place != PLACE_DECODER)
-        return fail(error, RONDO_ARGUMENT, "--%s: %s is a language model and has no such attention", name,
-                    run);
+    const task *t = task_of(&v->settings);
+    if (!t->places[place])
+        return fail(error, RONDO_ARGUMENT, "--%s: %s is a %s model and has no such attention", name, run,
+                    t->name);
     if (strcmp(from, "softmax"))
         return fail(error, RONDO_MISMATCH,
                     "--%s %s: that attention of %s is %s already; only softmax is converted", name, to, run,
                     from);
     if (!strcmp(to, "softmax"))
         return fail(error, RONDO_ARGUMENT, "--%s softmax: it is softmax already", name);
-    if (!mixer_find(v->command->context, to, &m, &reason))
-        return fail(error, reason.code, "--%s %s", name, reason.message);
+    if (!mixer_find(v->command->context, to, &m, error))
+        return false;
     return m.weigh ||
            fail(error, RONDO_ARGUMENT,
                 "--%s %s: it has no queries and keys that could be kept; train one from the start", name, to);
@@ -83,7 +83,7 @@ static bool choose(conversion *v)
 static bool make_weights(conversion *v)
 {
     rondo_error *error = &v->command->error;
-    v->shape = transformer_of_options(&v->settings, tokenizer_size(v->before.tokenizer));
+    v->shape = task_transformer(&v->settings, tokenizer_size(v->before.tokenizer));
     return transformer_build(v->command->context, &v->shape, &v->after, error) &&
            (v->weights = rondo_weights_new(v->after.graph, (uint64_t)v->command->options->seed, error)) &&
            weights_copy(v->weights, v->before.weights, error);
@@ -106,18 +106,6 @@ static bool save_weights(conversion *v)
                             metadata, 2, &v->command->error);
 }
 
-static bool save_tokenizer(conversion *v)
-{
-    size_t bytes;
-    const void *subwords = tokenizer_model(v->before.tokenizer, &bytes);
-    rondo_error *error = &v->command->error;
-    file_writer *w = file_create(&v->command->context->allocator, v->folder.tokenizer, error);
-    if (w && file_write(w, subwords, bytes, error))
-        return file_commit(w, error);
-    file_abandon(w);
-    return false;
-}
-
 /* Settings come last: they make the folder a run. */
 static bool save(conversion *v)
 {
@@ -126,7 +114,8 @@ static bool save(conversion *v)
     if (there && run_folder_has(there))
         return fail(&v->command->error, RONDO_ARGUMENT, "%s is a run already; take another --output-folder",
                     place.output_folder);
-    return run_folder_open(&v->folder, &place, &v->command->error) && save_tokenizer(v) && save_weights(v) &&
+    return run_folder_open(&v->folder, &place, &v->command->error) &&
+           run_data_keep_tokenizer(v->before.tokenizer, v->command, v->folder.tokenizer) && save_weights(v) &&
            run_settings_write(&v->settings, &v->command->context->allocator, v->folder.settings,
                               &v->command->error);
 }

@@ -1,6 +1,8 @@
 /* The model that a command works on: a run's folder or an exported file, opened the same way. */
 #include "tools/commands/command.h"
 #include "core/file.h"
+#include "tools/options/settings.h"
+#include "tools/tasks/task.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -58,24 +60,6 @@ rondo_graph *read_graph(command *c, arena *a, const char *path)
     return g;
 }
 
-transformer transformer_of_options(const options *o, int64_t vocabulary)
-{
-    return (transformer){.language_model = !strcmp(o->type, "language"),
-                         .vocabulary = vocabulary,
-                         .dim = o->dim,
-                         .ffn = o->ffn,
-                         .heads = o->heads,
-                         .encoder_layers = (int)o->encoder_layers,
-                         .decoder_layers = (int)o->decoder_layers,
-                         .post_norm = o->post_norm,
-                         .untied = o->no_tied_embeddings,
-                         .encoder_self = o->encoder_self,
-                         .decoder_self = o->decoder_self,
-                         .cross = o->cross,
-                         .dropout = (float)o->dropout,
-                         .smoothing = (float)o->smoothing};
-}
-
 static bool exists(const char *path)
 {
     struct stat s;
@@ -100,8 +84,8 @@ static bool open_run(model *m, command *c, arena *a, const char *folder)
     if (!exists(settings))
         return fail(&c->error, RONDO_MISMATCH, "%s is no run of `rondo train`: it has no settings.yaml",
                     folder);
-    if (!options_begin(&m->options, a, COMMAND_TRAIN, &c->error) ||
-        !options_read_settings(&m->options, settings, &c->error) || !options_finish(&m->options, &c->error))
+    m->options.context = c->context;
+    if (!options_read_settings(&m->options, settings, &c->error) || !options_finish(&m->options, &c->error))
         return false;
     char *subwords = read_whole(a, path_in(a, folder, "tokenizer.model"), &bytes, &c->error);
     rondo_error reason = {0};
@@ -110,8 +94,8 @@ static bool open_run(model *m, command *c, arena *a, const char *folder)
     if (!(m->tokenizer = tokenizer_load(subwords, bytes, &reason)))
         return fail(&c->error, reason.code, "%s/tokenizer.model: %s", folder, reason.message);
     m->owns_tokenizer = true;
-    transformer shape = transformer_of_options(&m->options, tokenizer_size(m->tokenizer));
-    if (!transformer_build(c->context, &shape, &m->graph, &c->error))
+    if (!task_of(&m->options)
+             ->build(c->context, &m->options, tokenizer_size(m->tokenizer), &m->graph, &c->error))
         return false;
     if (!weights)
         return fail(&c->error, RONDO_MISMATCH, "%s has no checkpoint yet; train it first", folder);
@@ -128,9 +112,10 @@ bool model_open(model *m, command *c, arena *a, const char *path)
     *m = (model){0};
     if (!is_there(path, &c->error))
         return false;
+    if (!options_begin(&m->options, a, COMMAND_TRAIN, &c->error))
+        return false;
     if (is_folder(path) ? open_run(m, c, a, path)
-                        : options_begin(&m->options, a, COMMAND_TRAIN, &c->error) &&
-                              (m->program = rondo_program_load(c->context, path, &c->error))) {
+                        : (m->program = rondo_program_load(c->context, path, &c->error)) != NULL) {
         m->tokenizer = m->program->tokenizer;
         return true;
     }

@@ -5,7 +5,6 @@
 #include "tools/run/progress.h"
 #include "tools/run/data.h"
 #include "tools/run/folder.h"
-#include "tools/run/samples.h"
 #include "tools/run/settings.h"
 #include "tools/run/start.h"
 #include <math.h>
@@ -20,7 +19,6 @@ typedef struct run {
     transformer_graph model;
     rondo_weights *weights;
     rondo_trainer *trainer;
-    rondo_program *decoder; /* for samples; NULL: none are wanted */
     progress progress;
     int64_t epoch, index;          /* the next batch */
     int64_t updates, first, saved; /* so far; when this process began; in the checkpoint, −1: there is none */
@@ -39,17 +37,13 @@ static bool check_options(run *r)
     const options *o = r->options;
     rondo_error *error = &r->command->error;
     transformer_graph trial = {0};
-    bool language = !strcmp(o->type, "language");
-    if (o->samples && (language || !o->valid.count))
-        return fail(error, RONDO_ARGUMENT,
-                    language
-                        ? "--samples shows translations, and a language model makes none; leave it out"
-                        : "--samples shows lines of the validation text; name it with --valid SOURCE TARGET");
+    const task *t = task_of(o);
+    if (!t->check(o, error))
+        return false;
     if (o->dim % o->heads)
         return fail(error, RONDO_ARGUMENT, "--heads %lld do not divide --dim %lld", (long long)o->heads,
                     (long long)o->dim);
-    transformer shape = transformer_of_options(o, o->vocabulary);
-    bool good = transformer_build(r->command->context, &shape, &trial, error);
+    bool good = t->build(r->command->context, o, o->vocabulary, &trial, error);
     rondo_graph_free(trial.graph);
     return good;
 }
@@ -58,10 +52,10 @@ static void find_place(run *r)
 {
     int64_t left = trainer_batches(r->trainer);
     for (r->epoch = 0;; r->epoch++) {
-        batches_plan(&r->data.train_batches, r->epoch);
-        if (left < r->data.train_batches.count)
+        batches_plan(&r->data.train.batches, r->epoch);
+        if (left < r->data.train.batches.count)
             break;
-        left -= r->data.train_batches.count;
+        left -= r->data.train.batches.count;
     }
     r->index = left;
 }
@@ -118,11 +112,12 @@ static bool begin_model(run *r)
 {
     options *o = r->options;
     rondo_error *error = &r->command->error;
-    transformer shape = transformer_of_options(o, tokenizer_size(r->data.tokenizer));
+    int64_t vocabulary = tokenizer_size(r->data.tokenizer);
     r->otherwise = EXIT_MODEL;
-    if (!transformer_build(r->command->context, &shape, &r->model, error) ||
+    if (!r->data.task->build(r->command->context, o, vocabulary, &r->model, error) ||
         !(r->weights = rondo_weights_new(r->model.graph, (uint64_t)o->seed, error)))
         return false;
+    const transformer shape = task_transformer(o, vocabulary);
     if (!run_folder_has(r->folder.checkpoint) &&
         !run_start(r->command, o, &r->folder, &r->data, &shape, r->weights))
         return false;
@@ -131,7 +126,7 @@ static bool begin_model(run *r)
     if (!r->trainer || !resume(r))
         return false;
     find_place(r);
-    return !o->samples || (r->decoder = run_samples_decoder(r->model.logits, &r->data, error));
+    return true;
 }
 
 static bool begin(run *r)
@@ -144,7 +139,7 @@ static bool begin(run *r)
         return false;
     message(r->command->name, "%s parameters, %s batches an epoch, %d thread%s%s",
             count_format(parameters, rondo_weights_count(r->weights)),
-            count_format(batches, r->data.train_batches.count), context->threads,
+            count_format(batches, r->data.train.batches.count), context->threads,
             context->threads == 1 ? "" : "s",
             o->minutes > 0 || o->epochs > 0 || o->updates > 0
                 ? ""
@@ -154,7 +149,6 @@ static bool begin(run *r)
 
 static void end(run *r)
 {
-    run_samples_free(r->decoder);
     rondo_trainer_free(r->trainer);
     rondo_weights_free(r->weights);
     rondo_graph_free(r->model.graph);
@@ -202,17 +196,20 @@ static bool save(run *r)
 
 static bool show_samples(run *r, const char *when)
 {
-    if (!r->decoder || signals_caught())
+    const run_data *d = &r->data;
+    const task_model model = {r->model.logits, r->weights, d->tokenizer};
+    if (!r->options->samples || signals_caught())
         return true;
     progress_clear(&r->progress);
-    return run_samples_show(r->decoder, r->weights, &r->data, r->options, when, &r->command->error);
+    return d->task->samples(&model, &d->valid, r->options, when, &r->command->error);
 }
 
 static bool validate(run *r, const char *when)
 {
     count_text update;
     if (r->data.has_valid) {
-        if (!run_data_nll(&r->data, r->trainer, &r->nll, &r->command->error))
+        const task *t = r->data.task;
+        if (!t->validate(&r->data.valid, t->inputs, r->trainer, &r->nll, &r->command->error))
             return false;
         if (signals_caught())
             return true;
@@ -246,7 +243,7 @@ static double rate_at(const options *o, int64_t update)
 
 static double epochs_done(const run *r)
 {
-    return (double)r->epoch + (double)r->index / (double)r->data.train_batches.count;
+    return (double)r->epoch + (double)r->index / (double)r->data.train.batches.count;
 }
 
 /* By whichever limit comes first; 0: there is none. */
@@ -266,17 +263,17 @@ static double share_done(const run *r)
 static bool one_update(run *r)
 {
     batch b;
-    rondo_tensor inputs[6];
+    rondo_tensor inputs[TASK_INPUTS];
     rondo_step step;
-    batches_get(&r->data.train_batches, r->index, &b);
-    int count = run_data_inputs(&b, inputs);
+    batches_get(&r->data.train.batches, r->index, &b);
+    int count = r->data.task->inputs(&b, inputs);
     double rate = rate_at(r->options, r->updates + 1);
     if (!rondo_trainer_step(r->trainer, inputs, count, (float)rate, &step, &r->command->error))
         return false;
     int64_t epoch = r->epoch;
     r->updates = step.number;
-    if (++r->index >= r->data.train_batches.count) {
-        batches_plan(&r->data.train_batches, ++r->epoch);
+    if (++r->index >= r->data.train.batches.count) {
+        batches_plan(&r->data.train.batches, ++r->epoch);
         r->index = 0;
     }
     double done = share_done(r);
@@ -371,8 +368,7 @@ static int finish(run *r)
         message(r->command->name,
                 "there was nothing left to do; a larger --minutes, --epochs or --updates goes on");
     else
-        message(r->command->name, "try it: rondo %s %s",
-                strcmp(r->options->type, "language") ? "translate" : "generate", folder);
+        message(r->command->name, "try it: rondo %s %s", r->data.task->command, folder);
     return r->stopped ? EXIT_SIGNAL + signals_caught() : EXIT_DONE;
 }
 

@@ -176,11 +176,7 @@ static bool write_choices(const tuning *t, const char *path, int *choices, int *
     }
     if (t->b.arena.failed)
         return fail_memory(t->b.error, out.capacity, "wisdom");
-    file_writer *w = file_create(&t->b.c->context->allocator, path, t->b.error);
-    if (w && file_write(w, out.data, out.length, t->b.error))
-        return file_commit(w, t->b.error);
-    file_abandon(w);
-    return false;
+    return file_store(&t->b.c->context->allocator, path, out.data, out.length, t->b.error);
 }
 
 int command_tune(command *c)

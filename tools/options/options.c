@@ -1,9 +1,9 @@
-/* Reading options: words of a command line and values by the type of their row. */
+/* The option table, and setting values by the type of their row. */
+#include "models/mixers/mixer.h"
 #include "tools/options/options.h"
 #include "tools/options/options_find.h"
 #include <math.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -20,11 +20,18 @@ enum { /* spelled as in the table */
        TYPE_COUNT = OPTION_COUNTED,
        TYPE_REAL = OPTION_REAL,
        TYPE_CHOICE = OPTION_CHOICE,
+       TYPE_MIXER = OPTION_MIXER_NAME,
        TYPE_TEXT = OPTION_TEXT,
        TYPE_FILE = OPTION_FILE,
        TYPE_FILES = OPTION_FILES,
        TYPE_TEXTS = OPTION_TEXTS
 };
+
+/* "|translation|…": --type takes the names in the table of tasks. */
+static const char task_names[] =
+#define TASK(file, name, ...) "|" name
+#include "tools/tasks/tasks.def"
+    ;
 
 const command_row command_rows[COMMAND_COUNT] = {
 #define COMMAND(id, ...) {__VA_ARGS__},
@@ -49,10 +56,10 @@ static bool no_memory(rondo_error *error)
     return fail_memory(error, sizeof(options), "options");
 }
 
-static bool list_add(options *o, option_list *list, const char *value, rondo_error *error)
+bool option_list_add(option_list *list, arena *a, const char *value, rondo_error *error)
 {
-    char *copy = arena_copy_text(o->arena, value, strlen(value));
-    if (!copy || !ARENA_PUSH(o->arena, list->items, list->count, list->capacity))
+    char *copy = arena_copy_text(a, value, strlen(value));
+    if (!copy || !ARENA_PUSH(a, list->items, list->count, list->capacity))
         return no_memory(error);
     list->items[list->count++] = copy;
     return true;
@@ -122,12 +129,22 @@ static bool is_choice(const char *choices, const char *value)
     return false;
 }
 
+static bool check_mixer(const options *o, const option_row *row, const char *name, rondo_error *error)
+{
+    mixer found;
+    rondo_error reason = {0};
+    return !o->context || mixer_find(o->context, name, &found, &reason) ||
+           fail(error, reason.code, "--%s %s", row->name, reason.message);
+}
+
 static bool set_text(options *o, void *field, const option_row *row, const char *value, rondo_error *error)
 {
     if (row->type == OPTION_CHOICE && !is_choice(row->shape, value))
         return fail(error, RONDO_ARGUMENT, "--%s is one of %s, not '%s'", row->name, row->shape, value);
     if (row->type == OPTION_FILE && !value[0])
         return fail(error, RONDO_ARGUMENT, "--%s wants the name of a file, not an empty word", row->name);
+    if (row->type == OPTION_MIXER_NAME && !check_mixer(o, row, value, error))
+        return false;
     char *copy = arena_copy_text(o->arena, value, strlen(value));
     if (!copy)
         return no_memory(error);
@@ -135,8 +152,7 @@ static bool set_text(options *o, void *field, const option_row *row, const char 
     return true;
 }
 
-/* Sets a row's value, or adds to it when it is a list that the same origin began. */
-static bool set_row(options *o, int id, const char *value, option_origin origin, rondo_error *error)
+bool options_set_row(options *o, int id, const char *value, option_origin origin, rondo_error *error)
 {
     const option_row *row = &option_rows[id];
     if (o->origin[id] > origin)
@@ -157,7 +173,7 @@ static bool set_row(options *o, int id, const char *value, option_origin origin,
     case OPTION_TEXTS:
         if (o->origin[id] < origin)
             *(option_list *)field = (option_list){0};
-        good = list_add(o, field, value, error);
+        good = option_list_add(field, o->arena, value, error);
         break;
     default:
         good = set_text(o, field, row, value, error);
@@ -170,7 +186,7 @@ static bool set_row(options *o, int id, const char *value, option_origin origin,
 bool options_set(options *o, const char *name, const char *value, option_origin origin, rondo_error *error)
 {
     int id = option_find(o->command, name, strlen(name), error);
-    return id >= 0 && set_row(o, id, value, origin, error);
+    return id >= 0 && options_set_row(o, id, value, origin, error);
 }
 
 bool options_begin(options *o, arena *a, command_id command, rondo_error *error)
@@ -179,96 +195,9 @@ bool options_begin(options *o, arena *a, command_id command, rondo_error *error)
     o->arena = a;
     o->command = command;
     for (int id = 0; id < OPTION_COUNT; id++)
-        if (option_rows[id].initial && !set_row(o, id, option_rows[id].initial, FROM_DEFAULT, error))
+        if (option_rows[id].initial && !options_set_row(o, id, option_rows[id].initial, FROM_DEFAULT, error))
             return false;
     return true;
-}
-
-/* ---- The command line ---- */
-
-typedef struct words {
-    int at, count;
-    const char *const *word;
-} words;
-
-static bool is_option(const char *word)
-{
-    return word[0] == '-' && word[1] && !(word[1] >= '0' && word[1] <= '9') && word[1] != '.';
-}
-
-/* The words after an option: one for most, all up to the next option for FILES. */
-static bool take_values(options *o, int id, words *w, rondo_error *error)
-{
-    const option_row *row = &option_rows[id];
-    if (row->type == OPTION_FLAG)
-        return set_row(o, id, "yes", FROM_COMMAND_LINE, error);
-    if (w->at == w->count ||
-        (is_option(w->word[w->at]) && (row->type != OPTION_TEXT || strncmp(w->word[w->at], "--", 2) == 0)))
-        return fail(error, RONDO_ARGUMENT, "--%s needs a value: --%s %s", row->name, row->name, row->shape);
-    do {
-        if (!set_row(o, id, w->word[w->at++], FROM_COMMAND_LINE, error))
-            return false;
-    } while (row->type == OPTION_FILES && w->at < w->count && !is_option(w->word[w->at]));
-    return true;
-}
-
-static bool take_long(options *o, const char *word, words *w, rondo_error *error)
-{
-    size_t length = strcspn(word, "=");
-    int id = option_find(o->command, word, length, error);
-    if (id < 0)
-        return false;
-    if (word[length] == '=')
-        return set_row(o, id, word + length + 1, FROM_COMMAND_LINE, error);
-    return take_values(o, id, w, error);
-}
-
-static bool take_short(options *o, const char *word, words *w, rondo_error *error)
-{
-    int id = option_find_letter(o->command, word, error);
-    if (id < 0)
-        return false;
-    if (word[1] && option_rows[id].type != OPTION_FLAG)
-        return set_row(o, id, word + 1 + (word[1] == '='), FROM_COMMAND_LINE, error);
-    return take_values(o, id, w, error);
-}
-
-static bool check_operands(const options *o, rondo_error *error)
-{
-    const command_row *command = &command_rows[o->command];
-    if (o->operands.count > command->most) {
-        const char *extra = o->operands.items[command->most];
-        return fail(error, RONDO_ARGUMENT, "does not know what to do with '%s'; see rondo %s --help", extra,
-                    command->name);
-    }
-    if (o->operands.count < command->fewest)
-        return fail(error, RONDO_ARGUMENT, "something is missing: rondo %s %s", command->name,
-                    command->operands);
-    return true;
-}
-
-bool options_parse(options *o, int count, const char *const *word, rondo_error *error)
-{
-    for (int i = 0; i < count && strcmp(word[i], "--") != 0; i++)
-        o->help |= strcmp(word[i], "--help") == 0 || strcmp(word[i], "-h") == 0;
-    if (o->help)
-        return true;
-    words w = {0, count, word};
-    bool only_operands = false;
-    while (w.at < w.count) {
-        const char *now = w.word[w.at++];
-        bool good;
-        if (only_operands || !is_option(now))
-            good = list_add(o, &o->operands, now, error);
-        else if (strcmp(now, "--") == 0)
-            good = only_operands = true;
-        else
-            good = now[1] == '-' ? take_long(o, now + 2, &w, error) : take_short(o, now + 1, &w, error);
-        if (!good)
-            return false;
-    }
-    return (!o->settings || options_read_settings(o, o->settings, error)) && options_finish(o, error) &&
-           check_operands(o, error);
 }
 
 /* ---- Presets ---- */
@@ -284,14 +213,14 @@ bool options_finish(options *o, rondo_error *error)
     for (size_t i = 0; o->preset && i < sizeof presets / sizeof *presets; i++)
         if (strcmp(presets[i].preset, o->preset) == 0) {
             int id = option_named(presets[i].option, strlen(presets[i].option));
-            if (!set_row(o, id, presets[i].value, FROM_PRESET, error))
+            if (!options_set_row(o, id, presets[i].value, FROM_PRESET, error))
                 return false;
         }
     static const int mixers[] = {OPTION_decoder_self, OPTION_encoder_self, OPTION_cross};
     int meant = o->command == COMMAND_CONVERT ? 1 : 3;
     for (int i = 0; o->mixer && i < meant; i++)
         if (o->origin[mixers[i]] < o->origin[OPTION_mixer] &&
-            !set_row(o, mixers[i], o->mixer, options_origin(o, OPTION_mixer), error))
+            !options_set_row(o, mixers[i], o->mixer, options_origin(o, OPTION_mixer), error))
             return false;
     return true;
 }

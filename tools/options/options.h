@@ -23,6 +23,7 @@ typedef enum option_type {
     OPTION_COUNTED,
     OPTION_REAL,
     OPTION_CHOICE,
+    OPTION_MIXER_NAME,
     OPTION_TEXT,
     OPTION_FILE,
     OPTION_FILES,
@@ -40,11 +41,12 @@ typedef enum option_origin { FROM_DEFAULT, FROM_PRESET, FROM_SETTINGS, FROM_COMM
 typedef bool option_FLAG;
 typedef int64_t option_INTEGER, option_COUNT;
 typedef double option_REAL;
-typedef const char *option_CHOICE, *option_TEXT, *option_FILE;
+typedef const char *option_CHOICE, *option_MIXER, *option_TEXT, *option_FILE;
 typedef option_list option_FILES, option_TEXTS;
 
 typedef struct options {
     arena *arena; /* owns every text below */
+    const rondo *context; /* knows which mixers there are; NULL: their names are not checked */
     command_id command;
 #define OPTION(field, name, letter, type, ...) option_##type field;
 #include "tools/options/options.def"
@@ -53,21 +55,18 @@ typedef struct options {
     uint8_t origin[OPTION_COUNT];
 } options;
 
-/* ---- Use: begin, parse the words after the command's name. Errors are RONDO_ARGUMENT (exit code 2). ---- */
+/* ---- Values. Errors are RONDO_ARGUMENT (exit code 2). ---- */
 
-bool options_begin(options *o, arena *a, command_id command, rondo_error *error); /* all defaults */
-/* Reads the words, then the settings file that they name, then presets; checks operands. Keeps no pointer to
- * `words`. */
-bool options_parse(options *o, int count, const char *const *words, rondo_error *error);
-/* One value, as from the file or line that `origin` says; nothing when a stronger origin gave one. name
- * without dashes. */
+/* All defaults. */
+bool options_begin(options *o, arena *a, command_id command, rondo_error *error);
+/* One value of the option of that name (without dashes), which `origin` says; nothing happens when a stronger origin
+ * gave one. */
 bool options_set(options *o, const char *name, const char *value, option_origin origin, rondo_error *error);
-/* A YAML file of `name: value`, read by each option's own type; lists for options that take several words. */
-bool options_read_settings(options *o, const char *path, rondo_error *error);
-/* What --preset and --mixer say about options that nobody gave; options_parse calls it. */
+/* The same of a row of the table. Adds to a list that the same origin began. */
+bool options_set_row(options *o, int id, const char *value, option_origin origin, rondo_error *error);
+/* What --preset and --mixer say about options that nobody gave: the last step, after all values are set. */
 bool options_finish(options *o, rondo_error *error);
-/* Every value of the command as YAML that options_read_settings reads back the same. */
-bool options_write_settings(const options *o, text *out);
+bool option_list_add(option_list *list, arena *a, const char *value, rondo_error *error);
 static inline option_origin options_origin(const options *o, option_id id)
 {
     return (option_origin)o->origin[id];
@@ -103,9 +102,9 @@ int command_find(const char *name, const char **near);
 int options_distance(const char *a,
                      const char *b); /* edits from a to b; two neighbours swapped are one edit */
 
-/* ---- What is printed ---- */
+/* ---- What is printed. The context knows the mixers that a program added; NULL: those of Rondo alone. ---- */
 
-void options_print_commands(FILE *out);                 /* rondo --help */
-void options_print_help(FILE *out, command_id command); /* rondo COMMAND --help */
-void options_print_manual(FILE *out);                   /* a manual page, for `man -l` */
-void options_print_completion(FILE *out);               /* for bash: source <(rondo completion) */
+void options_print_commands(FILE *out, const rondo *context);                 /* rondo help */
+void options_print_help(FILE *out, command_id command, const rondo *context); /* rondo COMMAND --help */
+void options_print_manual(FILE *out);                                         /* a manual page, for `man -l` */
+void options_print_completion(FILE *out);                                     /* for bash: source <(rondo completion) */

@@ -1,22 +1,33 @@
-/* What the option table says to people and to shells: help, manual page, completion. */
+/* What the tables of commands, options, mixers and tasks say to people and to shells: help, manual page,
+ * completion. */
+#include "models/mixers/mixer.h"
 #include "tools/options/options.h"
 #include <string.h>
 
-enum { COLUMN = 30, WIDTH = 80 };
+enum { COLUMN = 30, ENTRY_COLUMN = 24, WIDTH = 80 };
+
+/* Characters, not bytes. */
+static int columns_of(const char *words, int length)
+{
+    int columns = 0;
+    for (int i = 0; i < length; i++)
+        columns += (words[i] & 0xC0) != 0x80;
+    return columns;
+}
 
 /* Prints words, broken at WIDTH, the first line being at column `at` already, later ones indented to
  * `indent`. */
 static void print_wrapped(FILE *out, const char *words, int at, int indent)
 {
     for (bool first = true; *words; first = false) {
-        int length = (int)strcspn(words, " ");
-        if (!first && at + 1 + length > WIDTH) {
+        int length = (int)strcspn(words, " "), columns = columns_of(words, length);
+        if (!first && at + 1 + columns > WIDTH) {
             fprintf(out, "\n%*s", indent, "");
             at = indent;
             first = true;
         }
         fprintf(out, "%s%.*s", first ? "" : " ", length, words);
-        at += length + !first;
+        at += columns + !first;
         words += length;
         words += strspn(words, " ");
     }
@@ -40,7 +51,42 @@ static void print_option(FILE *out, const option_row *row)
     print_wrapped(out, help, COLUMN, COLUMN);
 }
 
-void options_print_commands(FILE *out)
+/* ---- lists of what an option may name ---- */
+
+/* One entry: prints it to `out`, in the form of a page. */
+typedef void print_entry(FILE *out, const char *name, const char *meaning);
+
+static void print_help_entry(FILE *out, const char *name, const char *meaning)
+{
+    int length = fprintf(out, "  %s", name);
+    fprintf(out, "%*s", length < ENTRY_COLUMN ? ENTRY_COLUMN - length : 1, "");
+    print_wrapped(out, meaning, length < ENTRY_COLUMN ? ENTRY_COLUMN : length + 1, ENTRY_COLUMN);
+}
+
+static void list_tasks(FILE *out, print_entry *print)
+{
+#define TASK(file, name, command, encoder, decoder, cross, files, build, validate, samples, sequences,       \
+             tokens, meaning)                                                                                \
+    print(out, name, meaning);
+#include "tools/tasks/tasks.def"
+}
+
+static void list_mixers(FILE *out, print_entry *print, const rondo *context)
+{
+    char name[48], meaning[512];
+    for (int i = 0; context && i < context->mixer_count; i++)
+        print(out, context->mixers[i].name, "added by this program");
+    for (const mixer *m = mixers; m->name; m++) {
+        bool anywhere = m->encoder && m->decoder && m->cross;
+        snprintf(name, sizeof name, m->counted ? "%s[:%s]" : "%s", m->name, m->counted);
+        snprintf(meaning, sizeof meaning, "%s%s", m->meaning, anywhere ? "" : "; decoder only");
+        print(out, name, meaning);
+    }
+}
+
+static const char mixers_title[] = "Mixers, for --mixer NAME", tasks_title[] = "Tasks, for --type";
+
+void options_print_commands(FILE *out, const rondo *context)
 {
     fputs("Usage: rondo COMMAND [OPTIONS]\n\nTrains small sequence models on this CPU, and runs them as "
           "recurrences.\n\n",
@@ -49,21 +95,30 @@ void options_print_commands(FILE *out)
         fprintf(out, "  %-12s", command_rows[id].name);
         print_wrapped(out, command_rows[id].summary, 14, 14);
     }
+    fprintf(out, "\n%s\n", tasks_title);
+    list_tasks(out, print_help_entry);
+    fprintf(out, "\n%s\n", mixers_title);
+    list_mixers(out, print_help_entry, context);
     fputs("\nrondo COMMAND --help says more. RONDO_THREADS is the number of threads.\n"
-          "Exit codes: 0 done, 1 the machine failed, 2 wrong use, 3 wrong data, 4 wrong model,\n"
-          "5 diverged, 6 an --expect was missed, 128 + n stopped by a signal.\n",
+          "Exit codes: 0 done, 1 the machine failed, 2 wrong use, 3 wrong data, 4 wrong\n"
+          "model, 5 diverged, 6 an --expect was missed, 128 + n stopped by signal n.\n",
           out);
+}
+
+static bool takes(command_id command, int id)
+{
+    return option_rows[id].commands >> command & 1;
 }
 
 static bool group_used(int group, command_id command)
 {
     for (int id = 0; id < OPTION_COUNT; id++)
-        if (option_rows[id].group == group && option_rows[id].commands >> command & 1)
+        if (option_rows[id].group == group && takes(command, id))
             return true;
     return false;
 }
 
-void options_print_help(FILE *out, command_id command)
+void options_print_help(FILE *out, command_id command, const rondo *context)
 {
     const command_row *row = &command_rows[command];
     fprintf(out, "Usage: rondo %s%s%s [OPTIONS]\n\nrondo %s ", row->name, row->operands[0] ? " " : "",
@@ -74,8 +129,16 @@ void options_print_help(FILE *out, command_id command)
             continue;
         fprintf(out, "\n%s\n", option_groups[group]);
         for (int id = 0; id < OPTION_COUNT; id++)
-            if (option_rows[id].group == group && option_rows[id].commands >> command & 1)
+            if (option_rows[id].group == group && takes(command, id))
                 print_option(out, &option_rows[id]);
+    }
+    if (takes(command, OPTION_type)) {
+        fprintf(out, "\n%s\n", tasks_title);
+        list_tasks(out, print_help_entry);
+    }
+    if (takes(command, OPTION_mixer)) {
+        fprintf(out, "\n%s\n", mixers_title);
+        list_mixers(out, print_help_entry, context);
     }
     fputs("\n  -h, --help                  this text\n", out);
 }
@@ -93,6 +156,15 @@ static void print_roff(FILE *out, const char *words)
             fprintf(out, "\\&%c", *at);
         else
             fputc(*at, out);
+}
+
+static void print_roff_entry(FILE *out, const char *name, const char *meaning)
+{
+    fputs(".TP\n\\fB", out);
+    print_roff(out, name);
+    fputs("\\fR\n", out);
+    print_roff(out, meaning);
+    fputc('\n', out);
 }
 
 static void print_roff_option(FILE *out, const option_row *row)
@@ -141,6 +213,10 @@ void options_print_manual(FILE *out)
             if (option_rows[id].group == group)
                 print_roff_option(out, &option_rows[id]);
     }
+    fprintf(out, ".SH TASKS\n%s.\n", tasks_title);
+    list_tasks(out, print_roff_entry);
+    fprintf(out, ".SH MIXERS\n%s.\n", mixers_title);
+    list_mixers(out, print_roff_entry, NULL);
     fputs(".SH ENVIRONMENT\n.TP\n.B RONDO_THREADS\nThe number of threads.\n.TP\n.B NO_COLOR\nNo colour and "
           "no carriage returns.\n"
           ".SH EXIT STATUS\n0 done, 1 the machine failed, 2 wrong use, 3 wrong data, 4 wrong or damaged "
@@ -168,7 +244,7 @@ void options_print_completion(FILE *out)
     for (int c = 0; c < COMMAND_COUNT; c++) {
         fprintf(out, "    %s:-*) COMPREPLY=($(compgen -W \"--help", command_rows[c].name);
         for (int id = 0; id < OPTION_COUNT; id++)
-            if (option_rows[id].commands >> c & 1)
+            if (takes((command_id)c, id))
                 fprintf(out, " --%s", option_rows[id].name);
         fputs("\" -- \"$now\"));;\n", out);
     }

@@ -1,6 +1,7 @@
 /* The settings file: YAML of `name: value`. Every scalar is read by its option's own type, so that `no`, 1e-3
  * and 08 mean what the option says and not what YAML would guess. One flat mapping; no anchors, no nesting. */
-#include "tools/options/options.h"
+#include "tools/options/settings.h"
+#include "tools/options/options_find.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

@@ -58,6 +58,14 @@ int message_error(const char *command, const rondo_error *error, exit_code other
     }
 }
 
+int message_no_command(const char *name, const char *near)
+{
+    return message_fail(NULL, EXIT_USE,
+                        near ? "there is no command %s; did you mean %s?"
+                             : "there is no command %s; `rondo help` lists them%s",
+                        name, near ? near : "");
+}
+
 int message_finish_output(const char *command)
 {
     errno = 0;

@@ -21,6 +21,8 @@ int message_fail(const char *command, exit_code code, const char *format, ...) R
 /* Prints *error. What the machine or the caller did has its own code; everything else is `otherwise`:
  * EXIT_DATA when the failed call read a corpus, EXIT_MODEL when it read a model. */
 int message_error(const char *command, const rondo_error *error, exit_code otherwise);
+/* That there is no command of this name; near: the closest name, or NULL. EXIT_USE. */
+int message_no_command(const char *name, const char *near);
 /* Flushes stdout: EXIT_DONE, or a message and EXIT_MACHINE when what was printed did not arrive (disk full,
  * broken pipe). */
 int message_finish_output(const char *command);

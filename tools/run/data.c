@@ -5,30 +5,14 @@
 #include <unistd.h>
 #include <zlib.h>
 
-static bool read_texts(run_data *d, command *c, const option_list *files, int first, bool language,
-                       const char *option)
+static bool read_text(dataset *d, command *c, const task *t, const option_list *files, const char *option)
 {
-    int wanted = language ? 1 : 2;
-    if (files->count != wanted)
+    if (files->count != t->files)
         return fail(&c->error, RONDO_ARGUMENT,
-                    language ? "%s takes one file for a language model"
-                             : "%s takes two files: source and target",
-                    option);
-    for (int i = 0; i < wanted; i++)
-        if (!lines_read(&d->texts[first + i + language], &c->context->allocator, files->items[i], &c->error))
-            return false;
-    return language || lines_match(&d->texts[first], &d->texts[first + 1], &c->error);
-}
-
-static bool write_tokenizer(command *c, const tokenizer *t, const char *path)
-{
-    size_t bytes;
-    const void *model = tokenizer_model(t, &bytes);
-    file_writer *w = file_create(&c->context->allocator, path, &c->error);
-    if (w && file_write(w, model, bytes, &c->error))
-        return file_commit(w, &c->error);
-    file_abandon(w);
-    return false;
+                    t->files == 1 ? "%s takes one file for a %s model"
+                                  : "%s takes two files for a %s model: source and target",
+                    option, t->name);
+    return t->read(d, &c->context->allocator, files->items, &c->error);
 }
 
 static bool load_tokenizer(run_data *d, command *c, const char *path)
@@ -47,19 +31,27 @@ static bool load_tokenizer(run_data *d, command *c, const char *path)
 
 static bool make_tokenizer(run_data *d, command *c, const options *o)
 {
-    tokenizer_lines texts[2];
+    const lines *const texts[] = {&d->train.source, &d->train.target};
+    tokenizer_lines parts[2];
     int count = 0;
     count_text wanted, found;
     for (int i = 0; i < 2; i++)
-        if (d->texts[i].count)
-            texts[count++] = (tokenizer_lines){d->texts[i].text, d->texts[i].start, d->texts[i].count};
+        if (texts[i]->count)
+            parts[count++] = (tokenizer_lines){texts[i]->text, texts[i]->start, texts[i]->count};
     message(c->name, "finding %s subwords", count_format(wanted, o->vocabulary));
-    d->tokenizer = tokenizer_train(texts, count, o->vocabulary,
+    d->tokenizer = tokenizer_train(parts, count, o->vocabulary,
                                    strcmp(o->subwords, "bpe") ? TOKENIZER_UNIGRAM : TOKENIZER_BPE, &c->error);
     if (d->tokenizer && tokenizer_size(d->tokenizer) != o->vocabulary)
         message(c->name, "the text has no more than %s subwords",
                 count_format(found, tokenizer_size(d->tokenizer)));
     return d->tokenizer != NULL;
+}
+
+bool run_data_keep_tokenizer(const tokenizer *t, command *c, const char *path)
+{
+    size_t bytes;
+    const void *model = tokenizer_model(t, &bytes);
+    return file_store(&c->context->allocator, path, model, bytes, &c->error);
 }
 
 static bool find_tokenizer(run_data *d, command *c, const options *o, const char *kept, bool begun)
@@ -68,90 +60,60 @@ static bool find_tokenizer(run_data *d, command *c, const options *o, const char
         return load_tokenizer(d, c, kept);
     const char *given = o->from ? path_in(o->arena, o->from, "tokenizer.model") : o->tokenizer;
     return (given ? load_tokenizer(d, c, given) : make_tokenizer(d, c, o)) &&
-           write_tokenizer(c, d->tokenizer, kept);
+           run_data_keep_tokenizer(d->tokenizer, c, kept);
 }
 
-static bool make_corpus(run_data *d, command *c, const options *o, int first, corpus *out)
+static bool encode(dataset *d, const run_data *all, command *c, const options *o, const char *use)
 {
-    const corpus_limits limits = {o->max_words, o->max_length};
-    bool language = !strcmp(o->type, "language");
     char said[200];
-    if (language && o->block)
-        return corpus_make_blocks(out, &c->context->allocator, &d->texts[first + 1], d->tokenizer, o->block,
-                                  &c->error);
-    if (!corpus_make(out, &c->context->allocator, language ? NULL : &d->texts[first], &d->texts[first + 1],
-                     d->tokenizer, limits, &c->error))
+    const corpus_limits limits = {o->max_words, o->max_length};
+    if (!all->task->encode(d, &c->context->allocator, o, all->tokenizer, &c->error))
         return false;
-    corpus_describe(out, limits, said, sizeof said);
-    const char *use = c->options->command == COMMAND_CONVERT ? "features are looked at on" : "training:";
-    message(c->name, "%s %s", first ? "validation:" : use, said);
+    if (d->corpus.ends) { /* of blocks nothing is skipped */
+        corpus_describe(&d->corpus, limits, said, sizeof said);
+        message(c->name, "%s %s", use, said);
+    }
     return true;
 }
 
 bool run_data_open(run_data *d, command *c, const options *o, const char *kept, bool begun)
 {
-    bool language = !strcmp(o->type, "language");
-    *d = (run_data){.has_valid = o->valid.count > 0};
-    return read_texts(d, c, &o->train, 0, language, "--train") &&
-           (!d->has_valid || read_texts(d, c, &o->valid, 2, language, "--valid")) &&
-           find_tokenizer(d, c, o, kept, begun) && make_corpus(d, c, o, 0, &d->train) &&
-           (!d->has_valid || make_corpus(d, c, o, 2, &d->valid)) &&
-           batches_begin(&d->train_batches, &d->train, o->batch_tokens, (uint64_t)o->seed, &c->error) &&
-           (!d->has_valid || batches_begin(&d->valid_batches, &d->valid, o->batch_tokens, 1, &c->error));
-}
-
-bool run_data_nll(run_data *d, rondo_trainer *trainer, double *nll, rondo_error *error)
-{
-    double sum = 0;
-    int64_t targets = 0;
-    rondo_tensor inputs[6];
-    batches_plan(&d->valid_batches, 0);
-    for (int64_t i = 0; i < d->valid_batches.count && !signals_caught(); i++) {
-        batch b;
-        rondo_step step;
-        batches_get(&d->valid_batches, i, &b);
-        int count = run_data_inputs(&b, inputs);
-        if (!rondo_trainer_evaluate(trainer, inputs, count, &step, error))
-            return false;
-        sum += step.nll * (double)step.targets;
-        targets += step.targets;
-    }
-    *nll = targets ? sum / (double)targets : 0;
-    return true;
+    const char *use = c->options->command == COMMAND_CONVERT ? "features are measured on" : "training:";
+    *d = (run_data){.task = task_of(o), .has_valid = o->valid.count > 0};
+    return read_text(&d->train, c, d->task, &o->train, "--train") &&
+           (!d->has_valid || read_text(&d->valid, c, d->task, &o->valid, "--valid")) &&
+           find_tokenizer(d, c, o, kept, begun) && encode(&d->train, d, c, o, use) &&
+           (!d->has_valid || encode(&d->valid, d, c, o, "validation:")) &&
+           batches_begin(&d->train.batches, &d->train.corpus, o->batch_tokens, (uint64_t)o->seed,
+                         &c->error) &&
+           (!d->has_valid ||
+            batches_begin(&d->valid.batches, &d->valid.corpus, o->batch_tokens, 1, &c->error));
 }
 
 uint32_t run_data_mark(const run_data *d, const options *o)
 {
-    const int64_t cut[] = {o->batch_tokens, d->train.count};
+    const corpus *c = &d->train.corpus;
+    const int64_t cut[] = {o->batch_tokens, c->count};
     uLong mark = crc32_z(0, (const Bytef *)cut, sizeof cut);
-    for (int s = !d->train.has_source; s < 2; s++) {
-        const corpus_side *side = &d->train.side[s];
-        mark = crc32_z(mark, (const Bytef *)side->start, sizeof *side->start * (size_t)(d->train.count + 1));
+    for (int s = !c->has_source; s < 2; s++) {
+        const corpus_side *side = &c->side[s];
+        mark = crc32_z(mark, (const Bytef *)side->start, sizeof *side->start * (size_t)(c->count + 1));
         mark = crc32_z(mark, (const Bytef *)side->tokens, sizeof *side->tokens * (size_t)side->used);
     }
     return (uint32_t)mark;
 }
 
-void run_data_close(run_data *d)
+static void close_dataset(dataset *d)
 {
-    batches_free(&d->train_batches);
-    batches_free(&d->valid_batches);
-    corpus_free(&d->train);
-    corpus_free(&d->valid);
-    tokenizer_free(d->tokenizer);
-    for (int i = 0; i < 4; i++)
-        lines_free(&d->texts[i]);
+    batches_free(&d->batches);
+    corpus_free(&d->corpus);
+    lines_free(&d->source);
+    lines_free(&d->target);
 }
 
-int run_data_inputs(const batch *b, rondo_tensor *out)
+void run_data_close(run_data *d)
 {
-    int count = 0;
-    out[count++] = (rondo_tensor){"target_in", RONDO_I32, 2, {b->rows, b->target_extent}, b->target_in};
-    out[count++] = (rondo_tensor){"target_out", RONDO_I32, 2, {b->rows, b->target_extent}, b->target_out};
-    out[count++] = (rondo_tensor){"sentences", RONDO_I32, 1, {b->rows}, b->sentence};
-    if (b->source) {
-        out[count++] = (rondo_tensor){"source", RONDO_I32, 2, {b->rows, b->source_extent}, b->source};
-        out[count++] = (rondo_tensor){"source_length", RONDO_I32, 1, {b->rows}, b->source_length};
-    }
-    return count;
+    close_dataset(&d->train);
+    close_dataset(&d->valid);
+    tokenizer_free(d->tokenizer);
 }

@@ -3,6 +3,7 @@
  * otherwise is refused in words. */
 #include "tools/run/settings.h"
 #include "core/file.h"
+#include "tools/options/settings.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -43,9 +44,9 @@ static void copy_value(options *to, const options *from, int id)
     static const size_t bytes[] = {
         [OPTION_FLAG] = sizeof(bool),           [OPTION_INTEGER] = sizeof(int64_t),
         [OPTION_COUNTED] = sizeof(int64_t),     [OPTION_REAL] = sizeof(double),
-        [OPTION_CHOICE] = sizeof(const char *), [OPTION_TEXT] = sizeof(const char *),
-        [OPTION_FILE] = sizeof(const char *),   [OPTION_FILES] = sizeof(option_list),
-        [OPTION_TEXTS] = sizeof(option_list)};
+        [OPTION_CHOICE] = sizeof(const char *), [OPTION_MIXER_NAME] = sizeof(const char *),
+        [OPTION_TEXT] = sizeof(const char *),   [OPTION_FILE] = sizeof(const char *),
+        [OPTION_FILES] = sizeof(option_list),   [OPTION_TEXTS] = sizeof(option_list)};
     memcpy(field_of(to, id), field_of(from, id), bytes[option_rows[id].type]);
     to->origin[id] = from->origin[id];
 }
@@ -126,8 +127,11 @@ static bool adopt(options *o, const char *path, heritage h, rondo_error *error)
     options *begun = ARENA_NEW(o->arena, options, 1);
     if (!begun)
         return fail_memory(error, sizeof *begun, "settings");
-    if (!options_begin(begun, o->arena, o->command, error) || !options_read_settings(begun, path, error) ||
-        !options_finish(begun, error) || !check_fixed(o, begun, &h, path, error))
+    if (!options_begin(begun, o->arena, o->command, error))
+        return false;
+    begun->context = o->context;
+    if (!options_read_settings(begun, path, error) || !options_finish(begun, error) ||
+        !check_fixed(o, begun, &h, path, error))
         return false;
     for (int id = 0; id < OPTION_COUNT; id++)
         if (option_rows[id].commands >> o->command & 1 && id != OPTION_output_folder &&
@@ -172,9 +176,5 @@ bool run_settings_write(const options *o, const rondo_allocator *allocator, cons
     if (!full_list(o->arena, &full.train) || !full_list(o->arena, &full.valid) ||
         !options_write_settings(&full, &yaml))
         return fail_memory(error, yaml.length, "settings");
-    file_writer *w = file_create(allocator, path, error);
-    if (w && file_write(w, yaml.data, yaml.length, error))
-        return file_commit(w, error);
-    file_abandon(w);
-    return false;
+    return file_store(allocator, path, yaml.data, yaml.length, error);
 }

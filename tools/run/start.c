@@ -10,18 +10,19 @@ const char *const converted_places[PLACE_COUNT] = {"decoder-self", "encoder-self
 
 static bool teach(command *c, const options *o, run_data *d, rondo_trainer *trainer)
 {
-    rondo_tensor inputs[6];
+    batches *train = &d->train.batches;
+    rondo_tensor inputs[TASK_INPUTS];
     int64_t epoch = 0, index = 0;
     count_text now, all;
     for (int64_t update = 1; update <= o->distill_updates && !signals_caught(); update++, index++) {
         batch b;
         rondo_step step;
-        if (update == 1 || index == d->train_batches.count) {
-            batches_plan(&d->train_batches, epoch++);
+        if (update == 1 || index == train->count) {
+            batches_plan(train, epoch++);
             index = 0;
         }
-        batches_get(&d->train_batches, index, &b);
-        int count = run_data_inputs(&b, inputs);
+        batches_get(train, index, &b);
+        int count = d->task->inputs(&b, inputs);
         if (!rondo_trainer_step(trainer, inputs, count, (float)o->rate, &step, &c->error))
             return false;
         if (update == 1 || update % o->report_every == 0 || update == o->distill_updates)
@@ -98,14 +99,14 @@ bool run_start(command *c, const options *o, const run_folder *f, run_data *d, c
 
 /* ---- looking at features ---- */
 
-static bool run_once(command *c, instance *i, const batch *b, double *result)
+static bool run_once(command *c, instance *i, const task *t, const batch *b, double *result)
 {
     binding bound;
-    rondo_tensor inputs[6];
+    rondo_tensor inputs[TASK_INPUTS];
     const rondo_graph *g = i->program->graph;
     binding_begin(&bound);
     binding_clear(i);
-    int count = run_data_inputs(b, inputs);
+    int count = t->inputs(b, inputs);
     for (int k = 0; k < count; k++)
         if (!binding_tensor(&bound, i, &inputs[k], &c->error))
             return false;
@@ -116,8 +117,7 @@ static bool run_once(command *c, instance *i, const batch *b, double *result)
     return true;
 }
 
-bool run_zero_share(command *c, const lesson *l, rondo_weights *w, run_data *d, int64_t batches,
-                    double *share)
+bool run_zero_share(command *c, const lesson *l, rondo_weights *w, run_data *d, int64_t most, double *share)
 {
     instance i;
     double sum = 0, now = 0;
@@ -130,12 +130,12 @@ bool run_zero_share(command *c, const lesson *l, rondo_weights *w, run_data *d, 
     for (int k = 0; k < w->item_count; k++)
         instance_bind(&i, graph_find_leaf(p->graph, OP_parameter, w->items[k].name),
                       w->block + w->items[k].offset);
-    batches_plan(&d->train_batches, 0);
-    int64_t count = d->train_batches.count < batches ? d->train_batches.count : batches;
+    batches_plan(&d->train.batches, 0);
+    int64_t count = d->train.batches.count < most ? d->train.batches.count : most;
     for (int64_t k = 0; good && k < count; k++) {
         batch b;
-        batches_get(&d->train_batches, k, &b);
-        good = run_once(c, &i, &b, &now);
+        batches_get(&d->train.batches, k, &b);
+        good = run_once(c, &i, d->task, &b, &now);
         sum += now;
     }
     instance_end(&i);

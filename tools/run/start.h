@@ -12,5 +12,5 @@ bool run_start(command *c, const options *o, const run_folder *f, run_data *d, c
 /* The key of a converted run's weights, and its value for these places: "decoder-self cross". */
 #define CONVERTED_KEY "rondo.softmax"
 extern const char *const converted_places[PLACE_COUNT];
-/* The share of rows of features that are 0 throughout, on at most `batches` batches of d's training text. */
-bool run_zero_share(command *c, const lesson *l, rondo_weights *w, run_data *d, int64_t batches, double *share);
+/* The share of rows of features that are 0 throughout, on at most `most` batches of d's training text. */
+bool run_zero_share(command *c, const lesson *l, rondo_weights *w, run_data *d, int64_t most, double *share);

@@ -51,7 +51,7 @@ typedef enum rondo_code {
     RONDO_IO,          /* the operating system refused: open, read, write, rename */
     RONDO_FILE,        /* a damaged or hostile file */
     RONDO_MISMATCH,    /* two good things that do not belong together */
-    RONDO_DIVERGED,    /* the loss or the gradient is not finite */
+    RONDO_DIVERGED,    /* the loss, the gradient or the logits of a decoder are not finite */
     RONDO_CANCELLED    /* rondo_session_cancel */
 } rondo_code;
 
@@ -415,22 +415,27 @@ RONDO_API const float *rondo_session_advance(rondo_session *, const int32_t *tok
 RONDO_API bool rondo_session_reorder(rondo_session *, const int64_t *from, int64_t batch, rondo_error *); /* beams */
 RONDO_API size_t rondo_session_state_bytes(const rondo_session *); /* of all sequences, as allocated now */
 RONDO_API int64_t rondo_session_vocabulary(const rondo_session *);
-RONDO_API void rondo_session_cancel(rondo_session *); /* from any thread, or from a signal handler of yours */
+/* Makes the call that runs on the session, or else its next one, fail with RONDO_CANCELLED between two kernels. After that
+ * the session waits for rondo_session_source, which also withdraws a cancel that came too late. Safe in a signal handler
+ * and from any thread while the session exists: it sets one lock-free atomic flag and touches nothing else. */
+RONDO_API void rondo_session_cancel(rondo_session *);
 RONDO_API void rondo_session_free(rondo_session *);
 
 typedef struct rondo_search {
     size_t size RONDO_ZERO;
     int64_t max_length RONDO_ZERO;
-    int32_t begin RONDO_ZERO, end RONDO_ZERO; /* token ids; 0: 1 and 2 */
-    float temperature RONDO_ZERO;             /* 0: greedy, ties to the smaller id */
-    float top_p RONDO_ZERO;                   /* 0: 1 */
+    int32_t begin RONDO_ZERO, end RONDO_ZERO; /* token ids; 0: 1 and 2; end −1: no token ends a sequence */
+    float temperature RONDO_ZERO;             /* finite; 0: greedy, ties to the smaller id */
+    float top_p RONDO_ZERO;                   /* between 0 and 1; 0: 1 */
     int top_k RONDO_ZERO;                     /* 0: all */
     uint64_t seed RONDO_ZERO;
     bool (*on_token)(void *user, int64_t sequence, int32_t token, double log_prob) RONDO_ZERO; /* false: stop this one */
     void *user RONDO_ZERO;
-    bool go_on RONDO_ZERO; /* the session has its prompt: the first token comes from `last_logits` of its last call */
+    bool go_on RONDO_ZERO; /* the first token comes from the logits that rondo_session_advance gave for the prompt */
 } rondo_search;
-/* tokens: room for [batch, max_length]; lengths, scores (log-probability): [batch]; `end` is not stored. */
+/* tokens: room for [batch, max_length], or NULL if on_token takes them; lengths, scores (log-probability): [batch]. `end` is
+ * not stored; id 0 (padding) and `begin` are never an answer. Logits that are not finite give RONDO_DIVERGED, and the
+ * message names the first weight that is not finite. */
 RONDO_API bool rondo_generate_with(rondo_session *, int32_t *tokens, int64_t *lengths, double *scores, rondo_error *,
                                    const rondo_search *);
 #define rondo_generate(session, tokens, lengths, scores, error, ...) \

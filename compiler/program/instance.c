@@ -169,7 +169,7 @@ static bool run_calls(instance *i, team *t, rondo_error *error)
             work w = {call, phase, i->workers, s->worker_bytes};
             team_run(t, call->tasks[phase], do_task, &w);
         }
-        if (i->cancel && *i->cancel)
+        if (i->cancel && atomic_load(i->cancel))
             return fail(error, RONDO_CANCELLED, "cancelled");
         if (i->program->options.poison && !poison_after(i, c, error))
             return false;

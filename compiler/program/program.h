@@ -7,6 +7,7 @@
 #pragma once
 #include "core/team.h"
 #include "ops/op.h"
+#include <stdatomic.h>
 
 /* Where a value lives, in elements from the start of its root's storage. Views share the root of what they look at. */
 typedef struct placement {
@@ -103,7 +104,7 @@ typedef struct instance {
     void **roots; /* by value id: external storage given by instance_bind; NULL otherwise */
     size_t roots_bytes;
     double *seconds; /* by node id, when profiling; else NULL */
-    const volatile bool *cancel;
+    const atomic_bool *cancel; /* NULL, or looked at between calls */
 } instance;
 bool instance_begin(instance *i, program *p, rondo_error *error);
 void instance_end(instance *i);

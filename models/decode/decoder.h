@@ -6,6 +6,7 @@
 #include "core/safetensors.h"
 #include "models/tokenizer/tokenizer.h"
 #include "models/weights.h"
+#include <stdatomic.h>
 
 struct rondo_program {
     rondo *context;
@@ -43,7 +44,8 @@ struct rondo_session {
     int64_t count_capacity;
     const float *logits; /* [batch, V] of the last call; NULL: none yet */
     int64_t vocabulary;
-    bool cancelled, ready; /* ready: the source has run, or there is none */
+    atomic_bool cancelled; /* set by any thread or a signal handler, cleared by rondo_session_source */
+    bool ready;            /* the source has run, or there is none */
     uint64_t tokens_run; /* rows that went through the step graph; a decoder that recomputes would show here */
 };
 enum { TRANSLATE_MOST_TOKENS = 512 }; /* of a source line; what is beyond is not read */
@@ -51,3 +53,5 @@ enum { TRANSLATE_MOST_TOKENS = 512 }; /* of a source line; what is beyond is not
 rondo_lines *translate_lines(const rondo_program *p, const rondo_weights *w, const char *const *lines, size_t count,
                              rondo_error *error, const rondo_search *options, int64_t at_once);
 rondo_session *session_new(const rondo_program *p, const rondo_weights *w, int64_t batch, rondo_error *error);
+/* Fails with RONDO_DIVERGED: the logits of this sequence's token (counted from 0) are not finite. Names a weight. */
+bool fail_not_finite(const rondo_session *s, int64_t sequence, int64_t token, rondo_error *error);

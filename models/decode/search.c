@@ -1,4 +1,5 @@
-/* search: which token comes next. Greedy or sampled, for any session; finished sequences stop costing anything but their place. */
+/* search: which token comes next, greedy or sampled, for any session. A sequence that has ended keeps its row of the batch
+ * and costs nothing else. */
 #include "core/mutant.h"
 #include "models/decode/decoder.h"
 #include "core/random.h"
@@ -18,16 +19,65 @@ typedef struct searching {
     bool *done;
     candidate *sorted; /* [V] for sampling; NULL when greedy */
     int64_t batch, vocabulary;
+    int32_t *tokens; /* the caller's, as are the next two; NULL: on_token receives them */
+    int64_t *lengths;
+    double *scores;
 } searching;
 
-/* log Σ e^x in double, around the maximum. */
-static double log_sum(const float *logits, int64_t count, double scale)
+/* ---- what may be asked for ---- */
+
+/* Ids that can be an answer: neither padding nor the one that begins a sequence. Never 0 after check_ids. */
+static bool check_ids(const searching *s, rondo_error *error)
+{
+    long long last = (long long)s->vocabulary - 1;
+    if (s->begin < 0 || s->begin > last)
+        return fail(error, RONDO_ARGUMENT, "begin is %d; the vocabulary has the ids 0 to %lld", s->begin,
+                    last);
+    if (last < 2)
+        return fail(error, RONDO_ARGUMENT,
+                    "the vocabulary has %lld entries and none to answer with: 0 is padding, %d begins a "
+                    "sequence",
+                    last + 1, s->begin);
+    if (s->end < -1 || s->end > last)
+        return fail(error, RONDO_ARGUMENT,
+                    "end is %d; it must be one of the ids 0 to %lld, or -1 if no token ends a sequence",
+                    s->end, last);
+    return true;
+}
+
+/* As text, with a point in every locale. */
+static const char *number_text(arena *a, double number)
+{
+    text t = {.arena = a};
+    return text_number(&t, number) ? t.data : "not allowed";
+}
+
+static bool check_options(const rondo_search *o, arena *a, rondo_error *error)
+{
+    if (o->max_length < 1)
+        return fail(error, RONDO_ARGUMENT, "max_length is %lld; it must be at least 1",
+                    (long long)o->max_length);
+    if (!(o->temperature >= 0 && o->temperature < INFINITY))
+        return fail(error, RONDO_ARGUMENT, "temperature is %s; it must be 0 (greedy) or a positive number",
+                    number_text(a, o->temperature));
+    if (!(o->top_p >= 0 && o->top_p <= 1))
+        return fail(error, RONDO_ARGUMENT, "top_p is %s; it must lie between 0 and 1",
+                    number_text(a, o->top_p));
+    if (o->top_k < 0)
+        return fail(error, RONDO_ARGUMENT, "top_k is %d; it must be 0 (all) or positive", o->top_k);
+    return true;
+}
+
+/* ---- choosing ---- */
+
+/* log Σ e^x in double, around the maximum. Not finite if a logit is NaN or +∞, or if all are −∞. */
+static double log_sum(const float *logits, int64_t count)
 {
     double most = -INFINITY, sum = 0;
     for (int64_t i = 0; i < count; i++)
-        most = logits[i] * scale > most ? logits[i] * scale : most;
+        most = logits[i] > most ? logits[i] : most;
     for (int64_t i = 0; i < count; i++)
-        sum += exp(logits[i] * scale - most);
+        sum += exp(logits[i] - most);
     return most + log(sum);
 }
 
@@ -74,40 +124,49 @@ static int32_t sample(searching *s, const float *logits, int64_t sequence, int64
     return s->sorted[keep - 1].token;
 }
 
-/* Chooses a token for every living sequence; how many still live. */
-static int64_t choose(searching *s, const float *logits, int64_t at, int32_t *tokens, int64_t *lengths,
-                      double *scores)
+/* Keeps a token of sequence b and tells the listener of it; false: the sequence ends here. */
+static bool take(searching *s, int64_t b, int32_t token, double log_prob)
 {
-    int64_t alive = 0;
+    if (token == s->end)
+        return false;
+    if (s->tokens)
+        s->tokens[b * s->options->max_length + s->lengths[b]] = token;
+    s->lengths[b]++;
+    return !s->options->on_token || s->options->on_token(s->options->user, b, token, log_prob);
+}
+
+/* Chooses token number `at` for every sequence that has not ended; *alive: how many have not after it. */
+static bool choose(searching *s, const float *logits, int64_t at, int64_t *alive, rondo_error *error)
+{
+    *alive = 0;
     for (int64_t b = 0; b < s->batch; b++) {
         const float *row = logits + b * s->vocabulary;
         if (MUTANT(search_goes_on_after_the_end, false, s->done[b]))
             continue;
+        double total = log_sum(row, s->vocabulary);
+        if (!isfinite(total))
+            return fail_not_finite(s->session, b, at, error);
         int32_t token = s->sorted ? sample(s, row, b, at) : most_likely(row, s->vocabulary, s->begin);
-        double log_prob = row[token] - log_sum(row, s->vocabulary, 1);
-        scores[b] += log_prob;
+        s->scores[b] += row[token] - total;
         s->now[b] = token;
-        bool stop = token == s->end;
-        if (!stop)
-            tokens[b * s->options->max_length + lengths[b]++] = token;
-        if (!stop && s->options->on_token)
-            stop = !s->options->on_token(s->options->user, b, token, log_prob);
-        s->done[b] = stop;
-        alive += !stop;
+        s->done[b] = !take(s, b, token, row[token] - total);
+        *alive += !s->done[b];
     }
-    return alive;
+    return true;
 }
 
-static bool generate(searching *s, int32_t *tokens, int64_t *lengths, double *scores, rondo_error *error)
+static bool generate(searching *s, rondo_error *error)
 {
     const float *logits = s->options->go_on ? s->session->logits : NULL;
+    int64_t alive = s->batch;
     if (s->options->go_on && !logits)
-        return fail(error, RONDO_ARGUMENT, "go_on wants a session that was just advanced by its prompt");
-    for (int64_t at = 0; at < s->options->max_length; at++) {
+        return fail(error, RONDO_ARGUMENT,
+                    "go_on continues a prompt: feed it with rondo_session_advance just before");
+    for (int64_t at = 0; alive && at < s->options->max_length; at++) {
         if (!logits && !(logits = rondo_session_advance(s->session, s->now, 1, NULL, error)))
             return false;
-        if (!choose(s, logits, at, tokens, lengths, scores))
-            break;
+        if (!choose(s, logits, at, &alive, error))
+            return false;
         logits = NULL;
     }
     return true;
@@ -119,11 +178,10 @@ bool rondo_generate_with(rondo_session *session, int32_t *tokens, int64_t *lengt
     error_begin(error);
     if (!session)
         return false;
-    if (!options || !tokens || !lengths || !scores || options->max_length < 1 || options->temperature < 0 ||
-        options->top_k < 0)
+    if (!options || !lengths || !scores || (!tokens && !options->on_token))
         return fail(error, RONDO_ARGUMENT,
-                    "generate needs options, room for tokens, lengths and scores, a max_length of at "
-                    "least 1, and no negative temperature or top_k");
+                    "generate needs options, room for lengths and scores, and for tokens unless on_token "
+                    "takes them");
     arena a;
     arena_begin(&a, &session->context->allocator);
     searching s = {.options = options,
@@ -131,19 +189,23 @@ bool rondo_generate_with(rondo_session *session, int32_t *tokens, int64_t *lengt
                    .begin = options->begin ? options->begin : TOKEN_BEGIN,
                    .end = options->end ? options->end : TOKEN_END,
                    .batch = session->batch,
-                   .vocabulary = session->vocabulary};
-    s.now = ARENA_NEW(&a, int32_t, s.batch);
-    s.done = ARENA_NEW(&a, bool, s.batch);
-    s.sorted = options->temperature > 0 ? ARENA_NEW(&a, candidate, s.vocabulary) : NULL;
-    bool good = s.now && s.done && (s.sorted || options->temperature == 0);
-    if (!good)
-        fail_memory(error, sizeof(candidate) * (size_t)s.vocabulary, "a search");
+                   .vocabulary = session->vocabulary,
+                   .tokens = tokens,
+                   .lengths = lengths,
+                   .scores = scores};
+    bool good = check_options(options, &a, error) && check_ids(&s, error);
+    if (good) {
+        s.now = ARENA_NEW(&a, int32_t, s.batch);
+        s.done = ARENA_NEW(&a, bool, s.batch);
+        s.sorted = options->temperature > 0 ? ARENA_NEW(&a, candidate, s.vocabulary) : NULL;
+        good = !a.failed || fail_memory(error, sizeof(candidate) * (size_t)s.vocabulary, "a search");
+    }
     for (int64_t b = 0; good && b < s.batch; b++) {
         s.now[b] = s.begin;
         lengths[b] = 0;
         scores[b] = 0;
     }
-    good = good && generate(&s, tokens, lengths, scores, error);
+    good = good && generate(&s, error);
     arena_end(&a);
     return good;
 }

@@ -189,7 +189,8 @@ bool rondo_session_source(rondo_session *s, const rondo_tensor *inputs, int coun
         return false;
     binding b;
     s->logits = NULL;
-    s->cancelled = s->ready = false;
+    s->ready = false;
+    atomic_store(&s->cancelled, false);
     reset_symbols(s);
     if (!s->source.program)
         return s->ready = ports_reset(s, error);
@@ -278,7 +279,7 @@ const float *rondo_session_advance(rondo_session *s, const int32_t *tokens, int6
     if (!binding_whole(&b, session_graph(s), error))
         return NULL;
     if (!instance_run(&s->step, s->team, b.bound, error)) {
-        s->ready = s->ready && !s->cancelled; /* cancelled half way: some ports are new, some old */
+        s->ready = !atomic_load(&s->cancelled); /* cancelled half way: some ports are new, some old */
         return NULL;
     }
     ports_swap(s);
@@ -316,5 +317,5 @@ int64_t rondo_session_vocabulary(const rondo_session *s)
 void rondo_session_cancel(rondo_session *s)
 {
     if (s)
-        s->cancelled = true;
+        atomic_store(&s->cancelled, true);
 }

@@ -2,9 +2,12 @@
  * grows and is copied without anybody noticing; what cannot be is refused in a sentence. */
 #include "tests/models/small_model.h"
 #include <criterion/criterion.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 
 /* Twice the 1e-6 of one mixer: NUMERICS, of a model's logits. */
 static const double bound_f32 = 2e-6;
@@ -401,4 +404,60 @@ Test(session, the_load_stage_feeds_source_and_step)
     rondo_weights_free(w);
     rondo_graph_free(g);
     rondo_free(r);
+}
+
+/* ---- cancelling: from another thread, from a signal handler ---- */
+
+static _Atomic(rondo_session *) to_cancel;
+
+static void cancel_from_handler(int signal)
+{
+    (void)signal;
+    rondo_session_cancel(to_cancel);
+}
+
+static void *cancel_from_thread(void *session)
+{
+    rondo_session_cancel(session);
+    return NULL;
+}
+
+/* Advances until the cancel arrives; then the session waits for its source, and is as new after it. */
+static void advance_until_cancelled(rondo_session *s)
+{
+    rondo_error error = {0};
+    const int32_t token = 4;
+    while (rondo_session_advance(s, &token, 1, NULL, &error))
+        ;
+    cr_assert_eq(error.code, RONDO_CANCELLED, "%s", error.message);
+    error = (rondo_error){0};
+    refused(rondo_session_advance(s, &token, 1, NULL, &error), &error, "waits for its source");
+}
+
+Test(session, is_cancelled_from_a_thread_or_a_signal_handler)
+{
+    for (int threads = 1; threads <= 2; threads++) {
+        small_model m = small_model_new(NULL, "linear", NULL, threads);
+        rondo_session *s = small_session(&m, 1, 0);
+        float first[V];
+        memcpy(first, advance_lines(s, 1, 0, 0, 1), sizeof first);
+
+        pthread_t other;
+        cr_assert(!pthread_create(&other, NULL, cancel_from_thread, s));
+        advance_until_cancelled(s);
+        pthread_join(other, NULL);
+        small_source(&m, s, 1, 0);
+        cr_expect_arr_eq(advance_lines(s, 1, 0, 0, 1), first, sizeof first);
+
+        const struct itimerval soon = {.it_value = {.tv_usec = 2000}};
+        to_cancel = s;
+        signal(SIGALRM, cancel_from_handler);
+        cr_assert(!setitimer(ITIMER_REAL, &soon, NULL));
+        advance_until_cancelled(s);
+        signal(SIGALRM, SIG_DFL);
+        small_source(&m, s, 1, 0);
+        cr_expect_arr_eq(advance_lines(s, 1, 0, 0, 1), first, sizeof first);
+        rondo_session_free(s);
+        small_model_free(&m);
+    }
 }

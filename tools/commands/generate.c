@@ -28,16 +28,40 @@ static bool read_prompt(generation *g, arena *a)
     return true;
 }
 
+/* One text that is being made. */
+typedef struct continuation {
+    int32_t *tokens;
+    int count, capacity;
+} continuation;
+
+/* The texts that are made at once. */
+typedef struct rows {
+    arena *arena;
+    continuation *items;
+} rows;
+
+static bool take_token(void *user, int64_t row, int32_t token, double log_prob)
+{
+    rows *r = user;
+    continuation *c = &r->items[row];
+    (void)log_prob;
+    if (!ARENA_PUSH(r->arena, c->tokens, c->count, c->capacity))
+        return false;
+    c->tokens[c->count++] = token;
+    return !signals_caught();
+}
+
 /* One line of output: the prompt and what follows it; line ends inside become blanks. */
-static bool print(generation *g, arena *a, const int32_t *tokens, int64_t count)
+static bool print(generation *g, arena *a, const continuation *c)
 {
     size_t length = 0;
-    int32_t *all = ARENA_NEW(a, int32_t, g->length + count);
+    int64_t count = g->length - 1 + c->count;
+    int32_t *all = ARENA_NEW(a, int32_t, count + 1);
     if (!all)
-        return fail_memory(&g->c->error, sizeof *all * (size_t)(g->length + count), "a text");
+        return fail_memory(&g->c->error, sizeof *all * (size_t)count, "a text");
     memcpy(all, g->prompt + 1, sizeof *all * (size_t)(g->length - 1));
-    memcpy(all + g->length - 1, tokens, sizeof *all * (size_t)count);
-    count += g->length - 1;
+    if (c->count)
+        memcpy(all + g->length - 1, c->tokens, sizeof *all * (size_t)c->count);
     if (!tokenizer_decode(g->m->tokenizer, all, count, NULL, 0, &length, &g->c->error))
         return false;
     char *words = arena_new(a, length + 1);
@@ -51,31 +75,35 @@ static bool print(generation *g, arena *a, const int32_t *tokens, int64_t count)
     return true;
 }
 
-/* `rows` texts at once; `first` is the number of the first of them, which its randomness is drawn by. */
-static bool generate_rows(generation *g, arena *a, int64_t first, int64_t rows)
+/* `count` texts at once; `first` is the number of the first of them, which its randomness is drawn by. What is kept grows
+ * with what is generated, whatever --max-length is. */
+static bool generate_rows(generation *g, arena *a, int64_t first, int64_t count)
 {
     const options *o = g->o;
     rondo_error *error = &g->c->error;
+    rows made = {a, ARENA_NEW(a, continuation, count)};
     const rondo_search search = {.size = sizeof search,
                                  .max_length = o->max_length,
                                  .temperature = (float)o->temperature,
                                  .top_k = (int)o->top_k,
                                  .top_p = (float)o->top_p,
                                  .go_on = true,
+                                 .on_token = take_token,
+                                 .user = &made,
                                  .seed = (uint64_t)o->seed + (uint64_t)first * 0x9e3779b97f4a7c15u};
-    int32_t *fed = ARENA_NEW(a, int32_t, rows * g->length),
-            *tokens = ARENA_NEW(a, int32_t, rows * o->max_length);
-    int64_t *lengths = ARENA_NEW(a, int64_t, rows);
-    double *scores = ARENA_NEW(a, double, rows);
-    if (!fed || !tokens || !lengths || !scores)
-        return fail_memory(error, sizeof *tokens * (size_t)(rows * o->max_length), "texts");
-    for (int64_t r = 0; r < rows; r++)
+    int32_t *fed = ARENA_NEW(a, int32_t, count * g->length);
+    int64_t *lengths = ARENA_NEW(a, int64_t, count);
+    double *scores = ARENA_NEW(a, double, count);
+    if (a->failed)
+        return fail_memory(error, sizeof *fed * (size_t)(count * g->length), "texts");
+    for (int64_t r = 0; r < count; r++)
         memcpy(fed + r * g->length, g->prompt, sizeof *fed * (size_t)g->length);
-    rondo_session *session = rondo_session_new(g->m->program, g->m->weights, rows, error);
+    rondo_session *session = rondo_session_new(g->m->program, g->m->weights, count, error);
     bool good = session && rondo_session_advance(session, fed, g->length, NULL, error) &&
-                rondo_generate_with(session, tokens, lengths, scores, error, &search);
-    for (int64_t r = 0; good && r < rows; r++)
-        good = print(g, a, tokens + r * o->max_length, lengths[r]);
+                rondo_generate_with(session, NULL, lengths, scores, error, &search) &&
+                (!a->failed || fail_memory(error, sizeof *fed, "texts"));
+    for (int64_t r = 0; good && r < count && !signals_caught(); r++)
+        good = print(g, a, &made.items[r]);
     rondo_session_free(session);
     return good;
 }

@@ -2,6 +2,7 @@
  * rondo_error. */
 #include "models/tokenizer/tokenizer.h"
 #include "models/tokenizer/tokenizer_status.h"
+#include "models/tokenizer/verify.h"
 #include <cstring>
 #include <memory>
 #include <new>
@@ -26,12 +27,28 @@ static bool ids_are_ours(const sentencepiece::SentencePieceProcessor &p, rondo_e
                 p.pad_id(), p.bos_id(), p.eos_id(), p.unk_id());
 }
 
+/* The library does not survive a refused allocation while it reads a model: destructors of what is half made crash. So it
+ * reads only when the memory for it was free a moment ago. Measured: at most 22 bytes for each of the model and 70 KB; a
+ * quarter of that for a model that is mostly its charsmap. */
+static bool memory_is_there(size_t bytes, rondo_error *error)
+{
+    const size_t wanted = 32 * bytes + (1u << 20);
+    void *probe = ::operator new(wanted, std::nothrow);
+    if (!probe)
+        return fail_memory(error, wanted, "a tokenizer");
+    *static_cast<volatile char *>(probe) = 0; /* so that no compiler leaves the allocation out */
+    ::operator delete(probe);
+    return true;
+}
+
 extern "C" tokenizer *tokenizer_load(const void *model, size_t bytes, rondo_error *error)
 {
     return guarded<tokenizer *>(nullptr, error, [&]() -> tokenizer * {
+        if (!tokenizer_verify(model, bytes, error) || !memory_is_there(bytes, error))
+            return nullptr;
         auto t = std::make_unique<tokenizer>();
         t->model.assign(static_cast<const char *>(model), bytes);
-        if (bytes == 0 || !t->processor.LoadFromSerializedProto(t->model).ok()) {
+        if (!t->processor.LoadFromSerializedProto(t->model).ok()) {
             fail(error, RONDO_FILE, "the tokenizer of %zu bytes is not a SentencePiece model, or is damaged",
                  bytes);
             return nullptr;

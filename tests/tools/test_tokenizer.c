@@ -1,39 +1,8 @@
 /* The shim over SentencePiece: ids, round trips, determinism, and nothing but rondo_error when it fails. */
-#include "models/tokenizer/tokenizer.h"
+#include "tests/tools/small_tokenizer.h"
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
-#include <stdlib.h>
 #include <string.h>
-
-/* Sentences made of a few words, so that there is something to merge. */
-static tokenizer_lines made_text(int64_t count)
-{
-    static const char *const words[] = {"the",   "a",    "wandering", "theme",  "comes",  "back",  "and",
-                                        "der",   "Satz", "kehrt",     "zurück", "größer", "state", "zustand",
-                                        "grows", "not",  "…",         "“so”",   "3.5",    "x-y"};
-    char *text = malloc((size_t)count * 128);
-    int64_t *start = malloc((size_t)(count + 1) * sizeof *start), at = 0;
-    uint32_t random = 1;
-    for (int64_t i = 0; i < count; i++) {
-        start[i] = at;
-        for (int w = 0; w < 7; w++) {
-            random = random * 1664525u + 1013904223u;
-            at += sprintf(text + at, "%s%s", w ? " " : "", words[(random >> 16) % 20]);
-        }
-        text[at++] = 0;
-    }
-    start[count] = at;
-    return (tokenizer_lines){text, start, count};
-}
-
-static tokenizer *made(int64_t vocabulary, tokenizer_kind kind, rondo_error *error)
-{
-    tokenizer_lines lines = made_text(300);
-    tokenizer *t = tokenizer_train(&lines, 1, vocabulary, kind, error);
-    free((char *)lines.text);
-    free((int64_t *)lines.start);
-    return t;
-}
 
 static void round_trip(const tokenizer *t, const char *line)
 {
@@ -54,7 +23,7 @@ Test(tokenizer, what_is_split_joins_again)
 {
     for (int kind = TOKENIZER_BPE; kind <= TOKENIZER_UNIGRAM; kind++) {
         rondo_error error = {0};
-        tokenizer *t = made(80, (tokenizer_kind)kind, &error);
+        tokenizer *t = small_tokenizer(80, (tokenizer_kind)kind, &error);
         cr_assert(t, "%s", error.message);
         cr_expect(kind == TOKENIZER_BPE ? tokenizer_size(t) == 80 : tokenizer_size(t) <= 80);
         round_trip(t, "the größer theme kehrt back");
@@ -67,7 +36,7 @@ Test(tokenizer, what_is_split_joins_again)
 Test(tokenizer, padding_begin_and_end_leave_no_text_and_unknown_does)
 {
     rondo_error error = {0};
-    tokenizer *t = made(80, TOKENIZER_BPE, &error);
+    tokenizer *t = small_tokenizer(80, TOKENIZER_BPE, &error);
     int32_t ids[32] = {TOKEN_BEGIN};
     int64_t count;
     cr_assert(tokenizer_encode(t, "the theme", 9, ids + 1, 20, &count, &error));
@@ -85,7 +54,7 @@ Test(tokenizer, padding_begin_and_end_leave_no_text_and_unknown_does)
 Test(tokenizer, little_room_is_reported_not_overrun)
 {
     rondo_error error = {0};
-    tokenizer *t = made(80, TOKENIZER_BPE, &error);
+    tokenizer *t = small_tokenizer(80, TOKENIZER_BPE, &error);
     int32_t ids[3] = {-1, -1, -1};
     int64_t count;
     cr_assert(tokenizer_encode(t, "wandering zustand", 17, ids, 2, &count, &error));
@@ -100,7 +69,8 @@ Test(tokenizer, little_room_is_reported_not_overrun)
 Test(tokenizer, the_same_text_gives_the_same_model_and_a_loaded_model_is_the_same)
 {
     rondo_error error = {0};
-    tokenizer *a = made(100, TOKENIZER_BPE, &error), *b = made(100, TOKENIZER_BPE, &error);
+    tokenizer *a = small_tokenizer(100, TOKENIZER_BPE, &error),
+              *b = small_tokenizer(100, TOKENIZER_BPE, &error);
     size_t size_a, size_b;
     const void *model_a = tokenizer_model(a, &size_a), *model_b = tokenizer_model(b, &size_b);
     cr_assert(size_a == size_b && memcmp(model_a, model_b, size_a) == 0);
@@ -116,7 +86,7 @@ Test(tokenizer, a_small_text_gives_a_small_vocabulary_silently, .init = cr_redir
 {
     for (int kind = TOKENIZER_BPE; kind <= TOKENIZER_UNIGRAM; kind++) {
         rondo_error error = {0};
-        tokenizer *t = made(8000, (tokenizer_kind)kind, &error);
+        tokenizer *t = small_tokenizer(8000, (tokenizer_kind)kind, &error);
         cr_assert(t, "%s", error.message);
         cr_expect(tokenizer_size(t) > 40 && tokenizer_size(t) < 1000);
         tokenizer_free(t);
@@ -129,7 +99,7 @@ Test(tokenizer, a_small_text_gives_a_small_vocabulary_silently, .init = cr_redir
 Test(tokenizer, impossible_wishes_are_refused_in_words)
 {
     rondo_error error = {0};
-    cr_expect(!made(10, TOKENIZER_BPE, &error));
+    cr_expect(!small_tokenizer(10, TOKENIZER_BPE, &error));
     cr_expect(error.code == RONDO_ARGUMENT && strstr(error.message, "different characters"), "%s",
               error.message);
     error = (rondo_error){0};
@@ -141,7 +111,7 @@ Test(tokenizer, impossible_wishes_are_refused_in_words)
 Test(tokenizer, damaged_models_are_refused)
 {
     rondo_error error = {0};
-    tokenizer *t = made(80, TOKENIZER_BPE, &error);
+    tokenizer *t = small_tokenizer(80, TOKENIZER_BPE, &error);
     size_t size;
     const char *model = tokenizer_model(t, &size);
     cr_expect(!tokenizer_load("", 0, &error) && error.code == RONDO_FILE);
@@ -155,7 +125,7 @@ Test(tokenizer, damaged_models_are_refused)
 Test(tokenizer, ids_outside_the_vocabulary_are_refused)
 {
     rondo_error error = {0};
-    tokenizer *t = made(80, TOKENIZER_BPE, &error);
+    tokenizer *t = small_tokenizer(80, TOKENIZER_BPE, &error);
     char text[8];
     size_t length;
     cr_expect(!tokenizer_decode(t, (const int32_t[]){80}, 1, text, sizeof text, &length, &error));

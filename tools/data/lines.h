@@ -1,6 +1,7 @@
 /* A text file as lines: plain or .gz, split on \n only, checked to be UTF-8. */
 #pragma once
 #include "core/memory.h"
+#include "core/utf8.h"
 #include <string.h>
 
 typedef struct lines {
@@ -29,7 +30,3 @@ static inline int64_t lines_length(const lines *l, int64_t i)
     return l->start[i + 1] - l->start[i] - 1;
 } /* bytes */
 int64_t words_count(const char *line); /* parts between spaces, tabs and other ASCII white space */
-
-/* The character at *at, which then stands behind it; −1: not UTF-8 (overlong forms and surrogates are not
- * either). */
-int32_t utf8_next(const char **at, const char *end);

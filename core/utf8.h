@@ -1,0 +1,7 @@
+/* UTF-8, character by character. */
+#pragma once
+#include <stdint.h>
+
+/* The character at *at, which then points behind it; −1: not UTF-8, and *at stays. Overlong forms, surrogates and what lies
+ * beyond U+10FFFF are not UTF-8 either. */
+int32_t utf8_next(const char **at, const char *end);

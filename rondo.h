@@ -9,8 +9,9 @@
  *
  * Conventions. Tensors are dense and row-major. Sizes count elements unless the name ends in _bytes. Strings are UTF-8
  * and are copied. What x_new, x_load and x_clone return is yours and goes to x_free, which accepts NULL; any other pointer
- * belongs to the object that gave it. In an options struct zero stands for the default that the comment names; what has no default is an argument.
- * The library reads no environment, obeys no locale, handles no signal, and never prints, exits or aborts. */
+ * belongs to the object that gave it. In an options struct zero stands for the default that the comment names; what has
+ * no default is an argument. The library reads no environment, obeys no locale, handles no signal, and never prints, exits
+ * or aborts. The one thing that it cannot promise is what SentencePiece does when malloc refuses (docs/FILES.md). */
 #ifndef RONDO_H
 #define RONDO_H
 #include <stdbool.h>
@@ -79,7 +80,7 @@ typedef struct rondo_allocator {
 typedef struct rondo_options {
     size_t size RONDO_ZERO;
     int threads RONDO_ZERO;                      /* team of one running call; 0: the calling thread alone */
-    const rondo_allocator *allocator RONDO_ZERO; /* NULL: malloc. oneDNN and OpenBLAS keep their own beside it */
+    const rondo_allocator *allocator RONDO_ZERO; /* NULL: malloc. oneDNN, OpenBLAS, SentencePiece: malloc always */
     void (*log)(void *user, int level, const char *line) RONDO_ZERO; /* NULL: silent; may be called from any thread */
     void *user RONDO_ZERO;
     const char *wisdom RONDO_ZERO; /* file of measured kernel choices (`rondo tune`); NULL: the built-in table */

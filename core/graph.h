@@ -186,6 +186,7 @@ rondo_graph *graph_clean(const rondo_graph *from, value_id **map, rondo_error *e
 /* ---- text form: core/text/form.c. Grammar in docs/GRAPH.md ---- */
 bool shape_text(text *t, const rondo_graph *g, const shape *s); /* "[B,T,64]" */
 const char *type_name(rondo_type type);                         /* "f32" */
+static inline int64_t type_bytes(rondo_type type) { return type == RONDO_F64 ? 8 : 4; } /* of one element */
 bool graph_print(const rondo_graph *g, text *t);
 /* A copy for the caller of the library, who gives it to rondo_text_free. An arena that failed: NULL and the error. */
 char *text_hand_over(const text *t, const rondo *context, rondo_error *error);

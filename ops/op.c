@@ -4,26 +4,30 @@
 #include <math.h>
 #include <string.h>
 
-#define F(op, kind, field, initial) {#field, ATTRIBUTE_##kind, initial},
-#define OP(name, fields, ...)       static const attribute_field name##_fields[] = {fields{NULL, ATTRIBUTE_END, 0}};
+#define FIELD(op, kind, name, initial) {#name, ATTRIBUTE_##kind, initial},
+#define OP(name, operands, results, flags, fields, ...)                                                      \
+    static const attribute_field name##_fields[] = {fields{NULL, ATTRIBUTE_END, 0}};
 #include "ops/ops.def"
 #undef OP
-#undef F
+#undef FIELD
 
-#define F(...)
-#define NO_KERNELS
 #define ADDRESSES(_1, _2, _3, _4, n, ...) n
 #define KERNELS(...)                      ADDRESSES(__VA_ARGS__, ADDRESSES_4, ADDRESSES_3, ADDRESSES_2, ADDRESSES_1, )(__VA_ARGS__)
 #define ADDRESSES_1(a)                    &a,
 #define ADDRESSES_2(a, b)                 &a, &b,
 #define ADDRESSES_3(a, b, c)              &a, &b, &c,
 #define ADDRESSES_4(a, b, c, d)           &a, &b, &c, &d,
-#define OP(name, fields, inputs, outputs, version, flags, infer, vjp, form, step, kernels, ...)              \
-    static const kernel *const name##_kernels[] = {kernels NULL};
+#define RECURRENCE(operand, result, object)
+#define IN_PLACE(result, operand)
+#define LOOKUP(ids, table, axis)
+#define OP(name, operands, results, flags, fields, infer, vjp, form, step, columns, meaning)                 \
+    static const kernel *const name##_kernels[] = {columns NULL};
 #include "ops/ops.def"
 #undef OP
 #undef KERNELS
-#undef NO_KERNELS
+#undef RECURRENCE
+#undef IN_PLACE
+#undef LOOKUP
 
 /* librondo-run loads graphs and runs them: no gradients, no updates, no passes, no samples. */
 #ifdef RONDO_RUN_ONLY
@@ -34,27 +38,35 @@ static const kernel *const no_kernels[] = {NULL};
 #define WHOLE(rule)             rule
 #define KERNELS_OF(name, flags) name##_kernels
 #endif
-#define LEAST(a, b) a
-#define MOST(a, b)  b
+#define COMPUTES(flags, rule) ((flags)&OP_LEAF ? NULL : WHOLE(rule))
+#define RANGE(least, most)    least, most
+#define vjp_none              NULL
 #define KERNELS(...)
-#define NO_KERNELS
-#define OP(name, fields, inputs, outputs, version, flags, infer, vjp, form, step, kernels, reference,        \
-           samples, meaning)                                                                                 \
-    [OP_##name] = {{#name, LEAST inputs, MOST inputs, outputs, name##_fields, !((flags)&OP_NAMED), infer},   \
-                   version,                                                                                  \
+#define IN_PLACE(result, operand) .in_place[result] = 1 + (operand),
+#define LOOKUP(ids, table, axis)  .lookup = {ids, table, axis},
+#define RECURRENCE(operand, result, object)                                                                  \
+    IN_PLACE(result, operand).recurrence = WHOLE(&object), .state = {operand, result},
+#define OP(name, operands, results, flags, fields, infer, vjp, form, step, columns, meaning)                 \
+    [OP_##name] = {{#name, RANGE operands, results, name##_fields, !((flags)&OP_NAMED), infer},              \
                    WHOLE(vjp),                                                                               \
                    WHOLE(form),                                                                              \
                    WHOLE(step),                                                                              \
                    flags,                                                                                    \
                    KERNELS_OF(name, flags),                                                                  \
-                   WHOLE(reference),                                                                         \
-                   WHOLE(samples),                                                                           \
-                   meaning},
+                   COMPUTES(flags, reference_##name),                                                        \
+                   COMPUTES(flags, samples_##name),                                                          \
+                   meaning,                                                                                  \
+                   columns},
 const op_row op_table[OP_COUNT] = {
 #include "ops/ops.def"
 };
 #undef OP
-#undef F
+
+int node_in_place(const node *n, int result)
+{
+    int operand = op_table[n->op].in_place[result] - 1;
+    return operand < n->input_count ? operand : -1;
+}
 
 const op_signature *op_signature_of(int op)
 {

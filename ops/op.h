@@ -51,7 +51,6 @@ typedef struct form_context {
 /* Decides what each output of old node n is. Reached only if some input is a PAIR or ENDED, or the op can begin a pair
  * (matmul, mul, broadcast, constant). May add nodes to c->to. False: graph_fail was called on c->to. */
 typedef bool form_rule(form_context *c, const node *n, pair_form *outputs);
-bool form_ends(form_context *c, const node *n, pair_form *outputs); /* the default: any pair ends here, "OP is not linear in it" */
 
 /* ---- step: from the parallel graph to one that advances P tokens ---- */
 typedef enum time_kind {
@@ -80,9 +79,6 @@ typedef struct step_context {
 /* Builds node n's step form in c->to and sets c->map and facts[] of its outputs. False: graph_fail was called on c->to with
  * RONDO_NOT_CAUSAL and a reason that names the node. */
 typedef bool step_rule(step_context *c, const node *n, time_fact *facts);
-bool step_pointwise(step_context *c, const node *n, time_fact *facts); /* axes in place, T → P; PAIR with aligned operands */
-bool step_leaf(step_context *c, const node *n, time_fact *facts);
-bool step_refuse(step_context *c, const node *n, time_fact *facts); /* fine while every input is still */
 /* Helpers for rules; more in ops/step/step.h. */
 value_id step_append(step_context *c, value_id rows, int axis); /* cache with the new rows written: extent `capacity` at axis */
 value_id step_carry(step_context *c, const shape *s, rondo_type type, int batch_axis, double initial, int *port); /* state in; set out with step_carry_out */
@@ -121,48 +117,70 @@ value_id sample_input(rondo_graph *g, sampler *s, double low, double high, int r
 value_id sample_ids(rondo_graph *g, sampler *s, int64_t limit, int rank, const int64_t *dims); /* i32 in [0, limit] */
 typedef value_id sample_rule(rondo_graph *g, sampler *s, int index);
 
+/* ---- columns that few ops have ---- */
+/* Operand `ids` counts along `axis` of operand `table`. ids 0: the op looks nothing up. */
+typedef struct id_lookup {
+    signed char ids, table, axis;
+} id_lookup;
+/* An op that carries a state from row to row of operand 0, and what `explain` says about it. */
+typedef struct recurrence {
+    const char *name, *plural;  /* "delta rule", "delta rules" */
+    bool attention;             /* counts as one */
+    int time_axis;              /* of operand 0 */
+    int decay;                  /* the operand that fades the state; −1: none */
+    int flops, rows_more;       /* a token: flops times the numbers of the state, of so many rows more on axis 1 */
+    const char *formulas[5];    /* of a step, NULL after the last */
+    const char *fading[5];      /* the same with a decay */
+    int state_formula;          /* which of them makes the new state */
+    void (*sizes)(text *t, const shape *state); /* "16 rows of 64 channels" */
+} recurrence;
+
 /* ---- flags ---- */
 enum {
     OP_LEAF = 1,          /* no inputs; not evaluated: bound (input, parameter, state) */
     OP_ELEMENTWISE = 2,   /* may join a fused chain */
     OP_COMMUTATIVE = 4,
-    OP_IN_PLACE = 8,      /* output 0 may take the memory of input 0 when nobody reads that later */
-    OP_VIEW = 16,         /* the result is a strided view of input 0 when strides allow */
-    OP_RANDOM = 32,       /* dropped or made plain by `mode` in evaluation */
-    OP_NAMED = 64,        /* not hash-consed */
-    OP_TRAINING = 128,    /* not in librondo-run */
-    OP_SELECTS = 256      /* a mask */
+    OP_VIEW = 8,          /* the result is a strided view of input 0 when strides allow */
+    OP_RANDOM = 16,       /* dropped or made plain by `mode` in evaluation */
+    OP_NAMED = 32,        /* not hash-consed */
+    OP_TRAINING = 64,     /* not in librondo-run */
+    OP_SELECTS = 128      /* a mask */
 };
 
 /* ---- the table ---- */
 #define OP(name, ...) OP_##name,
-#define F(...)
 typedef enum op_id {
 #include "ops/ops.def"
     OP_COUNT
 } op_id;
 #undef OP
-#undef F
 /* attribute indices: matmul_transpose_a, sum_axis, … */
-#define F(op, kind, field, initial) op##_##field,
-#define OP(name, fields, ...) enum { fields name##_attribute_count };
+#define FIELD(op, kind, name, initial) op##_##name,
+#define OP(name, operands, results, flags, fields, ...) enum { fields name##_attribute_count };
 #include "ops/ops.def"
 #undef OP
-#undef F
+#undef FIELD
 
 typedef struct op_row {
     op_signature signature;
-    int version;
     vjp_rule *vjp; /* NULL: no gradient */
     form_rule *form;
     step_rule *step;
     unsigned flags;
-    const kernel *const *kernels; /* candidates, NULL at the end; NULL: leaves and views have none */
-    reference_rule *reference;
+    const kernel *const *kernels; /* candidates, the best first, NULL at the end; a leaf has none */
+    reference_rule *reference;    /* a leaf has none */
     sample_rule *samples;
     const char *meaning; /* one line for the reference page */
+    /* For the ops that need them. */
+    signed char in_place[MAX_OUTPUTS]; /* of each result: 1 + the operand, 0: none (node_in_place) */
+    id_lookup lookup;
+    const recurrence *recurrence; /* NULL: none */
+    struct { signed char operand, result; } state; /* of the recurrence: before the first row, after the last */
 } op_row;
 extern const op_row op_table[OP_COUNT];
+
+/* The operand whose memory this result may take when nobody reads that later; −1: none. */
+int node_in_place(const node *n, int result);
 
 /* The verifier: every invariant of core/graph.h, and infer again for every node. */
 bool graph_verify(const rondo_graph *g, rondo_error *error);

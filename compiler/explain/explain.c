@@ -105,11 +105,11 @@ static void counted(text *t, int count, const char *one, const char *many, const
     *comma = ", ";
 }
 
-static int count_recurrences(const explainer *e, int op)
+static int count_recurrences(const explainer *e, const recurrence *kind)
 {
     int count = 0;
     for (int i = 0; i < e->recurrence_count; i++)
-        count += e->recurrences[i].op == op ? e->recurrences[i].count : 0;
+        count += e->recurrences[i].kind == kind ? e->recurrences[i].count : 0;
     return count;
 }
 
@@ -129,17 +129,22 @@ static void count_kinds(const explainer *e, bool decoding)
     counted(e->out, products, "reassociated product", "reassociated products", &comma);
     counted(e->out, softmaxes, "softmax attention", "softmax attentions", &comma);
     counted(e->out, others, "as written", "as written", &comma);
-    counted(e->out, count_recurrences(e, OP_delta), "delta rule", "delta rules", &comma);
-    counted(e->out, count_recurrences(e, OP_convolve), "convolution", "convolutions", &comma);
+    for (int op = 0; op < OP_COUNT; op++) {
+        const recurrence *r = op_table[op].recurrence;
+        if (r)
+            counted(e->out, count_recurrences(e, r), r->name, r->plural, &comma);
+    }
 }
 
 static void summary(const explainer *e)
 {
     text *t = e->out;
-    int count = count_recurrences(e, OP_delta);
+    int count = 0;
     int64_t state = 0, cache = 0;
-    for (int i = 0; i < e->recurrence_count; i++)
+    for (int i = 0; i < e->recurrence_count; i++) {
+        count += e->recurrences[i].kind->attention ? e->recurrences[i].count : 0;
         state += e->recurrences[i].count * explain_recurrence_bytes(e, &e->recurrences[i]);
+    }
     for (int i = 0; i < e->item_count; i++) {
         count += e->items[i].count;
         state += e->items[i].count * explain_state_bytes(e, &e->items[i].decoding);

@@ -17,7 +17,8 @@ typedef struct explanation {
 /* A recurrence that is an op of its own, or several that are alike. */
 typedef struct recurrence_item {
     node_id node;
-    int op, count;
+    const recurrence *kind;
+    int count;
     const char *scope, *last_scope; /* last: of the last that is alike */
 } recurrence_item;
 typedef struct explainer {

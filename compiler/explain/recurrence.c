@@ -8,23 +8,26 @@ enum { FORMULAS = 16, SIZES = 72 };
 
 /* ---- what there is to know of one ---- */
 
-static bool is_recurrence(int op)
+static const node *node_of(const explainer *e, const recurrence_item *r)
 {
-    return op == OP_delta || op == OP_convolve;
+    return &e->g->nodes[r->node];
 }
 
 /* What it carries from row to row: [B, H, Dk, Dv], [B, K − 1, D]. */
 static const shape *state_of(const explainer *e, const recurrence_item *r)
 {
-    return graph_shape_of(e->g, e->g->nodes[r->node].first_output + 1);
+    const node *n = node_of(e, r);
+    return graph_shape_of(e->g, n->first_output + op_table[n->op].state.result);
 }
-static const shape *operand_of(const explainer *e, const recurrence_item *r, int i)
+
+/* The operand that carries time. */
+static const shape *rows_of(const explainer *e, const recurrence_item *r)
 {
-    return graph_shape_of(e->g, e->g->nodes[r->node].inputs[i]);
+    return graph_shape_of(e->g, node_of(e, r)->inputs[0]);
 }
 static dim time_of(const explainer *e, const recurrence_item *r)
 {
-    return operand_of(e, r, 0)->dims[r->op == OP_delta ? 2 : 1];
+    return rows_of(e, r)->dims[r->kind->time_axis];
 }
 
 int explain_recurrence_time(const explainer *e, const recurrence_item *r)
@@ -47,25 +50,33 @@ int64_t explain_recurrence_bytes(const explainer *e, const recurrence_item *r)
     return explain_recurrence_time(e, r) == e->time ? 4 * elements(e, r) : 0;
 }
 
-/* Predict, write and read each meet all of the delta rule's state; a convolution multiplies and adds K rows. */
+/* Axis a of what a token meets. */
+static int64_t met(const explainer *e, const recurrence_item *r, int a)
+{
+    return state_of(e, r)->dims[a].factor + (a == 1 ? r->kind->rows_more : 0);
+}
+
 static int64_t flops_a_token(const explainer *e, const recurrence_item *r)
 {
-    const shape *weight = operand_of(e, r, 1);
-    return r->op == OP_delta ? 6 * elements(e, r) : 2 * weight->dims[0].factor * weight->dims[1].factor;
+    int64_t flops = r->kind->flops;
+    for (int a = 1; a < state_of(e, r)->rank; a++)
+        flops *= met(e, r, a);
+    return flops;
 }
 
 static bool decays(const explainer *e, const recurrence_item *r)
 {
-    const node *n = &e->g->nodes[r->node];
-    return r->op == OP_delta && n->input_count > 4 && n->inputs[4] != NONE;
+    const node *n = node_of(e, r);
+    int decay = r->kind->decay;
+    return decay >= 0 && n->input_count > decay && n->inputs[decay] != NONE;
 }
 
 /* ---- collecting ---- */
 
 static bool alike(const explainer *e, const recurrence_item *a, const recurrence_item *b)
 {
-    return a->op == b->op && shape_equal(state_of(e, a), state_of(e, b)) && decays(e, a) == decays(e, b) &&
-           shape_equal(operand_of(e, a, 0), operand_of(e, b, 0));
+    return a->kind == b->kind && shape_equal(state_of(e, a), state_of(e, b)) &&
+           decays(e, a) == decays(e, b) && shape_equal(rows_of(e, a), rows_of(e, b));
 }
 
 static bool add(explainer *e, const recurrence_item *found)
@@ -89,9 +100,8 @@ bool explain_find_recurrences(explainer *e)
     bool good = true;
     for (node_id id = 0; good && id < e->g->node_count; id++) {
         const node *n = &e->g->nodes[id];
-        if (is_recurrence(n->op))
-            good = add(
-                e, &(recurrence_item){.node = id, .op = n->op, .scope = e->g->names[n->scope], .count = 1});
+        recurrence_item item = {id, op_table[n->op].recurrence, .scope = e->g->names[n->scope], .count = 1};
+        good = !item.kind || add(e, &item);
     }
     return good;
 }
@@ -101,21 +111,15 @@ bool explain_find_recurrences(explainer *e)
 static void heading(const explainer *e, const recurrence_item *r, int number)
 {
     text *t = e->out;
-    const node *n = &e->g->nodes[r->node];
-    const shape *s = state_of(e, r);
+    const node *n = node_of(e, r);
     text_add(t, "\n%d. %s", number, r->scope);
     if (r->count > 1)
         text_add(t, " … %s, %d alike", r->last_scope, r->count);
     if (n->file)
         text_add(t, "%s%s:%d", *r->scope ? "   " : "", n->file, n->line);
-    if (r->op == OP_delta)
-        text_add(t, "\n   causal, %" PRId64 " head%s, %" PRId64 " feature%s, values of %" PRId64,
-                 s->dims[1].factor, s->dims[1].factor == 1 ? "" : "s", s->dims[2].factor,
-                 s->dims[2].factor == 1 ? "" : "s", s->dims[3].factor);
-    else
-        text_add(t, "\n   causal, %" PRId64 " rows of %" PRId64 " channels", s->dims[1].factor + 1,
-                 s->dims[2].factor);
-    text_add(t, "\n   a recurrence of its own: %s\n\n", r->op == OP_delta ? "delta rule" : "convolution");
+    text_add(t, "\n   causal, ");
+    r->kind->sizes(t, state_of(e, r));
+    text_add(t, "\n   a recurrence of its own: %s\n\n", r->kind->name);
 }
 
 /* Ends the formula line before with the size of the state. */
@@ -131,19 +135,12 @@ static void sized(const explainer *e, const recurrence_item *r)
 
 static void formulas(const explainer *e, const recurrence_item *r)
 {
-    text *t = e->out;
-    if (r->op == OP_convolve) {
-        explain_formula(t, "as run", "y[t] = Σ_{j<K} w[K−1−j] ∘ x[t−j]");
-        sized(e, r);
-        return;
+    const char *const *lines = decays(e, r) ? r->kind->fading : r->kind->formulas;
+    for (int i = 0; lines[i]; i++) {
+        explain_formula(e->out, i ? "" : "as run", lines[i]);
+        if (i == r->kind->state_formula)
+            sized(e, r);
     }
-    bool decay = decays(e, r);
-    explain_formula(t, "as run", decay ? "u[t] = β[t] (v[t] − (D·M)ᵀ k[t])" : "u[t] = β[t] (v[t] − Mᵀ k[t])");
-    explain_formula(t, "", decay ? "M ← D·M + k[t] u[t]ᵀ" : "M ← M + k[t] u[t]ᵀ");
-    sized(e, r);
-    explain_formula(t, "", "y[t] = Mᵀ q[t]");
-    if (decay)
-        explain_formula(t, "", "D = e^g[t], a number for each head and token");
 }
 
 /* "6·B·2·T·16·16" */
@@ -153,11 +150,11 @@ static void costs(const explainer *e, const recurrence_item *r)
     const shape *s = state_of(e, r);
     text_add(t, "\n   flops forward");
     explain_tab(t, FORMULAS + 4);
-    text_add(t, "%d", r->op == OP_delta ? 6 : 2);
+    text_add(t, "%d", r->kind->flops);
     explain_dim(t, e->g, s->dims[0], "·");
     explain_dim(t, e->g, time_of(e, r), "·");
     for (int i = 1; i < s->rank; i++)
-        text_add(t, "·%" PRId64, s->dims[i].factor + (r->op == OP_convolve && i == 1));
+        text_add(t, "·%" PRId64, met(e, r, i));
     text_add(t, "\n   bytes held");
     explain_tab(t, FORMULAS + 4);
     text_add(t, "4");

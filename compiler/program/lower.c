@@ -8,35 +8,12 @@
 #include "core/mutant.h"
 #include <string.h>
 
-int node_in_place(const node *n, int port)
-{
-    switch (n->op) {
-    case OP_adam:
-        return (int[]){0, 2, 3}[port];
-    case OP_scan:
-        return port == 2 && n->input_count > 5 ? 5 : -1;
-    case OP_delta:
-        return port == 1 && n->input_count > 6 ? 6 : -1;
-    case OP_convolve:
-        return port == 1 && n->input_count > 3 ? 3 : -1;
-    case OP_matmul:
-        return n->input_count > 2 ? 2 : -1;
-    default:
-        return port == 0 && (op_table[n->op].flags & OP_IN_PLACE) ? 0 : -1;
-    }
-}
-
 static int64_t elements(const specialisation *s, const rondo_graph *g, value_id v)
 {
     int64_t count = 1;
     for (int a = 0; a < g->values[v].shape.rank; a++)
         count *= s->dims[v][a];
     return count;
-}
-
-int64_t type_bytes(rondo_type type)
-{
-    return type == RONDO_F64 ? 8 : 4;
 }
 
 static int64_t root_bytes(const specialisation *s, const rondo_graph *g, value_id v)

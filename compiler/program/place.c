@@ -51,7 +51,7 @@ static int64_t wish_of_reader(const rondo_graph *g, const node *reader, value_id
     if (reader->op == OP_transpose && order_unpack(reader->attributes[transpose_order].integer, order) > 0)
         return reader->attributes[transpose_order].integer;
     bool same = shape_equal(graph_shape_of(g, v), graph_shape_of(g, out));
-    if (same && (op_table[reader->op].flags & (OP_ELEMENTWISE | OP_IN_PLACE)))
+    if (same && (op_table[reader->op].flags & OP_ELEMENTWISE || node_in_place(reader, 0) == 0))
         return wishes[out];
     return 0;
 }

@@ -119,8 +119,6 @@ tensor instance_tensor(const instance *i, value_id v);
 /* lower: where values live, and the calls that make them. */
 bool lower_placements(specialisation *s, const program *p, rondo_error *error); /* dims, placements */
 bool lower_calls(specialisation *s, const program *p, const node_id *order, int count, rondo_error *error);
-/* Which input's memory output `port` of the node may take over; −1: none. */
-int node_in_place(const node *n, int port);
 int operand_room(const node *n); /* entries of kernel_call.inputs: as many as the op may have */
 
 /* schedule: an order of the nodes that makes operands first, reads a port before it is overwritten, and frees memory

@@ -42,20 +42,13 @@ static int64_t id_limit(const rondo_graph *g, value_id ids)
     int64_t limit = -1;
     for (node_id id = 0; id < g->node_count; id++) {
         const node *n = &g->nodes[id];
-        value_id table = NONE;
-        int axis = 0;
-        if (n->op == OP_embed && n->inputs[1] == ids)
-            table = n->inputs[0];
-        else if (n->op == OP_linear_cross_entropy && n->inputs[2] == ids)
-            table = n->inputs[1];
-        else if (n->op == OP_cross_entropy && n->inputs[1] == ids) {
-            table = n->inputs[0];
-            axis = graph_shape_of(g, table)->rank - 1;
-        }
-        if (table != NONE && dim_is_literal(graph_shape_of(g, table)->dims[axis])) {
-            int64_t rows = graph_shape_of(g, table)->dims[axis].factor;
-            limit = limit < 0 || rows < limit ? rows : limit;
-        }
+        const id_lookup *l = &op_table[n->op].lookup;
+        if (!l->ids || n->inputs[l->ids] != ids)
+            continue;
+        const shape *table = graph_shape_of(g, n->inputs[l->table]);
+        dim rows = table->dims[l->axis < 0 ? table->rank + l->axis : l->axis];
+        if (dim_is_literal(rows) && (limit < 0 || rows.factor < limit))
+            limit = rows.factor;
     }
     return limit;
 }

@@ -66,6 +66,26 @@ bool vjp_convolve(rondo_graph *g, const node *n, const value_id *out_gradients, 
     return build_gradient(g, n, &d, needs, in_gradients);
 }
 
+/* ---- recurrence ---- */
+
+static void convolve_sizes_text(text *t, const shape *state)
+{
+    text_add(t, "%lld rows of %lld channels", (long long)state->dims[1].factor + 1,
+             (long long)state->dims[2].factor);
+}
+
+/* A token multiplies and adds K rows: its own and the K − 1 of the state. */
+const recurrence recurrence_convolve = {
+    .name = "convolution",
+    .plural = "convolutions",
+    .time_axis = 1,
+    .decay = NONE,
+    .flops = 2,
+    .rows_more = 1,
+    .formulas = {"y[t] = Σ_{j<K} w[K−1−j] ∘ x[t−j]"},
+    .sizes = convolve_sizes_text,
+};
+
 /* ---- reference ---- */
 
 typedef struct convolve_sizes {

@@ -100,6 +100,30 @@ bool vjp_delta(rondo_graph *g, const node *n, const value_id *out_gradients, con
     return build_gradient(g, n, &d, needs, in_gradients);
 }
 
+/* ---- recurrence ---- */
+
+static void delta_sizes_text(text *t, const shape *state)
+{
+    int64_t heads = state->dims[1].factor, features = state->dims[2].factor;
+    text_add(t, "%lld head%s, %lld feature%s, values of %lld", (long long)heads, heads == 1 ? "" : "s",
+             (long long)features, features == 1 ? "" : "s", (long long)state->dims[3].factor);
+}
+
+/* Predict, write and read each meet all of the state. */
+const recurrence recurrence_delta = {
+    .name = "delta rule",
+    .plural = "delta rules",
+    .attention = true,
+    .time_axis = 2,
+    .decay = LOG_DECAY,
+    .flops = 6,
+    .formulas = {"u[t] = β[t] (v[t] − Mᵀ k[t])", "M ← M + k[t] u[t]ᵀ", "y[t] = Mᵀ q[t]"},
+    .fading = {"u[t] = β[t] (v[t] − (D·M)ᵀ k[t])", "M ← D·M + k[t] u[t]ᵀ", "y[t] = Mᵀ q[t]",
+               "D = e^g[t], a number for each head and token"},
+    .state_formula = 1,
+    .sizes = delta_sizes_text,
+};
+
 /* ---- reference ---- */
 
 typedef struct delta_sizes {

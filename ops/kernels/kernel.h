@@ -16,7 +16,6 @@ typedef struct tensor {
 } tensor;
 
 enum { MAX_PHASES = 4 };
-int64_t type_bytes(rondo_type type); /* of one element */
 typedef struct kernel_call {
     const struct kernel *kernel;
     int op;              /* op_id: several ops may share a kernel */

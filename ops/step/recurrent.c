@@ -4,15 +4,15 @@
 #include "ops/step/step.h"
 
 /* What the rule needs to know of a recurrent op. */
-typedef struct recurrence {
+typedef struct recurrent_op {
     int time_axis;      /* of every operand that carries time, and of result 0 */
     unsigned timed;     /* operands that carry time, a bit each */
     int length, state;  /* operands */
     const char *reason; /* of a refusal */
     shape state_shape;
-} recurrence;
+} recurrent_op;
 
-static bool carries_time(const step_context *c, const node *n, const recurrence *r)
+static bool carries_time(const step_context *c, const node *n, const recurrent_op *r)
 {
     for (int i = 0; i < r->length && i < n->input_count; i++) {
         const time_fact *f = step_fact(c, n->inputs[i]);
@@ -23,7 +23,7 @@ static bool carries_time(const step_context *c, const node *n, const recurrence 
     return true;
 }
 
-static bool step_recurrence(step_context *c, const node *n, time_fact *facts, const recurrence *r)
+static bool step_recurrence(step_context *c, const node *n, time_fact *facts, const recurrent_op *r)
 {
     value_id inputs[MAX_INPUTS] = {NONE, NONE, NONE, NONE, NONE, NONE, NONE};
     int port;
@@ -49,12 +49,12 @@ bool step_delta(step_context *c, const node *n, time_fact *facts)
 {
     if (step_all_still(c, n))
         return step_refuse(c, n, facts);
-    recurrence r = {.time_axis = 2,
-                    .timed = 0x1f,
-                    .length = 5,
-                    .state = 6,
-                    .reason = "its operands must carry time on their third axis",
-                    .state_shape = *graph_shape_of(c->from, n->inputs[1])};
+    recurrent_op r = {.time_axis = 2,
+                      .timed = 0x1f,
+                      .length = 5,
+                      .state = 6,
+                      .reason = "its operands must carry time on their third axis",
+                      .state_shape = *graph_shape_of(c->from, n->inputs[1])};
     r.state_shape.dims[2] = r.state_shape.dims[3];
     r.state_shape.dims[3] = graph_shape_of(c->from, n->inputs[2])->dims[3];
     return step_recurrence(c, n, facts, &r);
@@ -65,12 +65,12 @@ bool step_convolve(step_context *c, const node *n, time_fact *facts)
 {
     if (step_all_still(c, n))
         return step_refuse(c, n, facts);
-    recurrence r = {.time_axis = 1,
-                    .timed = 1,
-                    .length = 2,
-                    .state = 3,
-                    .reason = "its operand must carry time on its second axis, and its weights must not",
-                    .state_shape = *graph_shape_of(c->from, n->inputs[0])};
+    recurrent_op r = {.time_axis = 1,
+                      .timed = 1,
+                      .length = 2,
+                      .state = 3,
+                      .reason = "its operand must carry time on its second axis, and its weights must not",
+                      .state_shape = *graph_shape_of(c->from, n->inputs[0])};
     r.state_shape.dims[1] = dim_number(graph_shape_of(c->from, n->inputs[1])->dims[0].factor - 1);
     return step_recurrence(c, n, facts, &r);
 }

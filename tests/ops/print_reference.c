@@ -9,14 +9,14 @@
 typedef struct rule_names {
     const char *form, *step;
 } rule_names;
-#define F(...)
-#define OP(name, fields, inputs, outputs, version, flags, infer, vjp, form, step, ...)                       \
-    [OP_##name] = {#form, #step},
+#define OP(name, operands, results, flags, fields, infer, vjp, form, step, ...) [OP_##name] = {#form, #step},
 static const rule_names rules[OP_COUNT] = {
 #include "ops/ops.def"
 };
 #undef OP
-#undef F
+
+/* Not a flag of the table: the first result may take the first operand's memory. */
+enum { IN_PLACE = 1 << 30 };
 
 /* ---- cells ---- */
 
@@ -51,15 +51,16 @@ static void print_attributes(const op_signature *s)
     }
 }
 
-static void print_flags(unsigned flags)
+static void print_flags(const op_row *row)
 {
     static const struct {
         unsigned flag;
         const char *word;
     } words[] = {{OP_ELEMENTWISE, "elementwise"}, {OP_COMMUTATIVE, "commutative"},
-                 {OP_IN_PLACE, "in place"},       {OP_VIEW, "view"},
+                 {IN_PLACE, "in place"},          {OP_VIEW, "view"},
                  {OP_RANDOM, "random"},           {OP_NAMED, "named"},
                  {OP_TRAINING, "training"},       {OP_SELECTS, "selects"}};
+    unsigned flags = row->flags | (row->in_place[0] == 1 ? IN_PLACE : 0);
     const char *between = "";
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (flags & words[i].flag) {
@@ -101,7 +102,7 @@ static void print_columns(void)
         for (int k = 0; row->kernels[k]; k++)
             printf("%s`%s`", k ? ", " : "", row->kernels[k]->name);
         printf(" | ");
-        print_flags(row->flags);
+        print_flags(row);
         puts(" |");
     }
 }

@@ -1,18 +1,20 @@
-/* Files on POSIX: a writer beside the target, a read-only mapping, a lock. */
+/* Files on POSIX: a writer beside the target, a read-only mapping. No descriptor is ever 0, 1 or 2, whatever the process
+ * has closed: what it prints would end up in the file. */
 #include "core/file.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-/* In English whatever the locale is. */
+/* In English, whatever the locale is. */
 static const char *reason(int number)
 {
 #if defined __GLIBC__ && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 32)
@@ -23,9 +25,48 @@ static const char *reason(int number)
 #endif
 }
 
-static bool fail_system(rondo_error *error, const char *path, const char *what)
+bool fail_system(rondo_error *error, const char *path, const char *what)
 {
     return fail(error, RONDO_IO, "%s: cannot %s: %s", path, what, reason(errno));
+}
+
+static int open_mode(const char *path, int flags, mode_t mode)
+{
+    int descriptor = open(path, flags | O_CLOEXEC, mode);
+    if (descriptor < 0 || descriptor > STDERR_FILENO)
+        return descriptor;
+    int higher = fcntl(descriptor, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), number = errno;
+    close(descriptor);
+    errno = number;
+    return higher;
+}
+
+int file_open(const char *path, int flags)
+{
+    return open_mode(path, flags, 0666);
+}
+
+/* ---- names ---- */
+
+static char token[FILE_TOKEN_DIGITS + 1];
+
+static void make_token(void)
+{
+    uint64_t bits;
+    struct timespec now;
+    if (getrandom(&bits, sizeof bits, GRND_NONBLOCK) != sizeof bits) {
+        clock_gettime(CLOCK_REALTIME, &now);
+        bits = ((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec) * 0x9e3779b97f4a7c15u ^
+               (uint64_t)getpid();
+    }
+    snprintf(token, sizeof token, "%016llx", (unsigned long long)bits);
+}
+
+const char *file_token(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_token);
+    return token;
 }
 
 /* ---- writing ---- */
@@ -42,21 +83,59 @@ struct file_writer {
 static int open_new(char *name, size_t room, const char *path)
 {
     static atomic_uint counter;
-    for (int attempt = 0; attempt < 100; attempt++) {
-        snprintf(name, room, "%s.part-%ld-%u", path, (long)getpid(), atomic_fetch_add(&counter, 1));
-        int descriptor = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    for (int attempt = 0; attempt < 100; attempt++) { /* a forked process has the token of its parent */
+        snprintf(name, room, "%s" FILE_PART "%s-%u", path, file_token(), atomic_fetch_add(&counter, 1));
+        int descriptor = open_mode(name, O_WRONLY | O_CREAT | O_EXCL, 0666);
         if (descriptor >= 0 || errno != EEXIST)
             return descriptor;
     }
     return -1;
 }
 
-file_writer *file_create(const rondo_allocator *a, const char *path, rondo_error *error)
+/* Where symbolic links lead, also to a file that is not there yet. */
+static bool follow(const char *path, char out[PATH_MAX], rondo_error *error)
 {
-    if (!path) {
+    char link[PATH_MAX];
+    const char *name = path;
+    size_t length = strlen(path);
+    for (int links = 0; length < PATH_MAX && links < 40; links++) {
+        memmove(out, path, length + 1);
+        ssize_t bytes = readlink(out, link, sizeof link - 1);
+        if (bytes < 0)
+            return true; /* it is no link */
+        link[bytes] = 0;
+        const char *slash = strrchr(out, '/');
+        size_t folder = *link == '/' || !slash ? 0 : (size_t)(slash - out) + 1;
+        length = folder + (size_t)bytes;
+        if (length >= PATH_MAX)
+            break;
+        memmove(link + folder, link, (size_t)bytes + 1);
+        memcpy(link, out, folder);
+        path = link;
+    }
+    errno = length < PATH_MAX ? ELOOP : ENAMETOOLONG;
+    return fail_system(error, name, "create");
+}
+
+/* The file that is to be replaced: a regular one, or none yet. */
+static bool find_target(const char *path, char out[PATH_MAX], rondo_error *error)
+{
+    struct stat there;
+    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode))
+        return fail(error, RONDO_ARGUMENT, "%s is %s; only a regular file is replaced: name another one",
+                    path, S_ISDIR(there.st_mode) ? "a folder" : "a device, a pipe or a socket");
+    return follow(path, out, error);
+}
+
+file_writer *file_create(const rondo_allocator *a, const char *name, rondo_error *error)
+{
+    char path[PATH_MAX];
+    if (!name) {
         fail(error, RONDO_ARGUMENT, "the path of the file to write is NULL");
         return NULL;
     }
+    if (!find_target(name, path, error))
+        return NULL;
     size_t length = strlen(path) + 1, room = length + 48, bytes = sizeof(file_writer) + length + room;
     file_writer *w = memory_new(a, bytes);
     if (!w) {
@@ -74,8 +153,10 @@ file_writer *file_create(const rondo_allocator *a, const char *path, rondo_error
         return NULL;
     }
     struct stat old;
-    if (stat(path, &old) == 0 && S_ISREG(old.st_mode))
-        (void)!fchmod(w->descriptor, old.st_mode & 07777); /* who may read it stays as it was */
+    if (stat(path, &old) == 0 && S_ISREG(old.st_mode)) { /* who may read it stays as it was */
+        (void)!fchown(w->descriptor, old.st_uid, old.st_gid);
+        (void)!fchmod(w->descriptor, old.st_mode & 07777);
+    }
     return w;
 }
 
@@ -106,7 +187,7 @@ static void sync_folder(const char *path)
         return;
     memcpy(folder, slash ? path : ".", length);
     folder[length] = 0;
-    int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int descriptor = file_open(folder, O_RDONLY | O_DIRECTORY);
     if (descriptor >= 0) {
         (void)!fsync(descriptor);
         close(descriptor);
@@ -142,6 +223,14 @@ bool file_commit(file_writer *w, rondo_error *error)
     return true;
 }
 
+bool file_check_target(const rondo_allocator *a, const char *path, rondo_error *error)
+{
+    file_writer *w = file_create(a, path, error);
+    bool good = w != NULL;
+    file_abandon(w);
+    return good;
+}
+
 bool file_store(const rondo_allocator *a, const char *path, const void *data, size_t bytes,
                 rondo_error *error)
 {
@@ -157,7 +246,7 @@ bool file_store(const rondo_allocator *a, const char *path, const void *data, si
 bool file_map_open(file_map *m, const char *path, rondo_error *error)
 {
     *m = (file_map){"", 0};
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not hold us up */
+    int descriptor = file_open(path, O_RDONLY | O_NONBLOCK); /* a pipe must not hold us up */
     struct stat status;
     if (descriptor < 0)
         return fail_system(error, path, "open");
@@ -186,71 +275,4 @@ void file_map_close(file_map *m)
     if (m->bytes)
         munmap((void *)m->data, m->bytes);
     *m = (file_map){"", 0};
-}
-
-/* ---- folders ---- */
-
-int file_lock(const char *folder, rondo_error *error)
-{
-    char path[PATH_MAX], holder[32];
-    if ((size_t)snprintf(path, sizeof path, "%s/lock", folder) >= sizeof path) {
-        fail(error, RONDO_ARGUMENT, "%.200s…: too long a path", folder);
-        return -1;
-    }
-    int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (descriptor < 0) {
-        fail_system(error, path, "open");
-        return -1;
-    }
-    if (flock(descriptor, LOCK_EX | LOCK_NB)) {
-        bool busy = errno == EWOULDBLOCK;
-        ssize_t length = busy ? pread(descriptor, holder, sizeof holder - 1, 0) : -1;
-        holder[length > 0 ? length : 0] = 0;
-        long pid = strtol(holder, NULL, 10);
-        if (busy)
-            fail(error, RONDO_MISMATCH, "%s: process %ld works there; wait for it, or use another folder",
-                 folder, pid);
-        else
-            fail_system(error, path, "lock");
-        close(descriptor);
-        return -1;
-    }
-    int length = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
-    if (ftruncate(descriptor, 0) || pwrite(descriptor, holder, (size_t)length, 0) != length) {
-        fail_system(error, path, "write");
-        close(descriptor);
-        return -1;
-    }
-    return descriptor;
-}
-
-void file_unlock(int descriptor)
-{
-    if (descriptor < 0)
-        return;
-    (void)!ftruncate(descriptor, 0);
-    close(descriptor);
-}
-
-bool folder_make(const char *path, rondo_error *error)
-{
-    char part[PATH_MAX];
-    size_t length = strlen(path);
-    if (length == 0 || length >= sizeof part)
-        return fail(error, RONDO_ARGUMENT, "\"%.200s\" is no path of a folder", path);
-    for (size_t end = 1; end <= length; end++) {
-        if (path[end] != '/' && path[end] != 0)
-            continue;
-        memcpy(part, path, end);
-        part[end] = 0;
-        struct stat status;
-        if (mkdir(part, 0777) == 0)
-            continue;
-        int number = errno;
-        if (stat(part, &status) == 0 && S_ISDIR(status.st_mode))
-            continue;
-        errno = number == EEXIST ? ENOTDIR : number;
-        return fail_system(error, part, "make a folder");
-    }
-    return true;
 }

@@ -1,7 +1,9 @@
 /* Files are whole or not at all. */
 #include "core/file.h"
+#include "core/folder.h"
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,22 +110,99 @@ Test(file, failures_say_which_file_and_why)
     cr_expect_eq(error.code, RONDO_IO);
 }
 
+/* ---- what may be replaced ---- */
+
+static const char *in_folder(const char *name)
+{
+    static char names[4][512];
+    static int next;
+    char *out = names[next++ % 4];
+    snprintf(out, sizeof names[0], "%s/%s", folder, name);
+    return out;
+}
+
+static void refused(const char *name, const char *saying)
+{
+    rondo_error error = {0};
+    cr_expect_null(file_create(&memory_malloc, name, &error), "%s", name);
+    cr_expect(error.code != RONDO_OK && strstr(error.message, saying), "%s", error.message);
+}
+
+Test(file, only_a_regular_file_is_replaced)
+{
+    struct stat status;
+    cr_assert_eq(mkfifo(path, 0600), 0);
+    refused(path, "a device, a pipe or a socket");
+    cr_expect(!stat(path, &status) && S_ISFIFO(status.st_mode));
+    cr_assert_eq(symlink(path, in_folder("to the pipe")), 0);
+    refused(in_folder("to the pipe"), "a device, a pipe or a socket");
+    refused(folder, "is a folder");
+    if (!mknod(in_folder("device"), S_IFCHR | 0600, 1 << 8 | 3)) { /* only root can make one */
+        refused(in_folder("device"), "a device, a pipe or a socket");
+        cr_expect(!stat(in_folder("device"), &status) && S_ISCHR(status.st_mode));
+    }
+}
+
+Test(file, a_link_stays_and_the_file_that_it_leads_to_is_replaced)
+{
+    struct stat status;
+    char absolute[160];
+    rondo_error error = {0};
+    snprintf(absolute, sizeof absolute, "%s/below/../to relative", folder);
+    cr_assert(mkdir(in_folder("below"), 0700) == 0 && symlink("../file", in_folder("below/relative")) == 0 &&
+              symlink("below/relative", in_folder("to relative")) == 0 &&
+              symlink(absolute, in_folder("last")) == 0);
+    for (int round = 0; round < 2; round++) { /* first the file is not there */
+        const char *words = round ? "second" : "first";
+        cr_assert(file_store(&memory_malloc, in_folder("last"), words, strlen(words), &error), "%s",
+                  error.message);
+        expect_content(words);
+        cr_expect(!lstat(in_folder("last"), &status) && S_ISLNK(status.st_mode));
+        cr_expect(!lstat(in_folder("below/relative"), &status) && S_ISLNK(status.st_mode));
+    }
+    cr_expect_eq(entries(), 4);
+    cr_assert(symlink("round", in_folder("and")) == 0 && symlink("and", in_folder("round")) == 0);
+    refused(in_folder("round"), "symbolic links");
+}
+
+/* With the standard streams closed, the next descriptors would be 0, 1 and 2. */
+Test(file, what_is_printed_never_lands_in_a_file)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        close(0), close(1), close(2);
+        int lock = folder_lock(folder, NULL);
+        file_writer *w = file_create(&memory_malloc, path, NULL);
+        int found = file_open("/dev/null", O_RDONLY);
+        bool good = lock > 2 && found > 2 && w && file_write(w, "good", 4, NULL);
+        for (int stream = 0; stream < 3; stream++)
+            good = write(stream, "noise", 5) < 0 && good;
+        _exit(good && file_commit(w, NULL) ? 0 : 1);
+    }
+    int status;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    expect_content("good");
+}
+
+/* ---- locks, and what a killed process leaves ---- */
+
 Test(file, a_lock_belongs_to_one_process)
 {
     rondo_error error = {0};
-    int lock = file_lock(folder, &error);
+    int lock = folder_lock(folder, &error);
     cr_assert_geq(lock, 0, "%s", error.message);
-    cr_expect_lt(file_lock(folder, &error), 0);
+    cr_expect_lt(folder_lock(folder, &error), 0);
     char pid[30];
     snprintf(pid, sizeof pid, "process %ld", (long)getpid());
     cr_expect_eq(error.code, RONDO_MISMATCH);
     cr_expect(strstr(error.message, pid), "%s", error.message);
-    file_unlock(lock);
+    folder_unlock(lock);
     error = (rondo_error){0};
-    lock = file_lock(folder, &error);
+    lock = folder_lock(folder, &error);
     cr_expect_geq(lock, 0, "%s", error.message);
-    file_unlock(lock);
-    file_unlock(-1);
+    folder_unlock(lock);
+    folder_unlock(-1);
 }
 
 Test(file, a_killed_process_gives_its_lock_back)
@@ -132,7 +211,7 @@ Test(file, a_killed_process_gives_its_lock_back)
     cr_assert_eq(pipe(ready), 0);
     pid_t child = fork();
     if (child == 0) {
-        char good = file_lock(folder, NULL) >= 0;
+        char good = folder_lock(folder, NULL) >= 0;
         if (write(ready[1], &good, 1) == 1)
             pause();
         _exit(0);
@@ -140,12 +219,100 @@ Test(file, a_killed_process_gives_its_lock_back)
     char good = 0;
     cr_assert_eq(read(ready[0], &good, 1), 1);
     cr_expect(good);
-    cr_expect_lt(file_lock(folder, NULL), 0);
+    cr_expect_lt(folder_lock(folder, NULL), 0);
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
-    int lock = file_lock(folder, NULL);
+    int lock = folder_lock(folder, NULL);
     cr_expect_geq(lock, 0);
-    file_unlock(lock);
+    folder_unlock(lock);
+}
+
+/* A process that holds the lock and writes, and is killed. */
+static void kill_a_writer(void)
+{
+    int ready[2];
+    char good = 0;
+    cr_assert_eq(pipe(ready), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        good = folder_lock(folder, NULL) >= 0 && file_create(&memory_malloc, path, NULL) &&
+               file_create(&memory_malloc, in_folder("thesis.part-2.tex"), NULL);
+        if (write(ready[1], &good, 1) == 1)
+            pause();
+        _exit(0);
+    }
+    cr_assert(read(ready[0], &good, 1) == 1 && good);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+}
+
+/* The name of the only temporary file that begins so. */
+static void find_part(const char *begin, char out[300])
+{
+    *out = 0;
+    DIR *d = opendir(folder);
+    for (struct dirent *e = readdir(d); e; e = readdir(d))
+        if (!strncmp(e->d_name, begin, strlen(begin)))
+            snprintf(out, 300, "%s", e->d_name);
+    closedir(d);
+}
+
+static void touch(const char *name)
+{
+    rondo_error error = {0};
+    cr_assert(file_store(&memory_malloc, in_folder(name), "mine", 4, &error), "%s", error.message);
+}
+
+Test(file, the_parts_of_a_killed_process_go_and_nothing_else_does)
+{
+    char part[300], other[300], name[400];
+    kill_a_writer();
+    cr_assert_eq(entries(), 3); /* two parts and the lock */
+    find_part("file.part-", part);
+    snprintf(other, sizeof other, "%s", part);
+    char *digit = strchr(other, '-') + 1;
+    *digit = *digit == '0' ? '1' : '0';
+    touch(other); /* of another process */
+    touch("thesis.part-2.tex");
+    touch("file.part-1-0"); /* what a person may call a file */
+    for (int i = 0; i < 3; i++) {
+        static const char *const behind[] = {".gz", "-x", "0x"};
+        snprintf(name, sizeof name, "%s%s", part, behind[i]);
+        touch(name);
+    }
+    int lock = folder_lock(folder, NULL);
+    cr_assert_geq(lock, 0);
+    find_part(part, name);
+    cr_expect_eq(entries(), 7, "%d files", entries());
+    cr_expect(access(in_folder(part), F_OK) != 0);
+    cr_expect(access(in_folder(other), F_OK) == 0 && access(in_folder("thesis.part-2.tex"), F_OK) == 0 &&
+              access(in_folder("file.part-1-0"), F_OK) == 0);
+    folder_unlock(lock);
+}
+
+Test(file, a_lock_that_is_somebody_elses_stays)
+{
+    static const char *const contents[] = {"mine",
+                                           "12345\n",
+                                           "1 0123456789abcdef",
+                                           "1 0123456789abcde\n",
+                                           "1 0123456789abcdef\n2",
+                                           "x 0123456789abcdef\n"};
+    snprintf(path, sizeof path, "%s/lock", folder);
+    for (size_t i = 0; i < sizeof contents / sizeof *contents; i++) {
+        rondo_error error = {0};
+        put(contents[i]);
+        cr_expect_lt(folder_lock(folder, &error), 0, "%s", contents[i]);
+        cr_expect(error.code == RONDO_MISMATCH && strstr(error.message, "was not written by Rondo"), "%s",
+                  error.message);
+        expect_content(contents[i]);
+    }
+    unlink(path);
+    touch("elsewhere");
+    cr_assert_eq(symlink("elsewhere", path), 0);
+    cr_expect_lt(folder_lock(folder, NULL), 0);
+    snprintf(path, sizeof path, "%s/elsewhere", folder);
+    expect_content("mine");
 }
 
 Test(file, folders_are_made_with_those_above)

@@ -129,7 +129,7 @@ ok 'a run that did not begin leaves no folder behind'
 with=RONDO_THREADS=many
 run help
 with=
-gives 2 && says 'is no number of threads'
+gives 2 && says 'is not a number of threads'
 ok 'RONDO_THREADS is checked'
 run
 [ $code = 2 ] && grep -q 'rondo COMMAND --help' out
@@ -180,6 +180,11 @@ refuses_train 3 'wide line 1: ' new --train train.en wide
 refuses_train 3 'there is no missing.model' new --train train.en train.de --tokenizer missing.model
 refuses_train 3 'train.de: ' new --train train.en train.de --tokenizer train.de
 refuses_train 3 'leaves nothing to learn from' new --train train.en train.de --max-words 1
+refuses_train 3 '/dev/zero line 1: a NUL byte at column 1' new --train /dev/zero train.de
+mkfifo endless
+yes | tr -d '\n' >endless 2>err &
+refuses_train 3 'endless line 1 is longer than 1,048,576 bytes; break it into lines' new --train endless train.de
+wait $!
 [ ! -e new ]
 ok 'wrong data leaves no folder behind'
 
@@ -192,7 +197,26 @@ run train --output-folder odd --train odd.en.gz odd.de $small --updates 2
 gives 0 && says '302 lines, 1 empty and 1 of more than 256 tokens skipped'
 ok 'a BOM, CRLF, gzip, an empty line and one of 10,000 words'
 
-# ---- folders ----
+# ---- folders, and files in them that are somebody else's ----
+for file in checkpoint.safetensors best.safetensors start.safetensors lock; do
+    mkdir foreign
+    echo mine >foreign/$file
+    refuses_train 2 "$file" foreign --train train.en train.de
+    [ "$(cat foreign/$file)" = mine ] && [ "$(ls foreign | grep -v lock)" = "$(echo $file | grep -v lock)" ]
+    ok "a file of one's own called $file stays as it is"
+    rm -r foreign
+done
+mkdir foreign
+echo mine >foreign/tokenizer.model
+refuses_train 2 'tokenizer.model is there already and has other subwords' foreign --train train.en train.de --updates 1
+[ "$(cat foreign/tokenizer.model)" = mine ]
+ok "a file of one's own called tokenizer.model stays as it is"
+rm -r foreign
+mkdir -p foreign
+cp train.en foreign/text.part-1.en && cp train.de foreign/text.part-1.de
+run train --output-folder foreign --train foreign/text.part-1.en foreign/text.part-1.de $small --updates 1
+gives 0 && cmp -s train.en foreign/text.part-1.en && cmp -s train.de foreign/text.part-1.de
+ok 'the training text may lie in the folder of the run, under any name'
 echo text >file
 refuses_train 1 'file: cannot make a folder: Not a directory' file --train train.en train.de
 [ "$(cat file)" = text ]
@@ -226,6 +250,7 @@ says 'update 40: validation nll .*, the best so far' && says 'straight: 40 updat
     says 'update 10, epoch 1, .* left: loss .*, nll .* (perplexity .*), .* + .* tokens/s, gradient .*, rate'
 ok 'progress and a summary'
 cp -r straight kept
+cp straight/checkpoint.safetensors straight_40
 train straight --updates 40
 gives 0 && says 'nothing left to do' && same_numbers straight/checkpoint.safetensors kept/checkpoint.safetensors
 ok 'a run that is done is left as it is'
@@ -255,12 +280,22 @@ interrupt() { # SIGNAL CODE
 gives_signal() { [ "$code" = "$1" ]; }
 interrupt TERM 143
 interrupt INT 130
+[ "$(wc -l <stop130/peak.txt)" = 3 ] && head -n 1 stop130/peak.txt | grep -q '^# rondo peak 1' && grep -q ', 2 threads, oneDNN ' stop130/peak.txt
+ok 'the peak is kept in the folder, with the machine that it is of'
 mkdir elsewhere
 (cd elsewhere && "$rondo" train --output-folder ../stop130 --updates $until <../nothing) >out 2>err
 code=$?
 gives 0 && says 'going on after update' && says "$until updates"
 ok 'goes on with the folder alone, from any folder'
-train as_long --updates $until
+cp stop130/peak.txt peak
+run train --output-folder stop130 --updates $((until + 2)) --report-every 1
+gives 0 && says '[0-9] % of peak' && cmp -s stop130/peak.txt peak
+ok 'a short continuation knows the peak'
+sed 's/, 2 threads/, 99 threads/' peak >stop143/peak.txt
+run train --output-folder stop143 --updates $((until + 2)) --report-every 1
+gives 0 && ! says 'of peak'
+ok 'the peak of another machine is not taken'
+train as_long --updates $((until + 2))
 same_numbers stop130/checkpoint.safetensors as_long/checkpoint.safetensors
 ok 'stopped and gone on with: the same bits as straight on'
 
@@ -273,6 +308,30 @@ kill -INT $trainer
 wait $trainer
 [ -e busy/checkpoint.safetensors ]
 ok 'the first trainer of the folder is not disturbed'
+
+# While data is prepared there is nothing to save: a signal ends the process soon, and leaves no folder.
+corpus 40000 5 large
+stops_soon() { # PATTERN FILE SOURCE TARGET: the trainer of these texts gets SIGTERM once the file has the pattern
+    rm err
+    # shellcheck disable=SC2086
+    "$rondo" train --output-folder soon --train "$3" "$4" $small --vocabulary 1000 >out 2>err &
+    trainer=$!
+    waits_for "$1" "$2"
+    kill -TERM $trainer
+    began=$(date +%s%N)
+    wait $trainer
+    code=$?
+    took=$((($(date +%s%N) - began) / 1000000))
+    gives_signal 143 && says 'rondo train: stopped' && [ $took -lt 3000 ] && [ ! -e soon ]
+}
+stops_soon 'finding 1,000 subwords' err large.en large.de
+ok "SIGTERM while subwords are found"
+mkfifo silent
+sleep 60 >silent &
+sleeper=$!
+stops_soon '[0-9]' soon/lock silent large.de
+ok "SIGTERM while text is waited for"
+kill $sleeper 2>/dev/null
 
 # Killed again and again while it saves after every update, it still arrives at the same numbers.
 broken=0 round=0
@@ -292,10 +351,27 @@ while [ $round -lt 8 ]; do
 done
 [ $broken = 0 ]
 ok 'kill -9 while checkpoints are written: the one before is whole'
-touch killed/checkpoint.safetensors.part-1-0
+rm err
+# shellcheck disable=SC2086
+"$rondo" train --output-folder killed $texts $small --updates 20000 --report-every 1 >out 2>err &
+trainer=$!
+waits_for 'training:' err
+kill -KILL $trainer
+wait $trainer 2>/dev/null
+token=$(sed -n "s/^$trainer \([0-9a-f]*\)$/\1/p" killed/lock)
+[ ${#token} = 16 ]
+ok 'a killed trainer has left its number and its token in the lock'
+foreign="thesis.part-2.tex corpus.part-1-0 checkpoint.safetensors.part-1-0 a.part-fedcba9876543210-0 b.part-$token- c.part-$token-x d.part-$token-0.en"
+for file in $foreign; do echo mine >"killed/$file"; done
+echo part >"killed/checkpoint.safetensors.part-$token-0"
+echo part >"killed/settings.yaml.part-$token-17"
 train killed --updates 40 --save-every 1
-gives 0 && same_numbers killed/checkpoint.safetensors straight/checkpoint.safetensors && ! ls killed | grep -q part
+gives 0 && same_numbers killed/checkpoint.safetensors straight/checkpoint.safetensors &&
+    [ ! -e "killed/checkpoint.safetensors.part-$token-0" ] && [ ! -e "killed/settings.yaml.part-$token-17" ]
 ok 'going on after kill -9: the same bits, and what was half written is gone'
+(cd killed && cat $foreign) >out 2>err
+[ "$(grep -c mine out)" = 7 ]
+ok 'files that Rondo did not write stay, whatever they are called'
 
 # ---- going on with another model is refused, and nothing is touched ----
 sums() { cksum straight/*; }
@@ -375,7 +451,7 @@ rm damaged/tokenizer.model
 refuses 2 'not its subwords, tokenizer.model' train --output-folder damaged --updates 50
 damage
 rm damaged/settings.yaml
-refuses 2 'a checkpoint but no settings.yaml' train --output-folder damaged --train train.en train.de
+refuses 2 'a checkpoint.safetensors but no settings.yaml' train --output-folder damaged --train train.en train.de
 refuses 4 'damaged is no run' translate damaged
 damage
 echo 'dim: wide' >>damaged/settings.yaml
@@ -390,6 +466,27 @@ gives 0 && [ ! -s out ] && says 'model.rondo: .* parameters, decoder and tokeniz
 ok 'exports'
 refuses 4 'there is no folder missing' export missing some.rondo
 refuses 1 '/missing/some.rondo: cannot create' export straight "$folder/missing/some.rondo"
+mkfifo pipe.rondo
+refuses 2 'pipe.rondo is a device, a pipe or a socket; only a regular file is replaced' export straight pipe.rondo
+refuses 2 'elsewhere is a folder' export straight elsewhere
+[ -p pipe.rondo ]
+ok 'a pipe stays a pipe'
+if [ "$(id -u)" = 0 ] && mknod null.rondo c 1 3 2>/dev/null; then
+    refuses 2 'null.rondo is a device' export straight null.rondo
+    [ -c null.rondo ]
+    ok 'a device stays a device'
+else
+    skip 'a device stays a device' 'only root can make one'
+fi
+echo old >target.rondo
+ln -s target.rondo link.rondo
+ln -s "$folder/elsewhere/new.rondo" dangling.rondo
+run export straight link.rondo
+gives 0 && [ -L link.rondo ] && cmp -s target.rondo model.rondo
+ok 'a link stays a link, and the file that it leads to is replaced'
+run export straight dangling.rondo
+gives 0 && [ -L dangling.rondo ] && cmp -s elsewhere/new.rondo model.rondo
+ok 'a link may lead to a file that is not there yet'
 refuses 4 'there is no missing' translate missing
 refuses 4 'holds no compiled model; make one with' translate straight/checkpoint.safetensors
 refuses 4 'this is no safetensors file' translate train.en
@@ -439,9 +536,18 @@ ok 'a line of 10,000 words is cut, and it says so'
 { head -n 4 valid.en; printf 'caf\351\na\0b\n'; tail -n 16 valid.en; } >mixed
 from mixed
 run translate model.rondo
-gives 3 && says 'standard input line 5: not UTF-8 (byte 0xE9 at column 4)' && says 'standard input line 6 holds a NUL byte' &&
-    [ "$(wc -l <err)" = 3 ] && says "2 of the input's lines are no text" && { head -n 4 file_out; echo; echo; tail -n 16 file_out; } | cmp -s - out
-ok 'lines that are no text are named and stay empty; all others are translated, and the end is a failure'
+gives 3 && says 'standard input line 5: not UTF-8 (byte 0xE9 at column 4)' && says 'standard input line 6: a NUL byte at column 2' &&
+    [ "$(wc -l <err)" = 3 ] && says "2 of the input's lines are not text" && { head -n 4 file_out; echo; echo; tail -n 16 file_out; } | cmp -s - out
+ok 'lines that are not text are named and stay empty; all others are translated, and the end is a failure'
+{ head -n 3 valid.en; head -c 1100000 /dev/zero | tr '\0' a; } >broad
+from broad
+run translate model.rondo
+gives 3 && says 'standard input line 4 is longer than 1,048,576 bytes' && head -n 3 file_out | cmp -s - out
+ok 'what comes before a line without end is translated, and then it fails'
+"$rondo" translate model.rondo <elsewhere >out 2>err
+code=$?
+gives 3 && says 'cannot read standard input: Is a directory'
+ok 'input that cannot be read is not an empty one'
 from nothing
 awk 'BEGIN { for (i = 0; i < 3000; i++) print "The red dog sees the old cat." }' >many
 { "$rondo" translate model.rondo --max-length 4 <many 2>err; echo $? >status; } | head -n 1 >out
@@ -457,6 +563,27 @@ sleep 0.1
 code=$(cat status)
 gives 1 && says 'closed by its reader'
 ok 'a broken pipe of a long text'
+
+# ---- closed standard streams: what is printed must not land in a file, and what cannot be printed is a failure ----
+# shellcheck disable=SC2086
+"$rondo" train --output-folder silenced $texts $small --updates 40 --save-every 5 <&- >&- 2>&-
+code=$?
+: >err
+[ $code = 0 ] && same_numbers silenced/checkpoint.safetensors straight_40 && ! grep -aq 'rondo train:\|, epoch ' silenced/*
+ok 'trains with all of them closed: the same bits'
+"$rondo" translate model.rondo <valid.en >&- 2>err
+code=$?
+gives 1 && says 'cannot write to standard output'
+ok 'translating into a closed standard output fails'
+"$rondo" translate model.rondo <&- >out 2>err
+code=$?
+gives 1 && says 'cannot read standard input' && [ ! -s out ]
+ok 'translating a closed standard input fails'
+"$rondo" translate model.rondo <valid.en >out 2>&-
+code=$?
+: >err
+gives 0 && cmp -s out file_out
+ok 'translating needs no standard error'
 
 # ---- language models ----
 # shellcheck disable=SC2086

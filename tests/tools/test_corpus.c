@@ -1,9 +1,12 @@
 /* Files to lines, lines to tokens, tokens to batches. */
 #include "tools/data/batches.h"
+#include "tools/signals.h"
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -53,6 +56,34 @@ static void refused(const char *path, const char *saying)
     cr_assert(!lines_read(&l, NULL, path, &error));
     cr_expect(error.code == RONDO_FILE && strstr(error.message, saying), "'%s' does not say '%s'",
               error.message, saying);
+}
+
+/* `count` lines of letters, line i of lengths[i] words; the tokenizer knows them. */
+static lines made_lines(int64_t count, uint32_t random)
+{
+    size_t size = (size_t)count * 100, at = 0;
+    char *data = malloc(size);
+    for (int64_t i = 0; i < count; i++) {
+        random = random * 1664525u + 1013904223u;
+        int words = 1 + (int)((random >> 20) % 30);
+        for (int w = 0; w < words; w++) {
+            random = random * 1664525u + 1013904223u;
+            at += (size_t)sprintf(data + at, "%s%c", w ? " " : "", 'a' + (random >> 24) % 5);
+        }
+        data[at++] = '\n';
+    }
+    lines l = read_lines(file_with(data, at, false));
+    free(data);
+    return l;
+}
+
+static tokenizer *letters(const lines *l)
+{
+    rondo_error error = {0};
+    tokenizer_lines part = {l->text, l->start, l->count};
+    tokenizer *t = tokenizer_train(&part, 1, 16, TOKENIZER_BPE, &error);
+    cr_assert(t, "%s", error.message);
+    return t;
 }
 
 Test(lines, only_newlines_separate_and_carriage_returns_and_bom_go)
@@ -132,35 +163,180 @@ Test(lines, unequal_counts_are_both_named)
     lines_free(&b);
 }
 
-/* ---- Tokens ---- */
-
-/* `count` lines of letters, line i of lengths[i] words; the tokenizer knows them. */
-static lines made_lines(int64_t count, uint32_t random)
+Test(lines, members_of_gzip_follow_each_other_and_what_follows_them_is_left_alone)
 {
-    size_t size = (size_t)count * 100, at = 0;
-    char *data = malloc(size);
-    for (int64_t i = 0; i < count; i++) {
-        random = random * 1664525u + 1013904223u;
-        int words = 1 + (int)((random >> 20) % 30);
-        for (int w = 0; w < words; w++) {
-            random = random * 1664525u + 1013904223u;
-            at += (size_t)sprintf(data + at, "%s%c", w ? " " : "", 'a' + (random >> 24) % 5);
-        }
-        data[at++] = '\n';
+    static const char parts[][3000] = {{[0 ... 2997] = 'a', '\n'}, {"b\nc"}, {"d\n"}};
+    char path[64];
+    snprintf(path, sizeof path, "%s", file_with("", 0, true));
+    FILE *out = fopen(path, "wb");
+    for (int i = 0; i < 3; i++) {
+        const char *part = file_with(parts[i], strlen(parts[i]), true);
+        char bytes[4000];
+        FILE *in = fopen(part, "rb");
+        size_t count = fread(bytes, 1, sizeof bytes, in);
+        fclose(in);
+        fwrite(bytes, 1, count, out);
     }
-    lines l = read_lines(file_with(data, at, false));
-    free(data);
-    return l;
+    fwrite("\0\0no gzip", 1, 9, out);
+    fclose(out);
+    lines l = read_lines(path);
+    cr_assert_eq(l.count, 3, "%d lines", (int)l.count);
+    cr_expect_str_eq(lines_get(&l, 1), "b");
+    cr_expect_str_eq(lines_get(&l, 2), "cd");
+    lines_free(&l);
 }
 
-static tokenizer *letters(const lines *l)
+/* A process that writes the bytes into a pipe, `at_once` in a write; the pipe's end to read becomes standard input. */
+static void feed_standard_input(const char *bytes, size_t count, size_t at_once)
+{
+    int ends[2];
+    cr_assert_eq(pipe(ends), 0);
+    if (fork() == 0) {
+        close(ends[0]);
+        for (size_t at = 0; at < count; at += at_once)
+            if (write(ends[1], bytes + at, count - at < at_once ? count - at : at_once) < 0)
+                break;
+        _exit(0);
+    }
+    close(ends[1]);
+    dup2(ends[0], STDIN_FILENO);
+    close(ends[0]);
+}
+
+Test(lines, a_pipe_may_give_its_bytes_one_by_one)
+{
+    for (int compressed = 0; compressed < 2; compressed++) {
+        char bytes[200];
+        FILE *file = fopen(file_with("\xEF\xBB\xBFone\r\n\ntwo \xC3\xA4\nlast", 20, compressed), "rb");
+        size_t count = fread(bytes, 1, sizeof bytes, file);
+        fclose(file);
+        feed_standard_input(bytes, count, 1);
+        lines l = read_lines("-");
+        cr_assert_eq(l.count, 4);
+        cr_expect_str_eq(lines_get(&l, 0), "one");
+        cr_expect_str_eq(lines_get(&l, 2), "two \xC3\xA4");
+        cr_expect_str_eq(lines_get(&l, 3), "last");
+        lines_free(&l);
+    }
+}
+
+/* What was given out by the allocator below, and the most at any time. */
+static size_t given, most_given;
+static void *counted(void *user, size_t bytes, size_t alignment)
+{
+    (void)user;
+    given += bytes;
+    most_given = given > most_given ? given : most_given;
+    return aligned_alloc(alignment, bytes);
+}
+static void uncounted(void *user, void *memory, size_t bytes)
+{
+    (void)user;
+    given -= memory ? bytes : 0;
+    free(memory);
+}
+
+Test(lines, a_line_has_a_bounded_length)
+{
+    const rondo_allocator allocator = {NULL, counted, uncounted};
+    enum { MOST = LINE_MOST_BYTES };
+    char *content = malloc(4 * MOST);
+    memset(content, 'a', 4 * MOST);
+    memcpy(content + MOST, "\r\nend", 5);
+    lines l = read_lines(file_with(content, MOST + 5, false));
+    cr_expect(l.count == 2 && lines_length(&l, 0) == MOST);
+    lines_free(&l);
+    content[MOST] = 'a';
+    refused(file_with(content, MOST + 5, false),
+            "line 1 is longer than 1,048,576 bytes; break it into lines");
+    content[2] = '\n';
+    refused(file_with(content, 4 * MOST, false), "line 3 is longer than");
+    rondo_error error = {0};
+    cr_expect(!lines_read(&l, &allocator, paths[(path_count + 3) % 4], &error));
+    cr_expect(given == 0 && most_given < 5 * MOST, "%zu bytes", most_given);
+    refused("/dev/zero", "/dev/zero line 1: a NUL byte at column 1");
+    free(content);
+}
+
+Test(lines, the_end_a_failure_and_memory_that_is_refused_are_three_things)
 {
     rondo_error error = {0};
-    tokenizer_lines part = {l->text, l->start, l->count};
-    tokenizer *t = tokenizer_train(&part, 1, 16, TOKENIZER_BPE, &error);
-    cr_assert(t, "%s", error.message);
-    return t;
+    lines l;
+    cr_assert_eq(dup2(open("/dev/null", O_WRONLY), STDIN_FILENO), STDIN_FILENO); /* reading fails */
+    cr_expect(!lines_read(&l, NULL, "-", &error));
+    cr_expect(error.code == RONDO_IO && strstr(error.message, "cannot read standard input"), "%s",
+              error.message);
+    cr_assert_eq(dup2(open("/dev/null", O_RDONLY), STDIN_FILENO), STDIN_FILENO); /* the end comes at once */
+    l = read_lines("-");
+    cr_expect_eq(l.count, 0);
+    lines_free(&l);
 }
+
+Test(lines, a_signal_that_asks_to_stop_is_obeyed)
+{
+    lines l, good = made_lines(100, 1);
+    corpus c;
+    rondo_error error = {0};
+    tokenizer *t = letters(&good);
+    signals_begin();
+    raise(SIGTERM);
+    cr_expect(!lines_read(&l, NULL, good.path, &error) && error.code == RONDO_CANCELLED);
+    error = (rondo_error){0};
+    cr_expect(!corpus_make(&c, NULL, NULL, &good, t, (corpus_limits){0, 0}, &error) &&
+              error.code == RONDO_CANCELLED);
+    error = (rondo_error){0};
+    cr_expect(!corpus_make_blocks(&c, NULL, &good, t, 8, &error) && error.code == RONDO_CANCELLED);
+    tokenizer_free(t);
+    lines_free(&good);
+}
+
+static int exit_code_of(void (*child)(void))
+{
+    int status;
+    pid_t process = fork();
+    if (process == 0) {
+        child();
+        _exit(0);
+    }
+    cr_assert_eq(waitpid(process, &status, 0), process);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static char left_file[80], left_folder[64];
+static void stop_at_once(void)
+{
+    signals_begin();
+    signals_end_at_once("", left_file, left_folder);
+    raise(SIGTERM);
+}
+static void stop_too_early(void)
+{
+    signals_begin();
+    raise(SIGINT);
+    signals_end_at_once("", NULL, NULL);
+}
+static void stop_later(void)
+{
+    signals_begin();
+    signals_end_at_once("", NULL, NULL);
+    signals_be_noted();
+    raise(SIGINT);
+    _exit(signals_caught());
+}
+
+Test(lines, work_that_cannot_look_for_signals_ends_at_once)
+{
+    strcpy(left_folder, "/tmp/rondo-signal-XXXXXX");
+    cr_assert(mkdtemp(left_folder));
+    snprintf(left_file, sizeof left_file, "%s/lock", left_folder);
+    fclose(fopen(left_file, "w"));
+    cr_expect_eq(exit_code_of(stop_at_once), 128 + SIGTERM);
+    cr_expect(access(left_folder, F_OK) != 0);
+    cr_expect_eq(exit_code_of(stop_too_early), 128 + SIGINT);
+    cr_expect_eq(exit_code_of(stop_later), SIGINT);
+}
+
+/* ---- Tokens ---- */
 
 Test(corpus, what_is_empty_or_too_long_is_skipped_and_counted)
 {
@@ -409,6 +585,37 @@ static void release(void *user, void *memory, size_t bytes)
     (void)bytes;
     live -= memory != NULL;
     free(memory);
+}
+
+/* Nothing is taken for the end of the file. */
+Test(lines, every_refused_allocation_is_told_from_the_end)
+{
+    const rondo_allocator allocator = {NULL, sometimes, release};
+    char content[300000];
+    memset(content, 'a', sizeof content);
+    for (size_t i = 0; i < sizeof content; i += 50000)
+        content[i] = '\n';
+    for (int compressed = 0; compressed < 2; compressed++) {
+        const char *path = file_with(content, sizeof content, compressed);
+        line_found last = LINE_FAILED;
+        for (int budget = 0; last != LINE_END; budget++) {
+            char *line;
+            size_t length;
+            line_reader r;
+            int64_t count = 0;
+            rondo_error error = {0};
+            left = budget;
+            live = 0;
+            last = line_reader_open(&r, &allocator, path, &error) ? LINE_TEXT : LINE_FAILED;
+            if (last == LINE_TEXT) {
+                while ((last = line_reader_next(&r, &line, &length, &error)) == LINE_TEXT)
+                    count++;
+                line_reader_close(&r);
+            }
+            cr_assert(last == LINE_END ? count == 7 : last == LINE_FAILED && error.code == RONDO_MEMORY);
+            cr_assert(live == 0 && budget < 50, "%d blocks stay after %d allocations", live, budget);
+        }
+    }
 }
 
 Test(corpus, every_refused_allocation_is_an_error_that_leaks_nothing)

@@ -163,6 +163,86 @@ Test(debian, parts_that_correspond_become_pairs)
     cr_expect(counts.kept[0] + counts.kept[1] + counts.kept[2] + counts.repeated == 400);
 }
 
+/* ---- lists with anything wrong in them ---- */
+
+static uint32_t state = 1;
+static uint32_t below(uint32_t bound)
+{
+    state = state * 1664525u + 1013904223u;
+    return (uint32_t)((uint64_t)(state >> 8) * bound >> 24);
+}
+
+/* Writes the lines of `from` to `to`, some of them cut, left out, twice, without a colon, or of another kind. */
+static void damage(const char *from, const char *to)
+{
+    static const char *const odd[] = {"Description-en",
+                                      "Description-de",
+                                      "Description-",
+                                      "Description-en x: y",
+                                      "Description-de:",
+                                      "Package:",
+                                      "Package",
+                                      "Description-md5:",
+                                      "Description-md5: x",
+                                      " .",
+                                      " ",
+                                      "  * ",
+                                      "  *",
+                                      "Source",
+                                      "Source:",
+                                      ": :",
+                                      "Description-en:\tx",
+                                      "",
+                                      "\t"};
+    char line[512];
+    FILE *in = fopen(path_of(from), "r"), *out = fopen(path_of(to), "w");
+    while (fgets(line, sizeof line, in)) {
+        uint32_t kind = below(60);
+        size_t length = strcspn(line, "\n");
+        line[length] = 0;
+        if (kind == 0)
+            continue;
+        if (kind == 1 && length)
+            line[below((uint32_t)length)] = 0;
+        if (kind == 2 && strchr(line, ':'))
+            *strchr(line, ':') = 0;
+        if (kind == 3)
+            fprintf(out, "%s\n", line);
+        fprintf(out, "%s\n", kind == 4 ? odd[below(sizeof odd / sizeof *odd)] : line);
+        if (kind == 5)
+            fprintf(out, "%s\n", odd[below(sizeof odd / sizeof *odd)]);
+    }
+    fclose(in);
+    fclose(out);
+}
+
+Test(debian, damaged_lists_give_a_corpus_or_an_error)
+{
+    static const char *const lists[] = {"x_main_binary-amd64_Packages", "x_main_i18n_Translation-en",
+                                        "x_main_i18n_Translation-de"};
+    enum { ROUNDS = 40 };
+    int64_t pairs = 0;
+    write_lists();
+    for (int i = 0; i < 3; i++) {
+        char good[64];
+        snprintf(good, sizeof good, "good%d", i);
+        cr_assert_eq(rename(path_of(lists[i]), path_of(good)), 0);
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        debian_counts counts;
+        rondo_error error = {0};
+        for (int i = 0; i < 3; i++) {
+            char good[64];
+            snprintf(good, sizeof good, "good%d", i);
+            damage(good, lists[i]);
+        }
+        bool made = debian_corpus_make(NULL, folder, folder, "de", 12, &counts, &error);
+        cr_assert(made || error.code == RONDO_FILE, "%s", error.message);
+        pairs += made ? counts.kept[0] : 0;
+    }
+    cr_expect_gt(pairs, ROUNDS * 50, "%d", (int)pairs); /* much of each list is good */
+}
+
 Test(debian, a_folder_without_lists_is_refused_in_words)
 {
     debian_counts counts;

@@ -62,9 +62,8 @@ static void end(decoding *d)
 static bool advance(decoding *d, int64_t tokens)
 {
     d->position += tokens;
-    if (signals_caught())
-        return fail(d->b->error, RONDO_CANCELLED, "stopped");
-    return rondo_session_advance(d->session, d->ids, tokens, NULL, d->b->error) != NULL;
+    return signals_check(d->b->error) &&
+           rondo_session_advance(d->session, d->ids, tokens, NULL, d->b->error) != NULL;
 }
 
 /* Goes on to `position` and measures there. */

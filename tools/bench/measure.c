@@ -1,18 +1,15 @@
 /* The time of one program on random numbers, unless its plan is larger than the machine's memory. */
 #include "tools/bench/bench.h"
+#include "tools/data/lines.h"
 #include <stdio.h>
 #include <string.h>
 
 double measure_available_bytes(void)
 {
-    char line[128];
-    double kilobytes = 1e15;
-    FILE *file = fopen("/proc/meminfo", "r");
-    while (file && fgets(line, sizeof line, file))
-        if (!strncmp(line, "MemAvailable:", 13) && sscanf(line + 13, "%lf", &kilobytes) == 1)
-            break;
-    if (file)
-        fclose(file);
+    char words[64];
+    double kilobytes = 1e15; /* where nobody says */
+    if (lines_find_field("/proc/meminfo", "MemAvailable", words, sizeof words))
+        sscanf(words, "%lf", &kilobytes);
     return kilobytes * 1024;
 }
 
@@ -27,8 +24,8 @@ static bool time_runs(bench *b, instance *i, const int64_t *bound, measurement *
             return false;
         if (run >= 0)
             seconds[run] = bench_seconds() - start;
-        if (signals_caught())
-            return fail(b->error, RONDO_CANCELLED, "stopped");
+        if (!signals_check(b->error))
+            return false;
     }
     m->seconds = bench_median(seconds, b->o->runs);
     return true;

@@ -100,15 +100,14 @@ static bool measure_all(bench *b, double rates[PRODUCTS][LIBRARIES], double *bes
     if (good) {
         blas_begin();
         team_begin(b->team);
-        for (int i = 0; i < PRODUCTS; i++)
-            for (int l = 0; l < LIBRARIES; l++) {
-                x.p = &products[i];
-                x.run = libraries[l].run;
-                double now = rate(b, &x, seconds);
-                *best = now > *best ? now : *best;
-                if (rates)
-                    rates[i][l] = now;
-            }
+        for (int i = 0; i < PRODUCTS * LIBRARIES && (good = signals_check(b->error)); i++) {
+            x.p = &products[i / LIBRARIES];
+            x.run = libraries[i % LIBRARIES].run;
+            double now = rate(b, &x, seconds);
+            *best = now > *best ? now : *best;
+            if (rates)
+                rates[i / LIBRARIES][i % LIBRARIES] = now;
+        }
         team_end(b->team);
         blas_end();
     }

@@ -24,8 +24,8 @@ static bool run_steps(training *t, int64_t count, double *seconds)
             return false;
         if (seconds)
             seconds[i] = bench_seconds() - start;
-        if (signals_caught())
-            return fail(t->b->error, RONDO_CANCELLED, "stopped");
+        if (!signals_check(t->b->error))
+            return false;
     }
     return true;
 }

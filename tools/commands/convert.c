@@ -114,10 +114,12 @@ static bool save(conversion *v)
     if (there && run_folder_has(there))
         return fail(&v->command->error, RONDO_ARGUMENT, "%s is a run already; take another --output-folder",
                     place.output_folder);
-    return run_folder_open(&v->folder, &place, &v->command->error) &&
-           run_data_keep_tokenizer(v->before.tokenizer, v->command, v->folder.tokenizer) && save_weights(v) &&
-           run_settings_write(&v->settings, &v->command->context->allocator, v->folder.settings,
-                              &v->command->error);
+    v->folder.begun = run_folder_open(&v->folder, &place, &v->command->error) &&
+                      run_data_keep_tokenizer(v->before.tokenizer, v->command, v->folder.tokenizer) &&
+                      save_weights(v) &&
+                      run_settings_write(&v->settings, &v->command->context->allocator, v->folder.settings,
+                                         &v->command->error);
+    return v->folder.begun;
 }
 
 /* ---- what its features look like ---- */
@@ -151,7 +153,7 @@ static bool measure(conversion *v)
                 "the text of the run is not here; with --valid SOURCE TARGET its features are looked at");
         return true;
     }
-    bool good = run_data_open(&data, c, &o, v->folder.tokenizer, true);
+    bool good = run_data_open(&data, c, &o, &v->folder);
     if (good && lesson_build(c->context, &v->shape, v->chosen, &l, &c->error)) {
         good = run_zero_share(c, &l, v->weights, &data, MEASURED_BATCHES, &share);
         rondo_graph_free(l.graph);

@@ -1,4 +1,5 @@
 /* rondo export: a run becomes one file that holds everything decoding needs. */
+#include "core/file.h"
 #include "tools/commands/command.h"
 #include <sys/stat.h>
 
@@ -15,6 +16,8 @@ int command_export(command *c)
     if (!is_folder(run))
         code = message_fail(c->name, EXIT_MODEL,
                             "there is no folder %s; RUN is what `rondo train --output-folder` made", run);
+    else if (!file_check_target(&c->context->allocator, path, &c->error))
+        code = command_failed(c, EXIT_MACHINE);
     else if (!model_open(&m, c, &a, run))
         code = command_failed(c, EXIT_MODEL);
     else {

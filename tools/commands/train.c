@@ -5,6 +5,7 @@
 #include "tools/run/progress.h"
 #include "tools/run/data.h"
 #include "tools/run/folder.h"
+#include "tools/run/peak.h"
 #include "tools/run/settings.h"
 #include "tools/run/start.h"
 #include <math.h>
@@ -102,7 +103,7 @@ static bool begin_data(run *r)
     if (!run_folder_open(&r->folder, o, error) || !check_options(r))
         return false;
     r->otherwise = EXIT_DATA;
-    if (!run_data_open(&r->data, r->command, o, r->folder.tokenizer, r->folder.begun))
+    if (!run_data_open(&r->data, r->command, o, &r->folder))
         return false;
     r->mark = run_data_mark(&r->data, o);
     return true;
@@ -135,6 +136,7 @@ static bool begin(run *r)
     const options *o = r->options;
     count_text parameters, batches;
     if (!begin_data(r) || !begin_model(r) ||
+        !run_data_keep_tokenizer(r->data.tokenizer, r->command, r->folder.tokenizer) ||
         !run_settings_write(o, &context->allocator, r->folder.settings, &r->command->error))
         return false;
     message(r->command->name, "%s parameters, %s batches an epoch, %d thread%s%s",
@@ -156,19 +158,12 @@ static void end(run *r)
     run_folder_close(&r->folder);
 }
 
-/* Flops a second of the machine, to compare with; 0 for training too short to spend two seconds on it. */
-static double measure_peak(run *r)
+/* Training that is too short to spend two seconds on the peak goes without, unless it is known. */
+static double find_peak(run *r)
 {
-    options quick = *r->options;
-    double gflops = 0;
-    bool brief =
-        (quick.minutes > 0 && quick.minutes < 1) || (quick.updates > 0 && quick.updates - r->updates < 200);
-    bench b = {.c = r->command, .o = &quick, .error = &r->command->error};
-    quick.runs = 1;
-    if (brief || signals_caught() || !(b.team = context_team(r->command->context, b.error)) ||
-        !peak_measure(&b, &gflops))
-        return 0;
-    return 1e9 * gflops;
+    const options *o = r->options;
+    bool brief = (o->minutes > 0 && o->minutes < 1) || (o->updates > 0 && o->updates - r->updates < 200);
+    return run_peak(r->command, &r->folder, !brief && !signals_caught());
 }
 
 /* ---- what happens now and then ---- */
@@ -296,7 +291,7 @@ static bool one_update(run *r)
 static bool train(run *r)
 {
     const options *o = r->options;
-    progress_begin(&r->progress, stderr, o->report_every, measure_peak(r));
+    progress_begin(&r->progress, stderr, o->report_every, find_peak(r));
     r->progress.began -= r->before; /* time left is reckoned from all of the run */
     double begun = bench_seconds();
     if (!r->updates && !show_samples(r, "before"))

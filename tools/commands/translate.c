@@ -1,78 +1,53 @@
 /* rondo translate: standard input to standard output, a line for a line, in order, some hundred lines at a
- * time. A line that is no text is named, an empty one stands for it, and the command fails at its end: what is
- * aligned with the input stays aligned, and one bad byte in a million lines costs one line. */
+ * time. A line that is not text is named, an empty one takes its place, and the command fails at its end: the
+ * output stays aligned with the input, and one bad byte in a million lines costs one line. */
 #include "tools/commands/command.h"
 #include "tools/data/lines.h"
-#include <stdlib.h>
 #include <string.h>
 
 enum { LINES_A_BLOCK = 256 };
 
 typedef struct block {
+    arena arena; /* of the lines */
     char *lines[LINES_A_BLOCK];
     size_t count;
     int64_t first; /* number of its first line, from 1 */
-    int64_t wrong; /* lines so far that were no text, of this block and those before it */
+    int64_t wrong; /* lines so far that were not text, of this block and those before it */
+    bool last;     /* the input ends with it */
 } block;
 
-static void block_clear(block *b)
+static void block_begin(block *b, command *c)
 {
-    for (size_t i = 0; i < b->count; i++)
-        free(b->lines[i]);
+    arena_begin(&b->arena, &c->context->allocator);
     b->first += (int64_t)b->count;
     b->count = 0;
 }
 
-/* Not UTF-8, or a NUL: a message with line and column. */
-static bool check_line(command *c, const char *line, size_t length, int64_t number)
+/* Complains about a line that is not text; an empty one takes its place. */
+static void complain(command *c, block *b, char *line)
 {
-    const char *at = line, *end = line + length;
-    count_text count;
-    for (int64_t column = 1; at < end; column++) {
-        const char *here = at;
-        int32_t character = utf8_next(&at, end);
-        if (character < 0)
-            return fail(
-                &c->error, RONDO_FILE,
-                "standard input line %s: not UTF-8 (byte 0x%02X at column %lld); convert it, for example: "
-                "iconv -f latin1 -t utf-8",
-                count_format(count, number), (unsigned char)*here, (long long)column);
-        if (!character)
-            return fail(&c->error, RONDO_FILE, "standard input line %s holds a NUL byte; it is no text",
-                        count_format(count, number));
-    }
-    return true;
-}
-
-/* Complains about a line that is no text, and empties it. */
-static void take_line(command *c, block *b, char *line, size_t length)
-{
-    b->lines[b->count++] = line;
-    if (check_line(c, line, length, b->first + (int64_t)b->count - 1))
-        return;
     message(c->name, "%s", c->error.message);
     c->error = (rondo_error){0};
     b->wrong++;
     *line = 0;
 }
 
-/* Reads up to a block of lines. False: c->error. */
-static bool read_block(command *c, block *b)
+/* Reads up to a block of lines. False: c->error; what was read before is in the block. */
+static bool read_block(command *c, block *b, line_reader *r)
 {
-    size_t room = 0;
+    char *line;
+    size_t length;
     while (b->count < LINES_A_BLOCK) {
-        char *line = NULL;
-        ssize_t length = getline(&line, &room, stdin);
-        if (length < 0) {
-            free(line);
-            return !ferror(stdin) || fail(&c->error, RONDO_IO, "standard input cannot be read");
-        }
-        room = 0;
-        if (length && line[length - 1] == '\n')
-            line[--length] = 0;
-        if (length && line[length - 1] == '\r')
-            line[--length] = 0;
-        take_line(c, b, line, (size_t)length);
+        line_found found = line_reader_next(r, &line, &length, &c->error);
+        b->last = found == LINE_END;
+        if (found == LINE_END || found == LINE_FAILED)
+            return b->last;
+        if (found == LINE_WRONG)
+            complain(c, b, line);
+        char *copy = arena_copy_text(&b->arena, line, strlen(line));
+        if (!copy)
+            return fail_memory(&c->error, length, "a line");
+        b->lines[b->count++] = copy;
     }
     return true;
 }
@@ -123,29 +98,39 @@ static bool translate_block(command *c, const model *m, const block *b)
     return good;
 }
 
+/* Reads a block, and translates what could be read even if reading failed. */
+static int do_block(command *c, const model *m, block *b, line_reader *r)
+{
+    rondo_error reading;
+    bool read = read_block(c, b, r);
+    if (signals_caught())
+        return EXIT_SIGNAL + signals_caught();
+    reading = c->error;
+    c->error = (rondo_error){0};
+    if (b->count && !translate_block(c, m, b))
+        return command_failed(c, EXIT_MODEL);
+    if (fflush(stdout))
+        return message_finish_output(c->name);
+    return read ? EXIT_DONE : message_error(c->name, &reading, EXIT_DATA);
+}
+
 static int translate_all(command *c, const model *m)
 {
+    line_reader r;
     block b = {.first = 1};
     int code = EXIT_DONE;
-    while (code == EXIT_DONE) {
-        bool read = read_block(c, &b);
-        if (signals_caught())
-            code = EXIT_SIGNAL + signals_caught();
-        else if (!read)
-            code = command_failed(c, EXIT_DATA);
-        else if (!b.count)
-            break;
-        else if (!translate_block(c, m, &b))
-            code = command_failed(c, EXIT_MODEL);
-        else if (fflush(stdout))
-            code = message_finish_output(c->name);
-        block_clear(&b);
+    if (!line_reader_open(&r, &c->context->allocator, "-", &c->error))
+        return command_failed(c, EXIT_DATA);
+    while (code == EXIT_DONE && !b.last) {
+        block_begin(&b, c);
+        code = do_block(c, m, &b, &r);
+        arena_end(&b.arena);
     }
-    block_clear(&b);
+    line_reader_close(&r);
     count_text wrong;
     if (code == EXIT_DONE && b.wrong)
         code = message_fail(c->name, EXIT_DATA,
-                            "%s of the input's lines %s no text; an empty line stands for each",
+                            "%s of the input's lines %s not text; an empty line stands for each",
                             count_format(wrong, b.wrong), b.wrong == 1 ? "is" : "are");
     return code;
 }

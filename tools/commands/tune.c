@@ -189,7 +189,8 @@ int command_tune(command *c)
     int choices = 0, changed = 0;
     arena_begin(&t.b.arena, &context->allocator);
     t.leaves = (leaves){.arena = &t.b.arena, .seed = 1};
-    bool good = workload_begin(&t.b, &t.w) && measure(&t) && write_choices(&t, path, &choices, &changed);
+    bool good = file_check_target(&context->allocator, path, &c->error) && workload_begin(&t.b, &t.w) &&
+                measure(&t) && write_choices(&t, path, &choices, &changed);
     workload_end(&t.w);
     arena_end(&t.b.arena);
     if (!good)

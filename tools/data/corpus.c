@@ -1,6 +1,7 @@
 /* From lines to token ids, with what does not fit left out and counted. */
 #include "tools/data/corpus.h"
 #include "tools/report/message.h"
+#include "tools/signals.h"
 #include <stdio.h>
 
 /* Makes room for `more` tokens behind the used ones. */
@@ -104,7 +105,7 @@ bool corpus_make(corpus *c, const rondo_allocator *allocator, const lines *sourc
     bool good = begin(c, allocator, source, target, target->count, error);
     c->ends = true;
     for (int64_t line = 0; good && line < target->count; line++)
-        good = add_line(c, input, line, t, limits, error);
+        good = signals_check(error) && add_line(c, input, line, t, limits, error);
     if (good && c->count == 0) {
         char why[160];
         corpus_describe(c, limits, why, sizeof why);
@@ -122,7 +123,7 @@ bool corpus_make_blocks(corpus *c, const rondo_allocator *allocator, const lines
     bool good = begin(c, allocator, NULL, input, 0, error);
     for (int64_t line = 0; good && line < input->count; line++) {
         int64_t count;
-        good = encode(c, side, input, line, t, &count, error) &&
+        good = signals_check(error) && encode(c, side, input, line, t, &count, error) &&
                (side->used += count, make_room(c, side, 1, error));
         if (good)
             side->tokens[side->used++] = TOKEN_END;

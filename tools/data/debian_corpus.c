@@ -1,6 +1,7 @@
 /* From apt's lists to six files. */
 #include "tools/data/debian_corpus.h"
 #include "core/file.h"
+#include "core/folder.h"
 #include "tools/data/debian_lists.h"
 #include <dirent.h>
 #include <errno.h>
@@ -61,16 +62,22 @@ static char *find_list(arena *a, const char *folder, const char *ending, rondo_e
     return NULL;
 }
 
-static bool read_lists(work *w, const char *folder, const char *language)
+static bool find_lists(work *w, const char *folder, const char *language, char *paths[3])
 {
     char ending[64];
     snprintf(ending, sizeof ending, "_i18n_Translation-%s", language);
     const char *const endings[3] = {"_Packages", "_i18n_Translation-en", ending};
-    for (int i = 0; i < 3; i++) {
-        char *path = find_list(&w->arena, folder, endings[i], w->error);
-        if (!path || !lines_read(&w->lists[i], w->allocator, path, w->error))
+    for (int i = 0; i < 3; i++)
+        if (!(paths[i] = find_list(&w->arena, folder, endings[i], w->error)))
             return false;
-    }
+    return true;
+}
+
+static bool read_lists(work *w, char *const paths[3])
+{
+    for (int i = 0; i < 3; i++)
+        if (!lines_read(&w->lists[i], w->allocator, paths[i], w->error))
+            return false;
     if (!sources_read(&w->sources, &w->arena, &w->lists[0], w->error) ||
         !descriptions_read(&w->english, &w->arena, &w->lists[1], w->error) ||
         !descriptions_read(&w->translated, &w->arena, &w->lists[2], w->error))
@@ -285,11 +292,11 @@ bool debian_corpus_make(const rondo_allocator *allocator, const char *lists, con
     *counts = (debian_counts){0};
     work w = {.allocator = allocator, .counts = counts, .error = error};
     arena_begin(&w.arena, allocator);
-    bool good =
-        read_lists(&w, lists, language) && collect(&w, max_words) && drop_repeated(&w) && thin_out(&w);
+    char *paths[3];
+    bool good = find_lists(&w, lists, language, paths) && folder_make(folder, error) &&
+                read_lists(&w, paths) && collect(&w, max_words) && drop_repeated(&w) && thin_out(&w);
     if (good && counts->kept[TRAIN] == 0)
         good = fail(error, RONDO_FILE, "%s holds no translated descriptions", lists);
-    good = good && folder_make(folder, error);
     for (int part = 0; good && part < PARTS; part++)
         good = write_part(&w, folder, part, 0, "en") && write_part(&w, folder, part, 1, language);
     for (int i = 0; i < 3; i++)

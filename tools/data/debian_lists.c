@@ -13,6 +13,13 @@ static char *field(char *line, const char *name)
     return line + length + 1 + strspn(line + length + 1, " ");
 }
 
+/* "Description-LANGUAGE: synopsis". */
+static bool is_synopsis(const char *line)
+{
+    static const char name[] = "Description-";
+    return strncmp(line, name, sizeof name - 1) == 0 && line[strcspn(line, ": ")] == ':';
+}
+
 static int by_md5(const void *a, const void *b)
 {
     const description *p = a, *q = b;
@@ -62,7 +69,7 @@ bool descriptions_read(description_list *d, arena *a, lines *from, rondo_error *
             now.package = value;
         else if ((value = field(line, "Description-md5")))
             now.md5 = value;
-        else if (strncmp(line, "Description-", 12) == 0 && now.line < 0)
+        else if (is_synopsis(line) && now.line < 0)
             now.line = i;
     }
     drop_repeated(d);

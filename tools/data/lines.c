@@ -1,136 +1,185 @@
-/* Reading text files line by line, with every complaint naming file, line and column. */
+/* Reading lines, with every complaint naming file, line and column. */
 #include "tools/data/lines.h"
 #include "tools/report/message.h"
-#include <errno.h>
-#include <unistd.h>
-#include <zlib.h>
+#include <stdio.h>
 
-int64_t words_count(const char *line)
-{
-    int64_t words = 0;
-    for (const char *at = line; *at; words++) {
-        at += strspn(at, " \t\n\v\f\r");
-        if (!*at)
-            break;
-        at += strcspn(at, " \t\n\v\f\r");
-    }
-    return words;
-}
+/* ---- one after the other ---- */
 
-/* The file's bytes, however it is stored, with room for one more. */
-static bool read_all(lines *l, gzFile file, size_t *bytes, rondo_error *error)
-{
-    *bytes = 0;
-    for (;;) {
-        if (l->text_bytes - *bytes < 2) {
-            size_t larger = l->text_bytes ? 2 * l->text_bytes : 1 << 16;
-            char *grown = memory_new(l->allocator, larger);
-            if (!grown)
-                return fail_memory(error, larger, l->path);
-            if (l->text)
-                memcpy(grown, l->text, *bytes);
-            memory_free(l->allocator, l->text, l->text_bytes);
-            l->text = grown;
-            l->text_bytes = larger;
-        }
-        size_t room = l->text_bytes - *bytes - 1;
-        int got = gzread(file, l->text + *bytes, room < 1 << 30 ? (unsigned)room : 1u << 30);
-        if (got > 0) {
-            *bytes += (size_t)got;
-            continue;
-        }
-        int code;
-        const char *words = gzerror(file, &code);
-        if (code == Z_OK || (code == Z_STREAM_END && got == 0))
-            return true;
-        if (code == Z_BUF_ERROR)
-            return fail(error, RONDO_FILE, "%s ends in the middle of its compressed data; fetch it again",
-                        l->path);
-        if (code == Z_ERRNO)
-            return fail(error, errno == EISDIR ? RONDO_FILE : RONDO_IO, "cannot read %s: %s", l->path,
-                        strerror(errno));
-        return fail(error, RONDO_FILE, "%s is damaged (%s); fetch it again", l->path, words);
-    }
-}
+enum { FIRST_ROOM = 1 << 17, MOST_ROOM = LINE_MOST_BYTES + 2 /* \r\n */ };
 
-static bool complain(const lines *l, int64_t line, const char *begin, const char *at, rondo_error *error)
+static bool grow(line_reader *r, size_t room, rondo_error *error)
 {
-    count_text number;
-    int64_t column = 1;
-    for (const char *p = begin; p < at && utf8_next(&p, at) >= 0;)
-        column++;
-    count_format(number, line + 1);
-    if (*at == 0)
-        return fail(error, RONDO_FILE,
-                    "%s line %s: a NUL byte at column %lld, so this is no UTF-8 text; if it is UTF-16: iconv "
-                    "-f utf-16 -t utf-8",
-                    l->path, number, (long long)column);
-    return fail(error, RONDO_FILE,
-                "%s line %s: not UTF-8 (byte 0x%02X at column %lld); convert it, for example: iconv -f "
-                "latin1 -t utf-8",
-                l->path, number, (unsigned char)*at, (long long)column);
-}
-
-/* Cuts the bytes into lines in place: drops each \r before \n, puts NUL for \n. */
-static bool split(lines *l, size_t bytes, rondo_error *error)
-{
-    const char *at = l->text, *end = l->text + bytes;
-    char *out = l->text;
-    if (bytes >= 3 && memcmp(at, "\xEF\xBB\xBF", 3) == 0)
-        at += 3;
-    for (int64_t line = 0; line < l->count; line++) {
-        const char *stop = memchr(at, '\n', (size_t)(end - at));
-        const char *next = stop ? stop + 1 : end;
-        stop = stop ? stop : end;
-        stop -= stop > at && stop[-1] == '\r';
-        for (const char *p = at; p < stop;) {
-            const char *here = p;
-            if (utf8_next(&p, stop) <= 0)
-                return complain(l, line, at, here, error);
-        }
-        l->start[line] = out - l->text;
-        memmove(out, at, (size_t)(stop - at));
-        out += stop - at;
-        *out++ = 0; /* never past what was read: there is a \n, or the spare byte at the end */
-        at = next;
-    }
-    l->start[l->count] = out - l->text;
+    char *grown = memory_new(r->bytes.allocator, room);
+    if (!grown)
+        return fail_memory(error, room, r->bytes.path);
+    if (r->buffer)
+        memcpy(grown, r->buffer, r->end);
+    memory_free(r->bytes.allocator, r->buffer, r->room);
+    r->buffer = grown;
+    r->room = room;
     return true;
 }
 
-static int64_t count_lines(const char *data, size_t bytes)
+bool line_reader_open(line_reader *r, const rondo_allocator *allocator, const char *path, rondo_error *error)
 {
-    int64_t count = 0;
-    const char *at = data, *end = data + bytes;
-    for (; at < end; count++) {
-        const char *stop = memchr(at, '\n', (size_t)(end - at));
-        at = stop ? stop + 1 : end;
+    *r = (line_reader){0};
+    if (!byte_reader_open(&r->bytes, allocator, path, error))
+        return false;
+    if (grow(r, FIRST_ROOM, error))
+        return true;
+    line_reader_close(r);
+    return false;
+}
+
+void line_reader_close(line_reader *r)
+{
+    memory_free(r->bytes.allocator, r->buffer, r->room);
+    byte_reader_close(&r->bytes);
+    *r = (line_reader){.bytes = r->bytes};
+}
+
+/* The first byte in [line, line + length) that is no part of UTF-8 text, a NUL included, and its column; NULL: none. */
+static const char *find_wrong(const char *line, size_t length, int64_t *column)
+{
+    const char *at = line, *end = line + length;
+    for (*column = 1; at < end; ++*column) {
+        const char *here = at;
+        if (utf8_next(&at, end) <= 0)
+            return here;
     }
-    return count;
+    return NULL;
+}
+
+static line_found check_text(const line_reader *r, const char *line, size_t length, rondo_error *error)
+{
+    int64_t column;
+    count_text number;
+    const char *wrong = find_wrong(line, length, &column);
+    if (!wrong)
+        return LINE_TEXT;
+    count_format(number, r->number);
+    if (*wrong)
+        fail(error, RONDO_FILE,
+             "%s line %s: not UTF-8 (byte 0x%02X at column %lld); convert it, for example: iconv -f latin1 "
+             "-t utf-8",
+             r->bytes.path, number, (unsigned char)*wrong, (long long)column);
+    else
+        fail(error, RONDO_FILE,
+             "%s line %s: a NUL byte at column %lld, so this is not UTF-8 text; if it is UTF-16: iconv -f "
+             "utf-16 -t utf-8",
+             r->bytes.path, number, (long long)column);
+    return LINE_WRONG;
+}
+
+/* A line without end is often no text at all: that is said first. */
+static line_found too_long(const line_reader *r, const char *line, size_t length, rondo_error *error)
+{
+    enum { LAST_CHARACTER = 4 }; /* may be cut */
+    count_text number, most;
+    if (check_text(r, line, length - LAST_CHARACTER, error) == LINE_TEXT)
+        fail(error, RONDO_FILE,
+             "%s line %s is longer than %s bytes; break it into lines, for example: fold -s -w 1000",
+             r->bytes.path, count_format(number, r->number), count_format(most, LINE_MOST_BYTES));
+    return LINE_FAILED;
+}
+
+/* Reads on behind what is there; *got = 0: there is no more. False: *error. */
+static bool read_on(line_reader *r, size_t *got, rondo_error *error)
+{
+    if (r->at) {
+        memmove(r->buffer, r->buffer + r->at, r->end - r->at);
+        r->end -= r->at;
+        r->at = 0;
+    }
+    size_t twice = 2 * r->room < MOST_ROOM + 1 ? 2 * r->room : MOST_ROOM + 1;
+    if (r->end + 1 == r->room && !grow(r, twice, error))
+        return false;
+    if (!byte_reader_read(&r->bytes, r->buffer + r->end, r->room - r->end - 1, got,
+                          error)) /* a byte stays for NUL */
+        return false;
+    r->end += *got;
+    return true;
+}
+
+line_found line_reader_next(line_reader *r, char **line, size_t *length, rondo_error *error)
+{
+    size_t searched = 0, got = 1;
+    char *stop = NULL;
+    r->number++;
+    while (!(stop = memchr(r->buffer + r->at + searched, '\n', r->end - r->at - searched)) && got) {
+        searched = r->end - r->at;
+        if (searched >= MOST_ROOM)
+            return too_long(r, r->buffer + r->at, searched, error);
+        if (!read_on(r, &got, error))
+            return LINE_FAILED;
+    }
+    if (!stop && r->at == r->end)
+        return LINE_END;
+    char *begin = r->buffer + r->at, *end = stop ? stop : r->buffer + r->end;
+    r->at = stop ? (size_t)(stop + 1 - r->buffer) : r->end;
+    if (r->number == 1 && end - begin >= 3 && !memcmp(begin, "\xEF\xBB\xBF", 3))
+        begin += 3;
+    end -= end > begin && end[-1] == '\r';
+    *end = 0;
+    *line = begin;
+    *length = (size_t)(end - begin);
+    return *length > LINE_MOST_BYTES ? too_long(r, begin, *length, error)
+                                     : check_text(r, begin, *length, error);
+}
+
+/* ---- a whole file ---- */
+
+/* Room for `bytes` in a block that doubles. */
+static bool make_room(const lines *l, void **block, size_t *room, size_t used, size_t bytes,
+                      rondo_error *error)
+{
+    size_t larger = *room ? *room : 1 << 16;
+    if (bytes <= *room)
+        return true;
+    while (larger < bytes)
+        larger *= 2;
+    void *grown = memory_new(l->allocator, larger);
+    if (!grown)
+        return fail_memory(error, larger, l->path);
+    if (used)
+        memcpy(grown, *block, used);
+    memory_free(l->allocator, *block, *room);
+    *block = grown;
+    *room = larger;
+    return true;
+}
+
+/* Appends a line and says where the next one begins. */
+static bool append(lines *l, const char *line, size_t length, rondo_error *error)
+{
+    size_t used = (size_t)l->start[l->count], starts = (size_t)(l->count + 1) * sizeof *l->start;
+    if (!make_room(l, (void **)&l->text, &l->text_bytes, used, used + length + 1, error) ||
+        !make_room(l, (void **)&l->start, &l->start_bytes, starts, starts + sizeof *l->start, error))
+        return false;
+    memcpy(l->text + used, line, length + 1);
+    l->start[++l->count] = (int64_t)(used + length + 1);
+    return true;
 }
 
 bool lines_read(lines *l, const rondo_allocator *allocator, const char *path, rondo_error *error)
 {
-    bool standard = strcmp(path, "-") == 0;
-    *l = (lines){.allocator = allocator, .path = standard ? "standard input" : path};
-    errno = 0;
-    gzFile file = standard ? gzdopen(dup(0), "rb") : gzopen(path, "rb");
-    if (!file)
-        return errno ? fail(error, RONDO_FILE, "cannot open %s: %s", l->path, strerror(errno))
-                     : fail_memory(error, 1 << 16, l->path);
-    gzbuffer(file, 1 << 17);
-    size_t bytes;
-    bool good = read_all(l, file, &bytes, error);
-    gzclose_r(file);
-    if (good) {
-        l->count = count_lines(l->text, bytes);
-        l->start_bytes = (size_t)(l->count + 1) * sizeof *l->start;
-        l->start = memory_new(allocator, l->start_bytes);
-        good = l->start ? split(l, bytes, error) : fail_memory(error, l->start_bytes, l->path);
-    }
-    if (!good)
-        lines_free(l);
-    return good;
+    char *line;
+    size_t length;
+    line_reader r;
+    *l = (lines){.allocator = allocator, .path = path};
+    if (!line_reader_open(&r, allocator, path, error))
+        return false;
+    l->path = r.bytes.path;
+    line_found found = LINE_TEXT;
+    bool good = make_room(l, (void **)&l->start, &l->start_bytes, 0, sizeof *l->start, error) &&
+                make_room(l, (void **)&l->text, &l->text_bytes, 0, 1, error);
+    while (good && (found = line_reader_next(&r, &line, &length, error)) == LINE_TEXT)
+        good = append(l, line, length, error);
+    line_reader_close(&r);
+    if (good && found == LINE_END)
+        return true;
+    lines_free(l);
+    return false;
 }
 
 void lines_free(lines *l)
@@ -148,4 +197,36 @@ bool lines_match(const lines *a, const lines *b, rondo_error *error)
     return fail(error, RONDO_MISMATCH,
                 "%s has %s lines and %s has %s: line i of one must belong to line i of the other", a->path,
                 count_format(in_a, a->count), b->path, count_format(in_b, b->count));
+}
+
+bool lines_find_field(const char *path, const char *name, char *value, size_t room)
+{
+    line_reader r;
+    char *line;
+    size_t length, wanted = strlen(name);
+    bool found = false;
+    if (!line_reader_open(&r, NULL, path, NULL))
+        return false;
+    while (!found && line_reader_next(&r, &line, &length, NULL) == LINE_TEXT) {
+        const char *colon = strncmp(line, name, wanted) ? NULL : line + wanted + strspn(line + wanted, " \t");
+        found = colon && *colon == ':';
+        if (found)
+            snprintf(value, room, "%s", colon + 1 + strspn(colon + 1, " \t"));
+    }
+    line_reader_close(&r);
+    return found;
+}
+
+/* ---- what is in a line ---- */
+
+int64_t words_count(const char *line)
+{
+    int64_t words = 0;
+    for (const char *at = line; *at; words++) {
+        at += strspn(at, " \t\n\v\f\r");
+        if (!*at)
+            break;
+        at += strcspn(at, " \t\n\v\f\r");
+    }
+    return words;
 }

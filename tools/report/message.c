@@ -1,7 +1,9 @@
 /* Messages and exit codes of the command. */
 #include "tools/report/message.h"
+#include "tools/signals.h"
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,7 +54,7 @@ int message_error(const char *command, const rondo_error *error, exit_code other
     case RONDO_DIVERGED:
         return EXIT_DIVERGED;
     case RONDO_CANCELLED:
-        return EXIT_SIGNAL + 2;
+        return EXIT_SIGNAL + (signals_caught() ? signals_caught() : SIGINT);
     default:
         return otherwise;
     }

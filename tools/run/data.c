@@ -2,7 +2,6 @@
 #include "tools/run/data.h"
 #include "core/file.h"
 #include <string.h>
-#include <unistd.h>
 #include <zlib.h>
 
 static bool read_text(dataset *d, command *c, const task *t, const option_list *files, const char *option)
@@ -29,7 +28,7 @@ static bool load_tokenizer(run_data *d, command *c, const char *path)
     return d->tokenizer != NULL;
 }
 
-static bool make_tokenizer(run_data *d, command *c, const options *o)
+static bool make_tokenizer(run_data *d, command *c, const options *o, const run_folder *f)
 {
     const lines *const texts[] = {&d->train.source, &d->train.target};
     tokenizer_lines parts[2];
@@ -39,8 +38,10 @@ static bool make_tokenizer(run_data *d, command *c, const options *o)
         if (texts[i]->count)
             parts[count++] = (tokenizer_lines){texts[i]->text, texts[i]->start, texts[i]->count};
     message(c->name, "finding %s subwords", count_format(wanted, o->vocabulary));
+    run_folder_end_at_once(f); /* SentencePiece takes a while and cannot be stopped */
     d->tokenizer = tokenizer_train(parts, count, o->vocabulary,
                                    strcmp(o->subwords, "bpe") ? TOKENIZER_UNIGRAM : TOKENIZER_BPE, &c->error);
+    signals_be_noted();
     if (d->tokenizer && tokenizer_size(d->tokenizer) != o->vocabulary)
         message(c->name, "the text has no more than %s subwords",
                 count_format(found, tokenizer_size(d->tokenizer)));
@@ -50,17 +51,25 @@ static bool make_tokenizer(run_data *d, command *c, const options *o)
 bool run_data_keep_tokenizer(const tokenizer *t, command *c, const char *path)
 {
     size_t bytes;
+    file_map there;
     const void *model = tokenizer_model(t, &bytes);
-    return file_store(&c->context->allocator, path, model, bytes, &c->error);
+    if (!run_folder_has(path))
+        return file_store(&c->context->allocator, path, model, bytes, &c->error);
+    if (!file_map_open(&there, path, &c->error))
+        return false;
+    bool same = there.bytes == bytes && !memcmp(there.data, model, bytes);
+    file_map_close(&there);
+    return same ||
+           fail(&c->error, RONDO_ARGUMENT,
+                "%s is there already and has other subwords than this run; take another folder", path);
 }
 
-static bool find_tokenizer(run_data *d, command *c, const options *o, const char *kept, bool begun)
+static bool find_tokenizer(run_data *d, command *c, const options *o, const run_folder *f)
 {
-    if (begun && !access(kept, F_OK))
-        return load_tokenizer(d, c, kept);
+    if (f->begun && run_folder_has(f->tokenizer))
+        return load_tokenizer(d, c, f->tokenizer);
     const char *given = o->from ? path_in(o->arena, o->from, "tokenizer.model") : o->tokenizer;
-    return (given ? load_tokenizer(d, c, given) : make_tokenizer(d, c, o)) &&
-           run_data_keep_tokenizer(d->tokenizer, c, kept);
+    return given ? load_tokenizer(d, c, given) : make_tokenizer(d, c, o, f);
 }
 
 static bool encode(dataset *d, const run_data *all, command *c, const options *o, const char *use)
@@ -76,13 +85,13 @@ static bool encode(dataset *d, const run_data *all, command *c, const options *o
     return true;
 }
 
-bool run_data_open(run_data *d, command *c, const options *o, const char *kept, bool begun)
+bool run_data_open(run_data *d, command *c, const options *o, const run_folder *f)
 {
     const char *use = c->options->command == COMMAND_CONVERT ? "features are measured on" : "training:";
     *d = (run_data){.task = task_of(o), .has_valid = o->valid.count > 0};
     return read_text(&d->train, c, d->task, &o->train, "--train") &&
            (!d->has_valid || read_text(&d->valid, c, d->task, &o->valid, "--valid")) &&
-           find_tokenizer(d, c, o, kept, begun) && encode(&d->train, d, c, o, use) &&
+           find_tokenizer(d, c, o, f) && encode(&d->train, d, c, o, use) &&
            (!d->has_valid || encode(&d->valid, d, c, o, "validation:")) &&
            batches_begin(&d->train.batches, &d->train.corpus, o->batch_tokens, (uint64_t)o->seed,
                          &c->error) &&

@@ -1,11 +1,8 @@
-/* A run's folder belongs to one process at a time. What a killed one left half written is swept out by the
- * next. */
+/* A run's folder belongs to one process at a time, which overwrites and removes only what a run made there. */
 #include "tools/run/folder.h"
-#include "core/file.h"
+#include "core/folder.h"
 #include "tools/commands/command.h"
 #include "tools/run/settings.h"
-#include <dirent.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -23,39 +20,35 @@ static bool name_files(run_folder *f, const options *o, rondo_error *error)
     f->settings = path_in(a, f->path, "settings.yaml");
     f->tokenizer = path_in(a, f->path, "tokenizer.model");
     f->start = path_in(a, f->path, "start.safetensors");
-    return (f->checkpoint && f->best && f->settings && f->tokenizer && f->start) ||
-           fail_memory(error, strlen(f->path), "names of files");
+    f->peak = path_in(a, f->path, "peak.txt");
+    f->lock_file = path_in(a, f->path, "lock");
+    return !a->failed || fail_memory(error, strlen(f->path), "names of files");
 }
 
-/* The temporary files of writers (core/file.c) that were killed. */
-static void sweep(const run_folder *f)
+/* Without settings this is no run, and what a run would write may be somebody's. */
+static bool check_unused(const run_folder *f, rondo_error *error)
 {
-    char name[4096];
-    DIR *folder = opendir(f->path);
-    for (const struct dirent *entry; folder && (entry = readdir(folder));)
-        if (strstr(entry->d_name, ".part-") &&
-            (size_t)snprintf(name, sizeof name, "%s/%s", f->path, entry->d_name) < sizeof name)
-            unlink(name);
-    if (folder)
-        closedir(folder);
+    const char *const files[] = {f->checkpoint, f->best, f->start};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        if (run_folder_has(files[i]))
+            return fail(error, RONDO_MISMATCH,
+                        "%s has a %s but no settings.yaml that says of what; take another folder", f->path,
+                        strrchr(files[i], '/') + 1);
+    return true;
 }
 
 static bool find_run(run_folder *f, options *o, rondo_error *error)
 {
-    bool trained = run_folder_has(f->checkpoint);
     f->begun = run_folder_has(f->settings);
-    if (trained && !f->begun)
-        return fail(error, RONDO_MISMATCH,
-                    "%s has a checkpoint but no settings.yaml that says of what; take another folder",
-                    f->path);
-    if (trained && !run_folder_has(f->tokenizer))
+    if (!f->begun)
+        return check_unused(f, error) &&
+               (!o->from || run_settings_adopt_from(o, path_in(o->arena, o->from, "settings.yaml"), error));
+    if (run_folder_has(f->checkpoint) && !run_folder_has(f->tokenizer))
         return fail(error, RONDO_MISMATCH,
                     "%s has a checkpoint but not its subwords, tokenizer.model; put that file back, or take "
                     "another folder",
                     f->path);
-    if (f->begun)
-        return run_settings_adopt(o, f->settings, error);
-    return !o->from || run_settings_adopt_from(o, path_in(o->arena, o->from, "settings.yaml"), error);
+    return run_settings_adopt(o, f->settings, error);
 }
 
 bool run_folder_open(run_folder *f, options *o, rondo_error *error)
@@ -66,21 +59,31 @@ bool run_folder_open(run_folder *f, options *o, rondo_error *error)
     if (!name_files(f, o, error))
         return false;
     f->made = !run_folder_has(f->path);
-    if (!folder_make(f->path, error) || (f->lock = file_lock(f->path, error)) < 0)
+    if (!folder_make(f->path, error) || (f->lock = folder_lock(f->path, error)) < 0)
         return false;
-    sweep(f);
     return find_run(f, o, error);
+}
+
+/* A folder that this process made and that is no run. */
+static bool is_empty(const run_folder *f)
+{
+    return f->lock >= 0 && f->made && !run_folder_has(f->settings);
+}
+
+void run_folder_end_at_once(const run_folder *f)
+{
+    bool empty = is_empty(f);
+    signals_end_at_once("rondo train: stopped\n", empty ? f->lock_file : NULL, empty ? f->path : NULL);
 }
 
 void run_folder_close(run_folder *f)
 {
-    char lock[4096];
-    bool empty = f->lock >= 0 && f->made && !run_folder_has(f->settings);
-    if (empty && (size_t)snprintf(lock, sizeof lock, "%s/lock", f->path) < sizeof lock) {
-        unlink(f->tokenizer); /* no run knows it */
-        unlink(lock);
+    if (is_empty(f)) {
+        unlink(f->tokenizer);
+        unlink(f->start);
+        unlink(f->lock_file);
         rmdir(f->path);
     }
-    file_unlock(f->lock);
+    folder_unlock(f->lock);
     f->lock = -1;
 }

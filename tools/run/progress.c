@@ -3,11 +3,17 @@
 #include "tools/report/message.h"
 #include <math.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
+
+static bool only_lines;
+
+void progress_use_lines(void)
+{
+    only_lines = true;
+}
 
 static double now(void)
 {
@@ -28,9 +34,8 @@ const char *duration_format(duration_text out, double seconds)
 
 void progress_begin(progress *p, FILE *out, int64_t every, double peak)
 {
-    const char *no_color = getenv("NO_COLOR");
     *p = (progress){.out = out, .every = every, .peak = peak, .began = now()};
-    p->in_place = isatty(fileno(out)) && !(no_color && no_color[0]);
+    p->in_place = isatty(fileno(out)) && !only_lines;
     p->shown_at = p->began;
 }
 

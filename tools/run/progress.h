@@ -1,5 +1,5 @@
-/* One line that says how training goes. On a terminal it is rewritten in place twice a second; elsewhere, or
- * with NO_COLOR set, plain lines come every `every` updates. */
+/* One line that says how training goes. On a terminal it is rewritten in place twice a second; elsewhere, and
+ * after progress_use_lines, plain lines come every `every` updates. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,6 +28,8 @@ typedef struct progress_update {
                     none */
 } progress_update;
 
+/* From now on plain lines, on a terminal too. */
+void progress_use_lines(void);
 void progress_begin(progress *p, FILE *out, int64_t every, double peak);
 /* Counts the update, and prints when it is time: averages since the last line. */
 void progress_add(progress *p, const progress_update *u);

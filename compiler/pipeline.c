@@ -7,8 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *const pipeline_passes[] = {"verify", "mode",    "linearize", "contract", "differentiate",
-                                       "stream", "compose", "simplify",  "fuse",     NULL};
+const char *const pipeline_passes[] = {"verify",        "mode",   "linearize", "contract",
+                                       "differentiate", "stream", "compose",   "hoist",
+                                       "simplify",      "fuse",   NULL};
 
 /* A graph on its way through a pipeline. Each step frees what it replaces; after a failure or behind `after`, steps do nothing. */
 typedef struct passage {
@@ -23,6 +24,11 @@ static bool goes_on(const passage *p)
     return p->graph && !p->ended;
 }
 
+static bool ends_after(const pipeline_options *options, const char *pass)
+{
+    return options && options->after && !strcmp(options->after, pass);
+}
+
 static void step_to(passage *p, rondo_graph *next, const char *pass)
 {
     graph_free(p->graph);
@@ -31,7 +37,7 @@ static void step_to(passage *p, rondo_graph *next, const char *pass)
         graph_free(next);
         p->graph = NULL;
     }
-    if (p->options && p->options->after && !strcmp(p->options->after, pass))
+    if (ends_after(p->options, pass))
         p->ended = true;
 }
 
@@ -39,7 +45,7 @@ static void do_verify(passage *p)
 {
     if (goes_on(p) && !graph_verify(p->graph, p->error))
         step_to(p, NULL, "verify");
-    else if (goes_on(p) && p->options && p->options->after && !strcmp(p->options->after, "verify"))
+    else if (goes_on(p) && ends_after(p->options, "verify"))
         p->ended = true;
 }
 
@@ -181,8 +187,10 @@ bool pipeline_decode(rondo_value logits, const char *time, const pipeline_option
     *stages = (staged){0};
     rondo_graph *advance = pipeline_advance(logits, time, options, error);
     rondo_graph *last = advance ? last_only(advance, "logits", error) : NULL;
-    bool good = last && hoist(last, stages, error) && finish_stage(&stages->load, options, error) &&
-                finish_stage(&stages->source, options, error) && finish_stage(&stages->step, options, error);
+    bool good = last && hoist(last, stages, error);
+    if (good && !ends_after(options, "hoist"))
+        good = finish_stage(&stages->load, options, error) && finish_stage(&stages->source, options, error) &&
+               finish_stage(&stages->step, options, error);
     graph_free(advance);
     graph_free(last);
     if (!good)

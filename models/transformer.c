@@ -1,5 +1,6 @@
 /* The transformer in the DSL. Parameter names follow PyTorch: decoder.layers.0.self_attn.q_proj.weight. */
 #include "models/transformer.h"
+#include "core/graph.h"
 #include <math.h>
 #include <string.h>
 

@@ -96,6 +96,16 @@ rondo_graph *stream(const rondo_graph *g, const char *time, rondo_error *error)
 
 /* ---- the last token only ---- */
 
+/* The axis of the new tokens; 1, where logits have it, if there is none. */
+static int new_token_axis(const rondo_graph *g, value_id v, int step)
+{
+    const shape *s = graph_shape_of(g, v);
+    for (int i = 0; i < s->rank; i++)
+        if (dim_only_symbol(s->dims[i]) == step)
+            return i;
+    return 1;
+}
+
 /* The value to gather instead of v: through products and elementwise ops whose other operands have no rows of their own. */
 static value_id narrow(rondo_graph *g, value_id v, value_id count, int step)
 {
@@ -110,7 +120,7 @@ static value_id narrow(rondo_graph *g, value_id v, value_id count, int step)
         inputs[0] = narrow(g, inputs[0], count, step);
         return inputs[0] == NONE ? NONE : graph_add(g, n.op, inputs, n.input_count, n.attributes);
     }
-    attribute attributes[MAX_ATTRIBUTES] = {{.integer = 1}};
+    attribute attributes[MAX_ATTRIBUTES] = {{.integer = new_token_axis(g, v, step)}};
     return build_node(g, OP_last_row, 2, (value_id[]){v, count}, attributes);
 }
 

@@ -1,5 +1,5 @@
-/* A whole life of a model in C: a two-layer language model with linear attention learns the copy task, then continues a
- * prompt token by token from a state of constant size.
+/* A model in C from its definition to its last token: a two-layer language model with linear attention learns
+ * to copy a word, then continues a prompt token by token from a state of constant size.
  *
  *   cc copy.c $(pkg-config --cflags --libs rondo) -lm -o copy && ./copy
  */
@@ -24,7 +24,7 @@ static rondo_value phi(rondo_value x)
     return rondo_add_scalar(rondo_elu(x), 1);
 }
 
-/* Causal linear attention as its paper writes it; the T × T product is spelled out, the compiler makes it a scan. */
+/* Causal linear attention as its paper writes it, with the T × T product; the compiler makes a scan of it. */
 static rondo_value attention(rondo_value x)
 {
     rondo_value q =
@@ -54,7 +54,7 @@ static rondo_value language_model(rondo_graph *g)
     return rondo_matmul(rondo_layer_norm(x, "norm"), table, .transpose_b = true); /* [B, T, V] */
 }
 
-/* word MARK word: the second half is what there is to learn, so the first is no target (0). */
+/* word MARK word: only the second half can be learned, so the first half has no targets (0). */
 static void make_batch(int32_t *tokens, int32_t *targets)
 {
     for (int b = 0; b < BATCH; b++) {
@@ -87,7 +87,7 @@ static bool train(rondo_trainer *trainer, rondo_error *error)
     return true;
 }
 
-/* Feeds one word and its mark at once, then samples what follows. Returns how many of the tokens are right; −1: failed. */
+/* Feeds a word and its mark at once, then samples what follows: how many tokens are right; −1: failed. */
 static int copy_word(rondo_session *session, rondo_error *error)
 {
     int32_t prompt[WORD + 1], out[WORD];

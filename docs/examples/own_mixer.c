@@ -1,6 +1,6 @@
-/* A mechanism of your own, and with it the whole command: after this, `./own_mixer train --decoder-self squared …` and every
- * other command of `rondo` know it. The kernel is (q · k)², whose feature map is the outer product of a vector with itself,
- * on a few learned directions; only the parallel form is written.
+/* A mechanism of your own in the whole command: `./own_mixer train --decoder-self squared …` works, and so do
+ * the other commands of `rondo`. The kernel is (q · k)² on a few learned directions; its feature map is the
+ * product of a vector with itself. Only the parallel form is written.
  *
  *   cc own_mixer.c $(pkg-config --cflags --libs rondo) -o own_mixer && ./own_mixer check --mixer squared
  */
@@ -8,7 +8,7 @@
 
 enum { DIRECTIONS = 4 };
 
-/* [B, H, T, D] → [B, H, T, 16]: all products of two of four learned directions, so that φ(q)·φ(k) = (Wq · Wk)² ≥ 0. */
+/* [B, T, d] → [B, H, T, 16]: products of two of four learned directions, so φ(q)·φ(k) = (Wq · Wk)² ≥ 0. */
 static rondo_value phi(rondo_value x, const char *name, int64_t heads)
 {
     const char *b = rondo_dim(x, 0), *t = rondo_dim(x, 1);

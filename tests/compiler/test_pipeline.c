@@ -1,5 +1,6 @@
 /* The pipelines as a whole: they take a graph and leave it as it was. */
 #include "compiler/pipeline.h"
+#include "tests/compiler/graph_compare.h"
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -42,6 +43,33 @@ Test(pipeline, leaves_the_graph_of_the_caller_alone)
     staged_free(&stages);
     cr_expect_str_eq(printed(g, &a), before);
     arena_end(&a);
+    graph_free(g);
+    rondo_free(r);
+}
+
+/* `after` a pass of the stages ends each of them there. */
+Test(pipeline, ends_after_hoist)
+{
+    rondo_error error = {0};
+    staged whole, hoisted;
+    const pipeline_options after = {.after = "hoist"};
+    rondo *r = rondo_new(1);
+    rondo_graph *g = graph_parse(r,
+                                 "symbols B T\n"
+                                 "tokens = input(name=\"tokens\", type=i32[B,T])\n"
+                                 "w = parameter(name=\"w\", type=f32[9,4])\n"
+                                 "logits = tanh(neg(matmul(embed(w, tokens), w, transpose_b)))\n"
+                                 "output logits = logits\n",
+                                 "model.graph", &error);
+    cr_assert(g, "%s", error.message);
+    rondo_value logits = {g, graph_find_output(g, "logits")};
+    cr_assert(pipeline_decode(logits, "T", NULL, &whole, &error), "%s", error.message);
+    cr_assert(pipeline_decode(logits, "T", &after, &hoisted, &error), "%s", error.message);
+    cr_expect_eq(graph_count(whole.step, OP_fused), 1);
+    cr_expect_eq(graph_count(hoisted.step, OP_fused), 0);
+    cr_expect_eq(graph_count(hoisted.step, OP_tanh), 1);
+    staged_free(&whole);
+    staged_free(&hoisted);
     graph_free(g);
     rondo_free(r);
 }

@@ -224,3 +224,21 @@ Test(last_only, is_gathered_before_the_wide_product)
     graph_free(last);
     rondo_free(r);
 }
+
+/* Also where heads come before the tokens. */
+Test(last_only, finds_the_axis_of_the_tokens)
+{
+    rondo_error error = {0};
+    rondo *r = rondo_new(1);
+    rondo_graph *g = parsed(r, TOKENS "h = transpose(reshape(x, dims=[B,T,2,2]), order=[0,2,1,3])\n"
+                                      "y = tanh(h)\noutput logits = y\n");
+    rondo_graph *advance = stream(g, "T", &error),
+                *last = advance ? last_only(advance, "logits", &error) : NULL;
+    cr_assert(last && graph_verify(last, &error), "%s", error.message);
+    const shape *s = graph_shape_of(last, graph_find_output(last, "logits"));
+    cr_expect(dim_is_number(s->dims[1], 2) && dim_is_number(s->dims[2], 1));
+    graph_free(g);
+    graph_free(advance);
+    graph_free(last);
+    rondo_free(r);
+}

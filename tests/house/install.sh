@@ -45,6 +45,7 @@ ldd "$stage/outside_run" | grep -q 'librondo\.so' && stop "librondo-run brings l
 (cd "$stage" && ./outside_cxx cxx.rondo >cxx.txt) || stop "the program outside the tree failed as C++"
 cmp "$stage/shared.txt" "$stage/cxx.txt" || stop "as C++ the program does something else"
 (cd "$stage" && ./copy) >"$stage/copy.txt" || { tail -n 3 "$stage/copy.txt"; stop "docs/examples/copy.c did not learn to copy"; }
+grep -qFx "    $(tail -n 1 "$stage/copy.txt")" "$root/README.md" || stop "README.md does not show the last line of copy.c: $(tail -n 1 "$stage/copy.txt")"
 (cd "$stage" && ./own_mixer --help) >"$stage/help" || stop "docs/examples/own_mixer.c does not become the command"
 
 # The static library, where there is no other.

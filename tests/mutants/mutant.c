@@ -1,10 +1,15 @@
 /* Which mutant this process is: RONDO_MUTANT, read once before main; without it none. */
-#include "mutants.h"
+#include "core/mutant.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[] = {MUTANT_NAMES};
+static const char *const names[] = {
+    "none",
+#define MUTANT_ROW(name, file, what, floor, filter) #name,
+#include "core/mutants.def"
+#undef MUTANT_ROW
+};
 static int chosen;
 
 __attribute__((constructor)) static void choose(void)
@@ -17,7 +22,7 @@ __attribute__((constructor)) static void choose(void)
         }
     if (!name)
         return;
-    fprintf(stderr, "RONDO_MUTANT: there is no mutant %s in tests/mutants/mutants.txt\n", name);
+    fprintf(stderr, "RONDO_MUTANT: there is no mutant %s in core/mutants.def\n", name);
     exit(2);
 }
 

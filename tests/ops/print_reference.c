@@ -108,36 +108,32 @@ static void print_columns(void)
 }
 
 static const char introduction[] =
-    "# The ops\n"
+    "# Ops\n"
     "\n"
-    "Made from `ops/ops.def` by `print_reference`; do not edit it. [GRAPH.md](GRAPH.md) says how an op is "
-    "written in a text file,\n"
-    "`rondo_apply` calls any of them from C, and [ARCHITECTURE.md](ARCHITECTURE.md) says how one is added.\n"
+    "Printed from `ops/ops.def` by `tests/ops/print_reference.c`; do not edit. [GRAPH.md](GRAPH.md) says\n"
+    "how an op is written as text, `rondo_apply` calls any of them from C, and\n"
+    "[ARCHITECTURE.md](ARCHITECTURE.md) says how one is added.\n"
     "\n"
     "## What they compute\n"
     "\n"
-    "Operands from the smaller number on may be absent. An attribute with a value has that value when nobody "
-    "writes it; one with a\n"
-    "kind must be written; one with neither is a flag. Axes count from 0, negative ones from the end.\n"
+    "Operands beyond the smaller number may be absent. An attribute shown with a value has that default;\n"
+    "one shown with a type must be written; one with neither is a flag. Axes count from 0, negative ones\n"
+    "from the end.\n"
     "\n";
 
 static const char columns[] =
     "\n"
-    "## What the compiler knows of them\n"
+    "## What the compiler knows about them\n"
     "\n"
-    "**Gradient**: whether there is a rule for it (autograd); a gradient through an op without one is an "
-    "error that names the op's line.\n"
-    "**Form**: the rule by which a separable product over two time axes passes through (linearize); `ends`: "
-    "it ends there, with a\n"
-    "reason. **Step**: the rule by which the op becomes one that advances P tokens (stream); `pointwise`: in "
-    "its place, row by row;\n"
-    "`refuse`: only if none of its operands depends on time. **Kernels**: the candidates, best first; the "
-    "first that takes the\n"
-    "shapes is used. **Flags**: *elementwise*, may join a fused chain; *in place*, the first result may take "
-    "the first operand's\n"
-    "memory; *view*, strides on the operand's memory where they can say it; *random*, gone in evaluation; "
-    "*named*, never merged\n"
-    "with its like; *training*, made by the compiler for training only; *selects*, a mask.\n"
+    "**Gradient**: whether the op has a gradient rule; differentiating through an op without one is an\n"
+    "error that names the op's line. **Form**: the rule by which a separable product over two time axes\n"
+    "passes through (linearize); `ends`: the product ends there, with a reason. **Step**: the rule that\n"
+    "makes the op advance P tokens (stream); `pointwise`: row by row, as it is; `refuse`: possible only if\n"
+    "no operand depends on time. **Kernels**: the candidates, best first; the first that accepts the\n"
+    "shapes is used. **Flags**: *elementwise*, may join a fused chain; *in place*, the first result may\n"
+    "take over the memory of the first operand; *view*, strides on the operand's memory where strides can\n"
+    "express it; *random*, removed for evaluation; *named*, never merged with an equal node; *training*,\n"
+    "made by the compiler for training only; *selects*, a mask.\n"
     "\n";
 
 int main(void)

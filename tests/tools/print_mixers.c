@@ -124,24 +124,28 @@ static void print_row(const mixer *m, const costs *c)
     printf(" %s |\n", m->meaning);
 }
 
+static const char introduction[] =
+    "# Mixers\n"
+    "\n"
+    "The mechanisms that can take the place of attention, by `--decoder-self NAME`, `--encoder-self NAME`\n"
+    "and `--cross NAME`. Each is one file in `models/mixers/` and written in the parallel form of its\n"
+    "paper; the compiler derives the training form, the decoder and the numbers below.\n"
+    "[WRITING_MIXERS.md](WRITING_MIXERS.md) shows how to add one. Some take a number after the name, such\n"
+    "as `memsizer:16`.\n"
+    "\n"
+    "The numbers are those of one layer as decoder self-attention, of width %d with %d heads: trained\n"
+    "parameters; bytes of state per sequence while decoding (t: tokens so far); flops of matrix products\n"
+    "and recurrences per token, decoding at position %d and in the forward pass of training at length %d.\n"
+    "The gradients cost twice as much again.\n"
+    "\n";
+
 int main(void)
 {
     rondo *context = rondo_new(1);
     rondo_error error = {0};
-    printf("# Mixers\n\nWhat can stand where an attention does (`--decoder-self NAME`, `--encoder-self "
-           "NAME`, `--cross NAME`). Each is one file in "
-           "`models/mixers/`,\nwritten in the parallel form of its paper; training form, decoder and these "
-           "numbers are what the compiler "
-           "makes of it.\n[WRITING_MIXERS.md](WRITING_MIXERS.md) shows how to add one. A number behind a "
-           "name that counts something changes "
-           "it: `memsizer:16`.\n\nOf one layer as decoder self-attention, width %d, %d heads: numbers that "
-           "are trained; bytes of state of a "
-           "sequence while decoding (t: tokens so\nfar); flops of matrix products and recurrences for a "
-           "token, decoding at position %d, and "
-           "training forward at length %d\n(gradients cost twice that again).\n\n",
-           WIDTH, HEADS, LENGTH, LENGTH);
-    printf("| mixer | stands as | parameters | state, bytes | flops a token, decoding | training | what it "
-           "is |\n");
+    printf(introduction, WIDTH, HEADS, LENGTH, LENGTH);
+    puts("| mixer | used as | parameters | state, bytes | flops per token, decoding | training | what it is "
+         "|");
     printf("| --- | --- | --- | --- | --- | --- | --- |\n");
     for (const mixer *m = mixers; m->name; m++) {
         costs c = {0};
@@ -153,7 +157,7 @@ int main(void)
         }
         print_row(m, &c);
     }
-    printf("\nWhere one does not stand, it says why:\n\n");
+    printf("\nWhy some are restricted to the decoder:\n\n");
     for (const mixer *m = mixers; m->name; m++)
         if (m->otherwise)
             printf("- `%s`: %s\n", m->name, m->otherwise);

@@ -639,6 +639,11 @@ refuses 4 'there is no missing.graph' explain missing.graph
 run inspect straight --after linearize
 gives 0 && grep -q 'scan(' out
 ok 'prints the graph after a pass'
+for pass in stream compose hoist; do # the decoder's: they leave a state
+    run inspect straight --after $pass
+    gives 0 && grep -q "^# straight after $pass" out && grep -q '^port position carry' out
+    ok "prints the decoder after $pass"
+done
 run inspect straight --format dot
 gives 0 && head -n 1 out | grep -q '^digraph'
 ok 'draws the graph'
@@ -668,7 +673,7 @@ ok 'a converted run may be trained where it stands'
 refuses 2 'that attention of tuned is t2r:3 already; only softmax is converted' convert --mixer linear tuned --output-folder new
 refuses 2 'memsizer: it has no queries and keys that could be kept' convert --mixer memsizer soft --output-folder new
 refuses 2 'softmax: it is softmax already' convert --mixer softmax soft --output-folder new
-refuses 2 'rfa-gate: this mixer has no form as cross attention: it forgets' convert --cross rfa-gate soft --output-folder new
+refuses 2 'rfa-gate: this mixer has no form as cross attention: its gate decays' convert --cross rfa-gate soft --output-folder new
 refuses 2 'say what the decoder.s self-attention shall become' convert soft --output-folder new
 refuses 2 'turned is a run already' convert --mixer t2r soft --output-folder turned
 refuses 2 'say where the run shall live' convert --mixer t2r soft

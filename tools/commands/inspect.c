@@ -21,12 +21,11 @@ static bool show(inspection *s, const rondo_graph *g, const char *title)
            fail_memory(&s->c->error, s->out.capacity, "a text");
 }
 
-static bool show_after(inspection *s, rondo_graph *g)
+/* detail: what tells this graph from others after the same pass, "" where there is one. */
+static bool show_after(inspection *s, const rondo_graph *g, const char *detail)
 {
-    const char *title = arena_text(&s->arena, "%s after %s", s->o->operands.items[0], s->o->after);
-    bool good = g && (title || fail_memory(&s->c->error, 0, "a title")) && show(s, g, title);
-    graph_free(g);
-    return good;
+    const char *title = arena_text(&s->arena, "%s after %s%s", s->o->operands.items[0], s->o->after, detail);
+    return g && (title || fail_memory(&s->c->error, 0, "a title")) && show(s, g, title);
 }
 
 static bool known_pass(inspection *s)
@@ -66,16 +65,43 @@ static rondo_value loss_of(inspection *s, rondo_graph *g, bool *spelled)
     return loss;
 }
 
-static rondo_graph *passed(inspection *s, rondo_value loss, bool spelled, rondo_value result)
+static bool is_after(const inspection *s, const char *pass)
+{
+    return !strcmp(s->o->after, pass);
+}
+
+/* A decoder has up to three graphs from hoist on. */
+static bool show_hoisted(inspection *s, rondo_value logits)
 {
     const pipeline_options until = {.after = s->o->after};
-    if (!strcmp(s->o->after, "stream"))
-        return pipeline_advance(result, TRANSFORMER_TIME, &until, &s->c->error);
-    if (!strcmp(s->o->after, "mode"))
-        return pipeline_forward(result, "y", &until, &s->c->error);
-    if (spelled || !strcmp(s->o->after, "differentiate"))
-        return pipeline_train(loss, &until, &s->c->error);
-    return pipeline_forward(result, result.graph->names[result.graph->outputs[0].name], &until, &s->c->error);
+    staged stages;
+    if (!pipeline_decode(logits, TRANSFORMER_TIME, &until, &stages, &s->c->error))
+        return false;
+    bool good = (!stages.load || show_after(s, stages.load, ": load")) &&
+                (!stages.source || show_after(s, stages.source, ": source")) &&
+                show_after(s, stages.step, ": step");
+    staged_free(&stages);
+    return good;
+}
+
+static bool show_passed(inspection *s, rondo_value loss, bool spelled, rondo_value result)
+{
+    const pipeline_options until = {.after = s->o->after};
+    rondo_error *error = &s->c->error;
+    rondo_graph *g;
+    if (is_after(s, "hoist"))
+        return show_hoisted(s, result);
+    if (is_after(s, "stream") || is_after(s, "compose"))
+        g = pipeline_advance(result, TRANSFORMER_TIME, &until, error);
+    else if (is_after(s, "mode"))
+        g = pipeline_forward(result, "y", &until, error);
+    else if (spelled || is_after(s, "differentiate"))
+        g = pipeline_train(loss, &until, error);
+    else
+        g = pipeline_forward(result, result.graph->names[result.graph->outputs[0].name], &until, error);
+    bool good = show_after(s, g, "");
+    graph_free(g);
+    return good;
 }
 
 /* A file without parameters has nothing to differentiate for but its inputs: they become parameters. */
@@ -102,7 +128,7 @@ static bool inspect_file(inspection *s, const char *path)
         if (!strcmp(s->o->after, "differentiate"))
             need_parameters(s, g);
         rondo_value result = {g, g->outputs[0].value}, loss = loss_of(s, g, &spelled);
-        good = show_after(s, passed(s, loss, spelled, result));
+        good = show_passed(s, loss, spelled, result);
     }
     rondo_graph_free(g);
     return good;
@@ -138,7 +164,7 @@ static bool inspect_model(inspection *s, const char *path)
     else if (!s->o->after)
         good = show(s, m.graph.graph, path);
     else
-        good = show_after(s, passed(s, m.graph.loss, true, m.graph.logits));
+        good = show_passed(s, m.graph.loss, true, m.graph.logits);
     model_close(&m);
     return good;
 }

@@ -400,7 +400,10 @@ RONDO_API rondo_program *rondo_program_new(rondo_value logits, const char *time,
 /* Weights, graphs and the tokenizer (its serialized model; NULL: none) in one safetensors file. */
 RONDO_API bool rondo_program_save(const rondo_program *, const rondo_weights *, const void *tokenizer,
                                   size_t tokenizer_bytes, const char *path, rondo_error *);
-RONDO_API rondo_program *rondo_program_load(rondo *, const char *path, rondo_error *); /* mapped, and checked whole */
+RONDO_API rondo_program *rondo_program_load(rondo *, const char *path, rondo_error *); /* mapped; checked but for the tensors' data */
+/* Reads all of a file that Rondo wrote and compares it with its checksums, which loading does for what is not mapped only.
+ * RONDO_FILE: damaged, and where; RONDO_MISMATCH: it was written without checksums. */
+RONDO_API bool rondo_file_check(rondo *, const char *path, rondo_error *);
 RONDO_API const char *rondo_program_report(const rondo_program *);                     /* the text of `rondo explain` */
 RONDO_API void rondo_program_free(rondo_program *);
 

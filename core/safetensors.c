@@ -196,6 +196,28 @@ static bool check_cover(reader *r, size_t data_start)
            fail_header(r, "there are bytes behind the last tensor");
 }
 
+/* The tensors are in the order of the file. */
+static bool read_checksums(reader *r, size_t data_start)
+{
+    safetensors *s = r->s;
+    const char *header = safetensors_metadata(s, CHECKSUM_OF_HEADER);
+    const char *data = safetensors_metadata(s, CHECKSUM_OF_DATA);
+    char found[CHECKSUM_DIGITS + 1];
+    if (!header && !data)
+        return true;
+    if (!header || !data)
+        return fail_header(r, "one of its checksums is missing");
+    if (!checksum_of_header(s->map.data, data_start, found) || strcmp(header, found))
+        return fail_header(r, "its header does not have the checksum that it was written with");
+    for (int i = 0; i < s->count; i++, data += CHECKSUM_DIGITS) {
+        data += i && *data == ' ';
+        if (!checksum_parse(data, &s->tensors[i].checksum))
+            return fail_header(r, "the checksums of its tensors are malformed");
+    }
+    s->has_checksums = true;
+    return !*data || fail_header(r, "it has more checksums than tensors");
+}
+
 static bool read_entries(reader *r, json_t *header, size_t data_start)
 {
     safetensors *s = r->s;
@@ -214,7 +236,7 @@ static bool read_entries(reader *r, json_t *header, size_t data_start)
         if (!good)
             return false;
     }
-    if (!check_cover(r, data_start))
+    if (!check_cover(r, data_start) || !read_checksums(r, data_start))
         return false;
     if (s->count > 1)
         qsort(s->tensors, (size_t)s->count, sizeof *s->tensors, by_name);
@@ -302,4 +324,21 @@ const char *safetensors_metadata(const safetensors *s, const char *key)
         if (!strcmp(s->metadata[2 * i], key))
             return s->metadata[2 * i + 1];
     return NULL;
+}
+
+bool safetensors_number(const safetensors *s, const char *key, uint64_t most, uint64_t *number,
+                        rondo_error *error)
+{
+    const char *text = safetensors_metadata(s, key), *c = text;
+    uint64_t sum = 0;
+    if (!text)
+        return true;
+    while (*c >= '0' && *c <= '9' && !__builtin_mul_overflow(sum, 10, &sum) &&
+           !__builtin_add_overflow(sum, (uint64_t)(*c - '0'), &sum))
+        c++;
+    if (c == text || *c || sum > most)
+        return fail(error, RONDO_FILE, "%s: %s is \"%.40s\", not a whole number from 0 to %llu", s->path, key,
+                    text, (unsigned long long)most);
+    *number = sum;
+    return true;
 }

@@ -11,6 +11,7 @@ typedef struct stored_tensor {
     int rank;               /* unreadable tensors: 0 */
     int64_t dims[8];
     size_t offset_bytes, size_bytes; /* from the start of the file */
+    uint32_t checksum;               /* of the data, if the file has any */
 } stored_tensor;
 
 typedef struct safetensors {
@@ -20,6 +21,7 @@ typedef struct safetensors {
     int count;
     const char **metadata; /* key, value, key, value, … */
     int metadata_count;    /* pairs */
+    bool has_checksums;    /* that of the header was right */
     const char *path;
 } safetensors;
 bool safetensors_open(safetensors *s, const rondo_allocator *a, const char *path, rondo_error *error);
@@ -30,6 +32,25 @@ const stored_tensor *safetensors_find(const safetensors *s, const char *name);
 bool safetensors_check_readable(const safetensors *s, const stored_tensor *t, rondo_error *error);
 const void *safetensors_data(const safetensors *s, const stored_tensor *t);
 const char *safetensors_metadata(const safetensors *s, const char *key); /* NULL: not there */
-/* Writes all or nothing. tensors[i].data is read; metadata as pairs. */
+/* The whole number behind a key; *number stays as it is where there is no such key. RONDO_FILE: it is not a number, or above
+ * `most`. */
+bool safetensors_number(const safetensors *s, const char *key, uint64_t most, uint64_t *number, rondo_error *error);
+/* Writes all or nothing. tensors[i].data is read; metadata as pairs. Checksums are added to it. */
 bool safetensors_save(const rondo_allocator *a, const char *path, const rondo_tensor *tensors, int count,
                       const char *const *metadata, int pairs, rondo_error *error);
+
+/* ---- Checksums: what Rondo writes has them, and only a file that has both of these keys is checked ---- */
+
+#define CHECKSUM_OF_HEADER "rondo.checksum.header" /* checked when a file is opened */
+#define CHECKSUM_OF_DATA "rondo.checksum.data"     /* of each tensor, in the order of the file, separated by spaces */
+enum { CHECKSUM_DIGITS = 8 };
+/* True for a file without checksums. RONDO_FILE names the tensor that is damaged. */
+bool safetensors_check_data(const safetensors *s, const stored_tensor *t, rondo_error *error);
+bool safetensors_check_all(const safetensors *s, rondo_error *error); /* reads all of the file */
+
+uint32_t checksum_of(const void *data, size_t bytes);
+void checksum_print(uint32_t checksum, char out[CHECKSUM_DIGITS + 1]);
+bool checksum_parse(const char *digits, uint32_t *checksum);
+/* Of all bytes before the tensors, the digits of this checksum itself taken for zeros. Returns where in the header they
+ * are; NULL: nowhere. */
+const char *checksum_of_header(const char *header, size_t bytes, char out[CHECKSUM_DIGITS + 1]);

@@ -1,6 +1,7 @@
 /* Writing safetensors. The format allows no hole between tensors, so alignment comes from order: the header
  * is padded to 64 bytes, then come tensors of a multiple of 64 bytes, then of 32, 16, 8 and 4: each lies
- * aligned to 64 bytes or to the largest power of two that divides its own size. */
+ * aligned to 64 bytes or to the largest power of two that divides its own size. The checksum of the header is
+ * part of the header: it is computed with zeros in its place. */
 #include "core/safetensors.h"
 #include <jansson.h>
 #include <stdlib.h>
@@ -13,6 +14,15 @@ typedef struct placed {
     size_t bytes, alignment;
     int number;
 } placed;
+
+typedef struct saving {
+    const rondo_allocator *allocator;
+    placed *order;
+    int count;
+    const char *const *metadata;
+    int pairs;
+    rondo_error *error;
+} saving;
 
 static int by_alignment(const void *a, const void *b)
 {
@@ -74,51 +84,78 @@ static bool add_entry(json_t *header, const char *name, json_t *entry, rondo_err
            fail(error, RONDO_ARGUMENT, "the name of a tensor to be saved is not UTF-8");
 }
 
-static bool add_metadata(json_t *header, const char *const *metadata, int pairs, rondo_error *error)
+/* Those of the tensors' data, and space for that of the header. */
+static bool add_checksums(const saving *s, json_t *metadata)
 {
-    json_t *object = json_object();
-    if (!object)
-        return fail_memory(error, 64, "a safetensors header");
-    for (int i = 0; i < pairs; i++)
-        if (json_object_set_new(object, metadata[2 * i], json_string(metadata[2 * i + 1]))) {
-            json_decref(object);
-            return fail(error, RONDO_ARGUMENT, "metadata \"%.100s\" to be saved is not UTF-8",
-                        metadata[2 * i]);
-        }
-    return json_object_set_new(header, "__metadata__", object) == 0 ||
-           fail_memory(error, 64, "a safetensors header");
+    const size_t each = CHECKSUM_DIGITS + 1, bytes = each * ((size_t)s->count + 1);
+    char *list = memory_new(s->allocator, bytes);
+    for (int i = 0; list && i < s->count; i++) {
+        checksum_print(checksum_of(s->order[i].tensor->data, s->order[i].bytes), list + each * (size_t)i);
+        if (i + 1 < s->count)
+            list[each * (size_t)i + CHECKSUM_DIGITS] = ' ';
+    }
+    bool good = list && !json_object_set_new(metadata, CHECKSUM_OF_HEADER, json_string("00000000")) &&
+                !json_object_set_new(metadata, CHECKSUM_OF_DATA, json_string(list));
+    memory_free(s->allocator, list, bytes);
+    return good || fail_memory(s->error, bytes, "the checksums of a file");
+}
+
+static bool fill_metadata(const saving *s, json_t *metadata)
+{
+    for (int i = 0; i < s->pairs; i++)
+        if (json_object_set_new(metadata, s->metadata[2 * i], json_string(s->metadata[2 * i + 1])))
+            return fail(s->error, RONDO_ARGUMENT, "metadata \"%.100s\" to be saved is not UTF-8",
+                        s->metadata[2 * i]);
+    return add_checksums(s, metadata);
 }
 
 /* The JSON text, to be freed. NULL: failed. */
-static char *header_text(const placed *order, int count, const char *const *metadata, int pairs,
-                         rondo_error *error)
+static char *header_text(const saving *s)
 {
-    json_t *header = json_object();
+    json_t *header = json_object(), *metadata = json_object();
     char *json = NULL;
     size_t offset = 0;
-    bool good = header || fail_memory(error, 64, "a safetensors header");
-    if (good && pairs > 0)
-        good = add_metadata(header, metadata, pairs, error);
-    for (int i = 0; good && i < count; offset += order[i++].bytes)
-        good = add_entry(header, order[i].tensor->name, describe(&order[i], offset), error);
+    bool good = (header && metadata && !json_object_set(header, "__metadata__", metadata)) ||
+                fail_memory(s->error, 64, "a safetensors header");
+    good = good && fill_metadata(s, metadata);
+    for (int i = 0; good && i < s->count; offset += s->order[i++].bytes)
+        good = add_entry(header, s->order[i].tensor->name, describe(&s->order[i], offset), s->error);
     if (good && !(json = json_dumps(header, JSON_COMPACT)))
-        fail_memory(error, 64, "a safetensors header");
+        fail_memory(s->error, 64, "a safetensors header");
+    json_decref(metadata);
     json_decref(header);
     return json;
 }
 
 /* ---- the file ---- */
 
-static bool write_all(file_writer *w, const char *header, const placed *order, int count, rondo_error *error)
+/* Length, JSON and padding, with the right checksum: the bytes before the tensors. */
+static char *complete_header(const saving *s, const char *json, size_t *bytes)
 {
-    static const char spaces[ALIGNMENT + 1] =
-        "                                                                ";
-    size_t length = strlen(header), padding = (ALIGNMENT - (LENGTH_BYTES + length) % ALIGNMENT) % ALIGNMENT;
-    uint64_t stored = length + padding;
-    bool good = file_write(w, &stored, LENGTH_BYTES, error) && file_write(w, header, length, error) &&
-                file_write(w, spaces, padding, error);
-    for (int i = 0; good && i < count; i++)
-        good = file_write(w, order[i].tensor->data, order[i].bytes, error);
+    const size_t length = strlen(json), unpadded = LENGTH_BYTES + length;
+    *bytes = (unpadded + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    uint64_t stored = *bytes - LENGTH_BYTES;
+    char checksum[CHECKSUM_DIGITS + 1], *header = memory_new(s->allocator, *bytes);
+    if (!header) {
+        fail_memory(s->error, *bytes, "a safetensors header");
+        return NULL;
+    }
+    memcpy(header, &stored, LENGTH_BYTES);
+    memcpy(header + LENGTH_BYTES, json, length);
+    memset(header + unpadded, ' ', *bytes - unpadded);
+    const char *digits = checksum_of_header(header, *bytes, checksum);
+    memcpy(header + (digits - header), checksum, CHECKSUM_DIGITS);
+    return header;
+}
+
+static bool write_all(const saving *s, const char *json, file_writer *w)
+{
+    size_t bytes;
+    char *header = complete_header(s, json, &bytes);
+    bool good = header && file_write(w, header, bytes, s->error);
+    for (int i = 0; good && i < s->count; i++)
+        good = file_write(w, s->order[i].tensor->data, s->order[i].bytes, s->error);
+    memory_free(s->allocator, header, bytes);
     return good;
 }
 
@@ -126,22 +163,22 @@ bool safetensors_save(const rondo_allocator *a, const char *path, const rondo_te
                       const char *const *metadata, int pairs, rondo_error *error)
 {
     size_t bytes = sizeof(placed) * ((size_t)count + 1);
-    placed *order = memory_new(a, bytes);
-    if (!order)
+    const saving s = {a, memory_new(a, bytes), count, metadata, pairs, error};
+    if (!s.order)
         return fail_memory(error, bytes, "the order of tensors in a file");
     bool good = true;
     for (int i = 0; good && i < count; i++)
-        good = place(&tensors[i], i, &order[i], error);
+        good = place(&tensors[i], i, &s.order[i], error);
     if (good && count > 1)
-        qsort(order, (size_t)count, sizeof *order, by_alignment);
-    char *header = good ? header_text(order, count, metadata, pairs, error) : NULL;
-    file_writer *w = header ? file_create(a, path, error) : NULL;
-    good = w && write_all(w, header, order, count, error);
+        qsort(s.order, (size_t)count, sizeof *s.order, by_alignment);
+    char *json = good ? header_text(&s) : NULL;
+    file_writer *w = json ? file_create(a, path, error) : NULL;
+    good = w && write_all(&s, json, w);
     if (w && !good)
         file_abandon(w);
     else if (w)
         good = file_commit(w, error);
-    free(header);
-    memory_free(a, order, bytes);
+    free(json);
+    memory_free(a, s.order, bytes);
     return good;
 }

@@ -111,8 +111,8 @@ rondo_weights *rondo_weights_new(const rondo_graph *g, uint64_t seed, rondo_erro
     return w;
 }
 
-static bool read_one(const weight *item, const char *stored_name, const safetensors *file, float *block,
-                     rondo_error *error)
+static bool check_one(const weight *item, const char *stored_name, const safetensors *file,
+                      rondo_error *error)
 {
     const stored_tensor *t = safetensors_find(file, stored_name);
     if (!t)
@@ -130,9 +130,28 @@ static bool read_one(const weight *item, const char *stored_name, const safetens
         return fail(error, RONDO_MISMATCH,
                     "%s: %s has another shape than the model's; was it trained with other sizes?", file->path,
                     stored_name);
-    if (block)
-        memcpy(block + item->offset, safetensors_data(file, t), sizeof(float) * (size_t)item->count);
-    return true;
+    return safetensors_check_data(file, t, error);
+}
+
+static const char *stored_name(arena *a, const char *prefix, const weight *item, rondo_error *error)
+{
+    const char *name = *prefix ? arena_text(a, "%s%s", prefix, item->name) : item->name;
+    if (!name)
+        fail_memory(error, strlen(item->name), "weights");
+    return name;
+}
+
+bool weights_check(const rondo_weights *w, const safetensors *file, const char *prefix, rondo_error *error)
+{
+    arena a;
+    bool good = true;
+    arena_begin(&a, &w->context->allocator);
+    for (int i = 0; good && i < w->item_count; i++) {
+        const char *name = stored_name(&a, prefix, &w->items[i], error);
+        good = name && check_one(&w->items[i], name, file, error);
+    }
+    arena_end(&a);
+    return good;
 }
 
 bool weights_read(const rondo_weights *w, const safetensors *file, const char *prefix, float *block,
@@ -142,9 +161,12 @@ bool weights_read(const rondo_weights *w, const safetensors *file, const char *p
     bool good = true;
     arena_begin(&a, &w->context->allocator);
     for (int i = 0; good && i < w->item_count; i++) {
-        const char *name = *prefix ? arena_text(&a, "%s%s", prefix, w->items[i].name) : w->items[i].name;
-        good = name ? read_one(&w->items[i], name, file, block, error)
-                    : fail_memory(error, strlen(w->items[i].name), "weights");
+        const weight *item = &w->items[i];
+        const char *name = stored_name(&a, prefix, item, error);
+        const stored_tensor *t = name ? safetensors_find(file, name) : NULL;
+        good = t != NULL;
+        if (good)
+            memcpy(block + item->offset, safetensors_data(file, t), sizeof(float) * (size_t)item->count);
     }
     arena_end(&a);
     return good;
@@ -159,7 +181,8 @@ rondo_weights *rondo_weights_load(const rondo_graph *g, const char *path, rondo_
     rondo_weights *w = weights_layout(g, error);
     bool good = w && safetensors_open(&file, &g->context->allocator, path, error);
     if (good) {
-        good = weights_allocate(w, error) && weights_read(w, &file, "", w->block, error);
+        good = weights_check(w, &file, "", error) && weights_allocate(w, error) &&
+               weights_read(w, &file, "", w->block, error);
         safetensors_close(&file);
     }
     if (good)

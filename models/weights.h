@@ -45,8 +45,10 @@ static inline rondo_weights weights_trained(const rondo_weights *w)
 }
 /* Fills each item as its parameter was told to begin. */
 void weights_fill(rondo_weights *w, uint64_t seed);
-/* Reads every weight of w from an open file; names what is missing or does not fit. block NULL: only looks whether
- * all fit. */
+/* Whether an open file holds each weight of w under prefix + name, with its shape and its checksum; names what is missing,
+ * does not fit or is damaged. */
+bool weights_check(const rondo_weights *w, const safetensors *file, const char *prefix, rondo_error *error);
+/* Copies them into `block`, once they have been checked. */
 bool weights_read(const rondo_weights *w, const safetensors *file, const char *prefix, float *block, rondo_error *error);
 /* The tensors of `block`, named prefix + name; for safetensors_save. */
 rondo_tensor *weights_tensors(const rondo_weights *w, arena *a, const char *prefix, float *block);

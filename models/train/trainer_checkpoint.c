@@ -5,14 +5,15 @@
 #include "models/train/trainer_parts.h"
 #include <string.h>
 
-enum { MOST_PAIRS = 16 };
+#define FORMAT "1"
+static const uint64_t most_count = (uint64_t)1 << 53; /* which a double holds exactly */
 static const char *const prefixes[] = {"", "optimizer.moment1.", "optimizer.moment2."};
 
 static bool save_in(arena *a, const rondo_trainer *t, const char *path, const char *const *more, int pairs,
                     rondo_error *error)
 {
     const rondo_weights trained = weights_trained(t->weights);
-    int n = t->weights->item_count, own = 6, count = 0;
+    int n = t->weights->item_count, count = 0;
     rondo_tensor *all = ARENA_NEW(a, rondo_tensor, 3 * n + 1);
     float *const blocks[] = {t->weights->block, t->moment1,
                              MUTANT(checkpoint_forgets_moment2, t->moment1, t->moment2)};
@@ -31,12 +32,17 @@ static bool save_in(arena *a, const rondo_trainer *t, const char *path, const ch
     text kernels = {.arena = a};
     if (!all || !number || !batches || !seed || !choices_print(&kernels, programs, 4))
         return fail_memory(error, sizeof *all * (size_t)n, "a checkpoint");
-    const char *metadata[2 * MOST_PAIRS] = {"format",        "pt",   "rondo.format",  "1",
-                                            "rondo.updates", number, "rondo.batches", batches,
-                                            "rondo.seed",    seed,   "rondo.kernels", kernels.data};
-    for (int i = 0; i < 2 * pairs && own + pairs <= MOST_PAIRS; i++)
-        metadata[2 * own + i] = more[i];
-    return safetensors_save(&t->context->allocator, path, all, count, metadata, own + pairs, error);
+    const char *const own[] = {"format",        "pt",   "rondo.format",  FORMAT,
+                               "rondo.updates", number, "rondo.batches", batches,
+                               "rondo.seed",    seed,   "rondo.kernels", kernels.data};
+    const int own_pairs = sizeof own / sizeof *own / 2;
+    const char **metadata = ARENA_NEW(a, const char *, 2 * (own_pairs + pairs));
+    if (!metadata)
+        return fail_memory(error, sizeof *metadata * (size_t)pairs, "a checkpoint");
+    memcpy(metadata, own, sizeof own);
+    for (int i = 0; i < 2 * pairs; i++)
+        metadata[2 * own_pairs + i] = more[i];
+    return safetensors_save(&t->context->allocator, path, all, count, metadata, own_pairs + pairs, error);
 }
 
 bool trainer_save(const rondo_trainer *t, const char *path, const char *const *metadata, int pairs,
@@ -55,29 +61,31 @@ bool rondo_trainer_save(const rondo_trainer *t, const char *path, rondo_error *e
     return t && trainer_save(t, path, NULL, 0, error);
 }
 
-static bool read_counter(const safetensors *file, const char *key, int64_t *number, rondo_error *error)
-{
-    const char *text = safetensors_metadata(file, key);
-    *number = 0;
-    for (const char *c = text; c && *c; c++) {
-        if (*c < '0' || *c > '9' || *number > (INT64_MAX - 9) / 10)
-            return fail(error, RONDO_FILE, "%s: %s is no counter: %.40s", file->path, key, text);
-        *number = *number * 10 + (*c - '0');
-    }
-    return text != NULL || fail(error, RONDO_MISMATCH,
-                                "%s holds weights but no training state (%s is missing)", file->path, key);
-}
+/* What a trainer has beside its blocks. */
+typedef struct counters {
+    uint64_t updates, batches, seed;
+} counters;
 
-static bool read_seed(const safetensors *file, uint64_t *seed, rondo_error *error)
+static bool read_counters(const safetensors *file, counters *out, rondo_error *error)
 {
-    const char *text = safetensors_metadata(file, "rondo.seed");
-    *seed = 0;
-    for (const char *c = text; c && *c; c++)
-        if (*c < '0' || *c > '9' || __builtin_mul_overflow(*seed, 10, seed) ||
-            __builtin_add_overflow(*seed, (uint64_t)(*c - '0'), seed))
-            return fail(error, RONDO_FILE, "%s: rondo.seed is no seed: %.40s", file->path, text);
-    return text != NULL ||
-           fail(error, RONDO_MISMATCH, "%s holds no training state (rondo.seed is missing)", file->path);
+    static const char *const keys[] = {"rondo.format", "rondo.updates", "rondo.batches", "rondo.seed"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (!safetensors_metadata(file, keys[i]))
+            return fail(error, RONDO_MISMATCH, "%s holds weights but no training state (%s is missing)",
+                        file->path, keys[i]);
+    const char *format = safetensors_metadata(file, "rondo.format");
+    if (strcmp(format, FORMAT))
+        return fail(error, RONDO_MISMATCH,
+                    "%s has format %.20s of checkpoints, and this version of Rondo reads format " FORMAT
+                    "; continue with the version that wrote it",
+                    file->path, format);
+    if (!safetensors_number(file, "rondo.updates", most_count, &out->updates, error) ||
+        !safetensors_number(file, "rondo.batches", most_count, &out->batches, error) ||
+        !safetensors_number(file, "rondo.seed", UINT64_MAX, &out->seed, error))
+        return false;
+    return out->batches >= out->updates ||
+           fail(error, RONDO_FILE, "%s: rondo.batches is less than rondo.updates, which cannot be",
+                file->path);
 }
 
 /* The choices in the file, which live as long as the trainer. A checkpoint from before there were any: NULL, and good. */
@@ -113,25 +121,25 @@ bool rondo_trainer_load(rondo_trainer *t, const char *path, rondo_error *error)
 {
     error_begin(error);
     safetensors file;
-    int64_t number, batches;
-    uint64_t seed = 0;
+    counters read;
     const struct wisdom *wisdom;
     if (!t || !safetensors_open(&file, &t->context->allocator, path, error))
         return false;
     const rondo_weights trained = weights_trained(t->weights), *parts[] = {t->weights, &trained, &trained};
     float *const blocks[] = {t->weights->block, t->moment1, t->moment2};
-    bool good = read_counter(&file, "rondo.updates", &number, error) &&
-                read_counter(&file, "rondo.batches", &batches, error) && read_seed(&file, &seed, error) &&
-                read_kernels(t, &file, &wisdom, error);
-    for (int k = 0; k < 3; k++) /* all of it fits, or nothing changes */
-        good = good && weights_read(parts[k], &file, prefixes[k], NULL, error);
+    bool good = read_counters(&file, &read, error) && read_kernels(t, &file, &wisdom, error);
+    for (int k = 0; k < 3; k++) /* all of it is right, or nothing changes */
+        good = good && weights_check(parts[k], &file, prefixes[k], error);
     for (int k = 0; k < 3; k++)
         good = good && weights_read(parts[k], &file, prefixes[k], blocks[k], error);
+    if (good && !file.has_checksums)
+        context_log(t->context, 1, "%s was written without checksums: damage in it would not be noticed",
+                    path);
     safetensors_close(&file);
     if (good) {
-        t->options.seed = seed;
-        t->number = number;
-        t->batches = MUTANT(resume_begins_at_batch_0, 0, batches);
+        t->options.seed = read.seed;
+        t->number = (int64_t)read.updates;
+        t->batches = MUTANT(resume_begins_at_batch_0, 0, (int64_t)read.batches);
         t->pending = false;
         use_kernels(t, wisdom);
     }

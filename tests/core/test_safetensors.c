@@ -282,6 +282,109 @@ Test(safetensors, every_truncation_and_every_changed_byte_ends_well)
     }
 }
 
+/* ---- checksums ---- */
+
+static char bytes[4096];
+static size_t byte_count;
+
+static void save_small(void)
+{
+    float x[40] = {1, 2, 3}, y[3] = {-0.5f, 0, 9};
+    const rondo_tensor tensors[] = {{"layer.weight", RONDO_F32, 2, {4, 8}, x},
+                                    {"nothing", RONDO_F32, 1, {0}, NULL},
+                                    {"layer.bias", RONDO_F32, 1, {8}, x + 32},
+                                    {"layer.scale", RONDO_F32, 1, {3}, y}};
+    const char *const metadata[] = {"format", "pt", "graph", "%q = \"rondo.checksum.header\":\"00000000\""};
+    cr_assert(safetensors_save(NULL, path, tensors, 4, metadata, 2, NULL));
+    FILE *f = fopen(path, "rb");
+    byte_count = fread(bytes, 1, sizeof bytes, f);
+    fclose(f);
+}
+static void write_small(void)
+{
+    FILE *f = fopen(path, "wb");
+    fwrite(bytes, 1, byte_count, f);
+    fclose(f);
+}
+/* Opened, and all data as it was written. */
+static bool is_sound(rondo_error *error)
+{
+    safetensors s;
+    *error = (rondo_error){0};
+    bool good = safetensors_open(&s, &memory_malloc, path, error) && s.has_checksums &&
+                safetensors_check_all(&s, error);
+    safetensors_close(&s);
+    return good;
+}
+
+Test(safetensors, no_changed_byte_is_accepted)
+{
+    rondo_error error;
+    save_small();
+    cr_assert(is_sound(&error), "%s", error.message);
+    for (size_t i = 0; i < byte_count; i++) {
+        bytes[i] ^= (char)(1 << i % 8);
+        write_small();
+        bytes[i] ^= (char)(1 << i % 8);
+        cr_expect(!is_sound(&error) && error.code == RONDO_FILE, "byte %d", (int)i);
+    }
+}
+
+Test(safetensors, no_zeroed_block_is_accepted)
+{
+    rondo_error error;
+    static char kept[sizeof bytes];
+    save_small();
+    memcpy(kept, bytes, sizeof bytes);
+    for (size_t size = 4; size <= 512; size *= 2)
+        for (size_t i = 0; i + size <= byte_count; i += size) {
+            memset(bytes + i, 0, size);
+            bool same = !memcmp(bytes, kept, byte_count);
+            write_small();
+            memcpy(bytes, kept, byte_count);
+            cr_expect(is_sound(&error) == same, "%d bytes from %d on", (int)size, (int)i);
+        }
+}
+
+static void replace(const char *from, const char *to)
+{
+    char *at = memmem(bytes, byte_count, from, strlen(from));
+    cr_assert(at && strlen(from) == strlen(to), "%s", from);
+    memcpy(at, to, strlen(to));
+}
+
+Test(safetensors, checksums_are_wanted_only_where_both_keys_are)
+{
+    rondo_error error;
+    safetensors s;
+    save_small();
+    replace("rondo.checksum.data", "other.checksum.data");
+    write_small();
+    cr_expect(!is_sound(&error) && strstr(error.message, "one of its checksums is missing"), "%s",
+              error.message);
+    replace("\"rondo.checksum.header\":\"", "\"other.checksum.header\":\"");
+    bytes[byte_count - 1] ^= 1; /* nobody can tell */
+    write_small();
+    cr_assert(safetensors_open(&s, &memory_malloc, path, &error), "%s", error.message);
+    cr_expect(!s.has_checksums && safetensors_check_all(&s, &error));
+    safetensors_close(&s);
+}
+
+Test(safetensors, a_damaged_tensor_is_named_and_others_can_be_read)
+{
+    rondo_error error = {0};
+    safetensors s;
+    save_small();
+    bytes[byte_count - 1] ^= 1;
+    write_small();
+    cr_assert(safetensors_open(&s, &memory_malloc, path, &error), "%s", error.message);
+    cr_expect(safetensors_check_data(&s, safetensors_find(&s, "layer.weight"), &error));
+    cr_expect_not(safetensors_check_data(&s, safetensors_find(&s, "layer.scale"), &error));
+    cr_expect(error.code == RONDO_FILE && strstr(error.message, "\"layer.scale\"") &&
+              strstr(error.message, path));
+    safetensors_close(&s);
+}
+
 Test(safetensors, each_allocation_may_fail)
 {
     counting c = {.refuse_at = 1};

@@ -117,6 +117,8 @@ static void end(objects *o)
       rondo_program_save(NULL, o->weights, NULL, 0, nowhere, e))                                             \
     X(rondo_program_load, RONDO_IO, rondo_program_load(o->context, nowhere, e),                              \
       rondo_program_load(NULL, nowhere, e))                                                                  \
+    X(rondo_file_check, RONDO_IO, rondo_file_check(o->context, nowhere, e),                                  \
+      rondo_file_check(NULL, nowhere, e))                                                                    \
     X(rondo_session_new, RONDO_ARGUMENT, rondo_session_new(o->program, o->weights, 0, e),                    \
       rondo_session_new(NULL, o->weights, 1, e))                                                             \
     X(rondo_session_clone, RONDO_MEMORY, (refuse = true, rondo_session_clone(o->session, e)),                \

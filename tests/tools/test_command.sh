@@ -491,14 +491,38 @@ refuses 4 'there is no missing' translate missing
 refuses 4 'holds no compiled model; make one with' translate straight/checkpoint.safetensors
 refuses 4 'this is no safetensors file' translate train.en
 refuses 4 'fewer than 8 bytes' translate empty
+changed() { LC_ALL=C sed "s/rondo\.checksum/other.checksum/g; $1" "$2"; } # by somebody who takes the checksums off
+run check model.rondo
+gives 0 && grep -q '^ok *model.rondo$' out && [ ! -s err ]
+ok 'an exported file is checked'
+{ head -c -4 model.rondo; printf '\7\7\7\7'; } >damaged.rondo
+run check damaged.rondo
+gives 4 && grep -q '^FAILED *damaged.rondo$' out && says 'damaged.rondo: tensor ".*" does not have the checksum'
+ok 'a damaged tensor in it is found when somebody asks'
+run check straight --json
+gives 0 && grep -q '"straight/checkpoint.safetensors", "result": "ok"' out
+ok 'the files of a run are checked'
+changed '' model.rondo >plain.rondo
+run check plain.rondo
+gives 4 && says 'plain.rondo was written without checksums'
+ok 'a file without checksums is not called right'
+from valid.en
+run translate plain.rondo
+gives 0
+ok 'it is used as before'
+from nothing
+mkdir nowhere_trained
+refuses 4 'nowhere_trained has no file of weights to check' check nowhere_trained
 head -c 60000 model.rondo >cut.rondo
 refuses 4 'cut.rondo: .* damaged' translate cut.rondo
 refuses 4 'cut.rondo: .* damaged' explain cut.rondo
-LC_ALL=C sed 's/"rondo.format":"1"/"rondo.format":"7"/' model.rondo >later.rondo
+changed 's/"rondo.format":"1"/"rondo.format":"7"/' model.rondo >later.rondo
 refuses 4 'later.rondo has format 7, this version reads format 1' translate later.rondo
-LC_ALL=C sed 's/f32\[32,32\]/f32[32,64]/g' model.rondo >lying.rondo
+changed 's/f32\[32,32\]/f32[32,64]/g' model.rondo >lying.rondo
 refuses 4 'lying.rondo: rondo.graph' translate lying.rondo
-LC_ALL=C sed 's/= softmax(/= sigmoid(/; s/= matmul(/= matnul(/' model.rondo >unknown.rondo
+LC_ALL=C sed 's/f32\[32,32\]/f32[32,64]/g' model.rondo >flipped.rondo
+refuses 4 'flipped.rondo: its header does not have the checksum' translate flipped.rondo
+changed 's/= softmax(/= sigmoid(/; s/= matmul(/= matnul(/' model.rondo >unknown.rondo
 refuses 4 'unknown.rondo: rondo.graph.*: there is no op' translate unknown.rondo
 
 # ---- translating ----

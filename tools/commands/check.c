@@ -1,5 +1,6 @@
-/* rondo check: the whole contract of a mixer as a table. One mixer, or all there are. */
+/* rondo check: the whole contract of a mixer as a table, one mixer or all there are; or the checksums of a run or a file. */
 #include "tools/check/contract.h"
+#include "tools/check/files.h"
 #include "tools/commands/command.h"
 #include "tools/report/report.h"
 #include <string.h>
@@ -87,6 +88,8 @@ int command_check(command *c)
 {
     mixer m;
     const char *name = c->options->mixer;
+    if (c->options->operands.count)
+        return check_files(c, c->options->operands.items[0]);
     if (name && !mixer_find(c->context, name, &m, &c->error))
         return command_failed(c, EXIT_USE);
     if (!c->options->json)

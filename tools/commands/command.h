@@ -36,9 +36,11 @@ void model_close(model *m);
 bool is_folder(const char *path);
 /* FOLDER/NAME in the arena; NULL: refused. */
 const char *path_in(arena *a, const char *folder, const char *name);
-/* A whole file as bytes (NUL added) in the arena. */
+/* The names of a run's files with weights, in the order in which a command prefers them; ends in NULL. */
+extern const char *const run_weight_files[];
 /* The file with the weights of a run: the best, else the last, else those that it begins with. NULL: it has none yet, or out of memory. */
 const char *run_weights(arena *a, const char *folder);
+/* A whole file as bytes (NUL added) in the arena. */
 char *read_whole(arena *a, const char *path, size_t *bytes, rondo_error *error);
 /* FILE.graph: the text form, by its name; NULL: the error says the line, or that the file cannot be read. */
 bool is_graph_file(const char *path);

@@ -66,11 +66,13 @@ static bool exists(const char *path)
     return path && !stat(path, &s);
 }
 
+const char *const run_weight_files[] = {"best.safetensors", "checkpoint.safetensors", "start.safetensors",
+                                        NULL};
+
 const char *run_weights(arena *a, const char *folder)
 {
-    static const char *const names[] = {"best.safetensors", "checkpoint.safetensors", "start.safetensors"};
-    for (int i = 0; i < 3; i++) {
-        const char *path = path_in(a, folder, names[i]);
+    for (const char *const *name = run_weight_files; *name; name++) {
+        const char *path = path_in(a, folder, *name);
         if (exists(path))
             return path;
     }

@@ -76,7 +76,7 @@ static bool start_with(command *c, const options *o, const char *path, run_data 
     safetensors file;
     if (!safetensors_open(&file, &c->context->allocator, path, &c->error))
         return false;
-    bool good = weights_read(w, &file, "", w->block, &c->error);
+    bool good = weights_check(w, &file, "", &c->error) && weights_read(w, &file, "", w->block, &c->error);
     if (good)
         message(c->name, "beginning with %s", path);
     if (good && o->distill)

@@ -4,7 +4,6 @@
  *   gives: the gradients behind the old nodes, each at the scope and line of the node that it belongs to
  *   breaks: nothing; old values, ports and outputs stay */
 #include "autograd/differentiate.h"
-#include "core/mutant.h"
 #include "ops/build.h"
 #include <string.h>
 
@@ -47,9 +46,7 @@ static bool accumulate(walk *w, const char *op, value_id v, value_id part)
         return graph_fail(to, RONDO_SHAPE, "the gradient that %s gives has another shape than its operand",
                           op),
                false;
-    w->gradients[v] = MUTANT(differentiate_keeps_the_last, true, w->gradients[v] == NONE)
-                          ? part
-                          : build_add(to, w->gradients[v], part);
+    w->gradients[v] = w->gradients[v] == NONE ? part : build_add(to, w->gradients[v], part);
     return w->gradients[v] != NONE;
 }
 
@@ -204,7 +201,7 @@ static bool add_outputs(rondo_graph *to, const rondo_graph *g, const value_id *w
 static bool is_trained(const rondo_graph *g, const node *n)
 {
     return n->op == OP_parameter && g->values[n->first_output].type == RONDO_F32 &&
-           MUTANT(differentiate_trains_the_frozen, true, !n->attributes[parameter_frozen].integer);
+           !n->attributes[parameter_frozen].integer;
 }
 
 rondo_graph *differentiate_parameters(const rondo_graph *g, value_id loss, rondo_error *error)

@@ -2,7 +2,6 @@
  * tensors must cover the bytes behind the header exactly, without hole or overlap, as the format demands.
  * Writing: safetensors_save.c. */
 #include "core/safetensors.h"
-#include "core/mutant.h"
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -187,13 +186,12 @@ static bool check_cover(reader *r, size_t data_start)
         qsort(s->tensors, (size_t)s->count, sizeof *s->tensors, by_place);
     for (int i = 0; i < s->count; end += s->tensors[i++].size_bytes) {
         copy_printable(r->name, sizeof r->name, s->tensors[i].name);
-        if (MUTANT(safetensors_takes_overlaps, false, s->tensors[i].offset_bytes < end))
+        if (s->tensors[i].offset_bytes < end)
             return fail_tensor(r, "overlaps another");
         if (s->tensors[i].offset_bytes > end)
             return fail_tensor(r, "does not begin where the one before it ends");
     }
-    return MUTANT(safetensors_takes_what_is_behind, true, end == s->map.bytes) ||
-           fail_header(r, "there are bytes behind the last tensor");
+    return end == s->map.bytes || fail_header(r, "there are bytes behind the last tensor");
 }
 
 /* The tensors are in the order of the file. */

@@ -2,7 +2,6 @@
  * that takes task i of run r by compare-and-swap knows that run r is not over, and so that the job it read
  * belongs to it. Who finds nothing to do spins a little, then sleeps on a condition. */
 #include "core/team.h"
-#include "core/mutant.h"
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -103,7 +102,7 @@ static void take_tasks(team *t, int number)
         }
         if (!atomic_compare_exchange_weak(&t->ticket, &ticket, ticket + 1))
             continue;
-        work(argument, MUTANT(team_repeats_a_task, task ? (int64_t)task - 1 : 0, (int64_t)task), number);
+        work(argument, (int64_t)task, number);
         if (atomic_fetch_add(&t->done, 1) + 1 == tasks && atomic_load(&t->caller_sleeps)) {
             pthread_mutex_lock(&t->lock);
             pthread_cond_signal(&t->over);

@@ -1,5 +1,4 @@
 /* What weights are before training: by the name of each and the seed alone, whatever else a model has. */
-#include "core/mutant.h"
 #include "core/random.h"
 #include "models/weights.h"
 #include <math.h>
@@ -31,8 +30,7 @@ static double dot(const float *a, const float *b, int64_t count)
 static void turn_row(const float *rows, int64_t before, float *row, int64_t width)
 {
     double length = sqrt(dot(row, row, width));
-    for (int turn = MUTANT(orthogonal_rows_are_not_turned, 2, 0); turn < 2;
-         turn++) /* the second time takes out the first one's rounding */
+    for (int turn = 0; turn < 2; turn++) /* the second time takes out the first one's rounding */
         for (int64_t r = 0; r < before; r++) {
             const float *other = rows + r * width;
             double share = dot(row, other, width) / dot(other, other, width);

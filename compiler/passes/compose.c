@@ -7,7 +7,6 @@
  *
  *   needs: the result of stream     gives: no such pair where one product is less work     breaks: nothing */
 #include "compiler/passes/passes.h"
-#include "core/mutant.h"
 
 /* What stands between the two: x Wᵀ (+ b), split into heads, times numbers. Old values; NONE: there is none. */
 typedef struct projection {
@@ -129,7 +128,7 @@ static bool read_sizes(const composer *c, const node *n, const projection *p, si
 
 static value_id scaled(rondo_graph *g, value_id v, double scale)
 {
-    return scale == 1 ? v : build_mul(g, v, build_number(g, MUTANT(compose_loses_the_scale, 1, scale)));
+    return scale == 1 ? v : build_mul(g, v, build_number(g, scale));
 }
 
 static value_id build_composed(composer *c, const node *n, const projection *p, const sizes *z)

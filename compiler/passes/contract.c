@@ -5,7 +5,6 @@
  *   breaks: nothing */
 #include "compiler/passes/contract.h"
 #include "compiler/passes/heads.h"
-#include "core/mutant.h"
 #include <string.h>
 
 typedef struct contractor {
@@ -43,7 +42,7 @@ static bool contract_attention(contractor *c, const node *n, const softmax_atten
     if (inputs[0] == NONE || inputs[1] == NONE || inputs[2] == NONE)
         return false;
     attribute attributes[MAX_ATTRIBUTES] = {0};
-    attributes[attention_scale] = real_attribute(MUTANT(contract_loses_the_scale, 1, m->scale));
+    attributes[attention_scale] = real_attribute(m->scale);
     attributes[attention_causal] = integer_attribute(m->causal);
     attributes[attention_rate] = real_attribute(m->rate);
     attributes[attention_site] = integer_attribute(m->site);

@@ -5,7 +5,6 @@
  *
  *   needs: simplify has run     gives: matmul with c, bias, activation; `fused`     breaks: vjp (fused has none) */
 #include "compiler/passes/passes.h"
-#include "core/mutant.h"
 #include <math.h>
 #include <string.h>
 
@@ -59,7 +58,7 @@ static value_id into_product(rewriter *r, const int *readers, const node *n)
             const shape *s = graph_shape_of(g, other);
             shape flat = {.rank = 1};
             flat.dims[0] = s->dims[s->rank - 1];
-            return with_operand(g, &p, MUTANT(fuse_loses_a_bias, -1, 3), build_reshape(g, other, &flat), 0);
+            return with_operand(g, &p, 3, build_reshape(g, other, &flat), 0);
         }
         if (!has_c && shape_equal(graph_shape_of(g, other), graph_shape_of(g, product)) &&
             shape_equal(graph_shape_of(g, product), graph_shape_of(r->from, n->first_output)))
@@ -169,8 +168,7 @@ static bool add_chain(chain *c, const chain *inner)
 {
     int numbers[MAX_INPUTS];
     for (int i = 0; i < inner->operand_count; i++)
-        if ((numbers[i] = operand_index(
-                 c, inner->operands[MUTANT(fuse_swaps_operands, inner->operand_count - 1 - i, i)])) < 0)
+        if ((numbers[i] = operand_index(c, inner->operands[i])) < 0)
             return false;
     const char *at = inner->program.data;
     while (*at) {

@@ -3,7 +3,6 @@
  *
  *   needs: the result of stream     gives: three graphs that compute the same     breaks: nothing */
 #include "compiler/passes/stream.h"
-#include "core/mutant.h"
 #include <string.h>
 
 typedef enum stage { STAGE_LOAD, STAGE_SOURCE, STAGE_STEP } stage;
@@ -15,7 +14,7 @@ static stage leaf_stage(const rondo_graph *g, const node *n)
     if (n->op == OP_parameter || n->op == OP_constant)
         return STAGE_LOAD;
     if (n->op == OP_state || !strcmp(g->names[n->attributes[input_name].integer], "count"))
-        return MUTANT(hoist_runs_the_state_once, STAGE_SOURCE, STAGE_STEP);
+        return STAGE_STEP;
     for (int a = 0; a < s->rank; a++)
         if (dim_has(s->dims[a], step))
             return STAGE_STEP;
@@ -120,7 +119,7 @@ static int batch_axis_of(const rondo_graph *g, const shape *s)
     int symbol = -1;
     value_id position = graph_find_leaf(g, OP_state, "position");
     if (position != NONE)
-        symbol = MUTANT(hoist_forgets_the_batch, -2, dim_only_symbol(graph_shape_of(g, position)->dims[0]));
+        symbol = dim_only_symbol(graph_shape_of(g, position)->dims[0]);
     for (int a = 0; a < s->rank; a++)
         if (dim_only_symbol(s->dims[a]) == symbol)
             return a;

@@ -13,7 +13,6 @@
 #include "compiler/passes/heads.h"
 #include "compiler/passes/lift.h"
 #include "compiler/passes/linearize_report.h"
-#include "core/mutant.h"
 
 typedef struct site {
     node_id scan;
@@ -63,14 +62,12 @@ static value_id build_numerator(linearizer *l, const pair_form *p, const shape *
 {
     rondo_graph *g = l->r.to;
     shape batch = heads_batch(old);
-    value_id key = times(g, MUTANT(linearize_column_factor_twice, times(g, p->key, p->column), p->key),
-                         p->column),
-             y;
-    if (MUTANT(linearize_scans_without_mask, true, p->causal))
+    value_id key = times(g, p->key, p->column), y;
+    if (p->causal)
         y = build_scan(l, p, key, p->operand, &batch, false);
     else
         y = build_matmul(g, p->query, build_matmul(g, key, p->operand, true, false), false, false);
-    y = times(g, y, MUTANT(linearize_drops_the_row_factor, NONE, p->row));
+    y = times(g, y, p->row);
     return build_broadcast(g, p->transposed ? build_swap(g, y, -2, -1) : y, old);
 }
 

@@ -2,7 +2,6 @@
  *
  *   needs: a verified graph     gives: no dropout, anywhere     breaks: nothing */
 #include "compiler/passes/passes.h"
-#include "core/mutant.h"
 #include <string.h>
 
 static bool plain_attention(rewriter *r, const node *n, node_id id)
@@ -28,7 +27,7 @@ rondo_graph *mode_evaluate(const rondo_graph *g, value_id **map, rondo_error *er
         return NULL;
     for (node_id id = 0; !r.to->error.code && id < g->node_count; id++) {
         const node *n = &g->nodes[id];
-        if (MUTANT(evaluation_drops_out, false, n->op == OP_dropout))
+        if (n->op == OP_dropout)
             r.map[n->first_output] = r.map[n->inputs[0]];
         else if (n->op == OP_attention && n->attributes[attention_rate].real != 0)
             plain_attention(&r, n, id);

@@ -3,7 +3,6 @@
  *
  *   needs: a verified graph     gives: no identities, no dead nodes, constants folded     breaks: nothing */
 #include "compiler/passes/passes.h"
-#include "core/mutant.h"
 #include <string.h>
 
 /* A rule looks at a node about to be copied, its operands already new, and returns what stands for it, or NONE. */
@@ -27,8 +26,7 @@ static value_id identity_element(rondo_graph *g, const node *n, const value_id *
             continue;
         if (is_number(g, in[1], table[i].number) && same_shape(g, in[0], result))
             return in[0];
-        if ((table[i].left || MUTANT(simplify_turns_a_difference, n->op == OP_sub, false)) &&
-            is_number(g, in[0], table[i].number) && same_shape(g, in[1], result))
+        if (table[i].left && is_number(g, in[0], table[i].number) && same_shape(g, in[1], result))
             return in[1];
     }
     return NONE;

@@ -5,7 +5,6 @@
  *   needs: placements and an order     gives: calls, relocations, offsets, the memory report     breaks: nothing */
 #include "compiler/program/program.h"
 #include "compiler/program/wisdom.h"
-#include "core/mutant.h"
 #include <string.h>
 
 static int64_t elements(const specialisation *s, const rondo_graph *g, value_id v)
@@ -158,8 +157,7 @@ static bool takes_over(const specialisation *s, const program *p, const buffers 
     if (p->options.no_in_place || in == NONE || p->kept[out])
         return false;
     value_id root = s->placements[in].root;
-    if (b->of_root[root] < 0 || p->kept[root] ||
-        MUTANT(lower_overwrites_what_is_read_later, false, last_read[root] != call) ||
+    if (b->of_root[root] < 0 || p->kept[root] || last_read[root] != call ||
         graph_op_of(g, root) == OP_constant)
         return false;
     for (int k = 0; k < n->input_count; k++)

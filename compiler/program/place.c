@@ -4,7 +4,6 @@
  *
  *   needs: a verified graph, bound symbols     gives: dims and placements     breaks: nothing */
 #include "compiler/program/program.h"
-#include "core/mutant.h"
 #include "ops/build.h"
 #include <string.h>
 
@@ -141,7 +140,7 @@ static bool view_reshape(const int64_t *from, int from_rank, const int64_t *stri
             return false;
         if (from[a] == 1)
             continue;
-        if (rank && MUTANT(place_views_strided_memory, true, steps[rank - 1] == strides[a] * from[a])) {
+        if (rank && steps[rank - 1] == strides[a] * from[a]) {
             dims[rank - 1] *= from[a];
             steps[rank - 1] = strides[a];
         } else {

@@ -1,12 +1,11 @@
 /* plan: from lifetimes to offsets in one arena. Greedy by size, best fit into the gaps that the buffers alive at the same
  * time leave (Pisarchyk & Lee 2020, "greedy by size"); a pure function. */
 #include "compiler/program/program.h"
-#include "core/mutant.h"
 #include <stdlib.h>
 
 static bool overlap(const lifetime *a, const lifetime *b)
 {
-    return a->first + MUTANT(plan_frees_one_call_early, 1, 0) <= b->last && b->first <= a->last;
+    return a->first <= b->last && b->first <= a->last;
 }
 
 /* The smallest gap among the placed records alive together with r that holds it; else the end of the highest. `placed` is

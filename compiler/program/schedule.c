@@ -1,6 +1,5 @@
 /* schedule: in which order the nodes run. Memory is what it is judged by; the bits of the results do not depend on it. */
 #include "compiler/program/program.h"
-#include "core/mutant.h"
 #include <string.h>
 
 /* Edges beyond the operands: the writer of an in-place port waits for every other reader of the old content. */
@@ -37,7 +36,7 @@ static void walk_edges(const schedule_problem *p, each_edge *visit, void *argume
         for (int i = 0; i < g->nodes[id].input_count; i++)
             if (g->nodes[id].inputs[i] != NONE)
                 visit(argument, g->values[g->nodes[id].inputs[i]].node, id);
-    for (int k = 0; k < MUTANT(schedule_overwrites_before_reading, 0, g->port_count); k++) {
+    for (int k = 0; k < g->port_count; k++) {
         if (!p->in_place[k] || g->ports[k].out == NONE || g->ports[k].out == g->ports[k].in)
             continue;
         node_id writer = g->values[g->ports[k].out].node;

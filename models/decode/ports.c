@@ -1,7 +1,6 @@
 /* What a session keeps from run to run: the memory of its ports, and the loops over them. Nothing here knows a model or a
  * mechanism. */
 #include "models/decode/ports.h"
-#include "core/mutant.h"
 #include <string.h>
 
 const rondo_graph *session_graph(const rondo_session *s)
@@ -146,7 +145,7 @@ bool ports_reset(rondo_session *s, rondo_error *error)
         if (!buffer_room(s, &m->data, &m->room, port_bytes(s, p), 0, error) ||
             (is_doubled(s, p) && !buffer_room(s, &m->other, &m->other_room, port_bytes(s, p), 0, error)))
             return false;
-        if (MUTANT(session_keeps_old_state, false, g->ports[p].kind != PORT_FIXED))
+        if (g->ports[p].kind != PORT_FIXED)
             fill_initial(s, p);
         bind_port(s, p);
     }
@@ -173,8 +172,8 @@ static void grow_port(rondo_session *s, int p, int64_t after)
     port_elements(s, p, &outer, &extent, session_graph(s)->ports[p].append_axis);
     size_t row = outer * extent > 0 ? port_bytes(s, p) / (size_t)(outer * extent) : 0;
     for (int64_t o = 0; o < outer; o++)
-        memcpy(m->other + (size_t)(o * MUTANT(session_grows_wrong_rows, extent, after)) * row,
-               m->data + (size_t)(o * extent) * row, (size_t)extent * row);
+        memcpy(m->other + (size_t)(o * after) * row, m->data + (size_t)(o * extent) * row,
+               (size_t)extent * row);
     port_swap(s, p);
     if (is_doubled(s, p))
         return;
@@ -235,8 +234,7 @@ bool rondo_session_reorder(rondo_session *s, const int64_t *from, int64_t batch,
         if (g->ports[p].batch_axis >= 0 &&
             !port_reserve(s, p, port_bytes(s, p) / (size_t)s->batch * (size_t)batch, error))
             return false;
-    for (int p = MUTANT(reorder_skips_the_first_port, 1, 0);
-         p < g->port_count - MUTANT(reorder_skips_the_last_port, 1, 0); p++)
+    for (int p = 0; p < g->port_count; p++)
         if (g->ports[p].batch_axis >= 0)
             reorder_port(s, p, from, batch);
     s->batch = s->bound[session_batch_symbol(s)] = batch;

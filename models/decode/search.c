@@ -1,6 +1,5 @@
 /* search: which token comes next, greedy or sampled, for any session. A sequence that has ended keeps its row of the batch
  * and costs nothing else. */
-#include "core/mutant.h"
 #include "models/decode/decoder.h"
 #include "core/random.h"
 #include <math.h>
@@ -141,7 +140,7 @@ static bool choose(searching *s, const float *logits, int64_t at, int64_t *alive
     *alive = 0;
     for (int64_t b = 0; b < s->batch; b++) {
         const float *row = logits + b * s->vocabulary;
-        if (MUTANT(search_goes_on_after_the_end, false, s->done[b]))
+        if (s->done[b])
             continue;
         double total = log_sum(row, s->vocabulary);
         if (!isfinite(total))

@@ -1,5 +1,4 @@
 /* session: one caller's buffers and state: from load and source to one advance after the other. What persists is in ports.c. */
-#include "core/mutant.h"
 #include "models/decode/binding.h"
 #include "models/decode/ports.h"
 #include <string.h>
@@ -265,8 +264,7 @@ const float *rondo_session_advance(rondo_session *s, const int32_t *tokens, int6
     }
     for (int64_t b = 0; at && b < s->batch; b++)
         furthest = at[b] > furthest ? at[b] : furthest;
-    if (!set_counts(s, lengths, length, error) ||
-        !ports_grow(s, furthest + MUTANT(session_grows_one_advance_late, 0, length), error))
+    if (!set_counts(s, lengths, length, error) || !ports_grow(s, furthest + length, error))
         return NULL;
     binding b;
     memcpy(b.bound, s->bound, sizeof b.bound);
@@ -301,7 +299,7 @@ rondo_session *rondo_session_clone(const rondo_session *s, rondo_error *error)
     copy->ready = s->ready;
     bool good = !s->ready || ports_reset(copy, error);
     for (int p = 0; good && s->ready && p < session_graph(s)->port_count; p++)
-        if (MUTANT(clone_begins_anew, false, s->ports[p].data))
+        if (s->ports[p].data)
             memcpy(copy->ports[p].data, s->ports[p].data, port_bytes(s, p));
     if (good)
         return copy;

@@ -1,6 +1,5 @@
 /* Lessons: a graph with teacher and pupil in it. */
 #include "models/train/distill.h"
-#include "core/mutant.h"
 #include "core/status.h"
 #include <string.h>
 
@@ -80,7 +79,7 @@ static int freeze_all_but_feature_maps(rondo_graph *g)
         if (n->op != OP_parameter)
             continue;
         const char *name = g->names[n->attributes[parameter_name].integer];
-        if (MUTANT(lesson_trains_all, false, !strstr(name, ".feature_map.")))
+        if (!strstr(name, ".feature_map."))
             n->attributes[parameter_frozen].integer = 1;
         left += !n->attributes[parameter_frozen].integer;
     }

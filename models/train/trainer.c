@@ -1,7 +1,6 @@
 /* trainer: accumulate (forward, backward, sums and counts) and update (norm, clipping, Adam) over the contiguous blocks. The
  * division by the number of targets happens once, in the update. */
 #include "compiler/pipeline.h"
-#include "core/mutant.h"
 #include "models/decode/binding.h"
 #include "models/train/optimizer.h"
 #include "models/train/trainer_parts.h"
@@ -289,7 +288,7 @@ static bool update(rondo_trainer *t, double norm, int64_t count, float rate, ron
 {
     static const int64_t none[MAX_SYMBOLS];
     double scale = count > 0 ? 1.0 / (double)count : 1, mean = norm * scale, after = (double)t->number + 1;
-    if (MUTANT(trainer_does_not_clip, false, t->options.clip_norm > 0 && mean > t->options.clip_norm))
+    if (t->options.clip_norm > 0 && mean > t->options.clip_norm)
         scale *= t->options.clip_norm / mean;
     t->scalars[0] = (float)scale;
     t->scalars[1] = rate;
@@ -312,8 +311,7 @@ bool rondo_trainer_step(rondo_trainer *t, const rondo_tensor *inputs, int count,
         return false;
     if (t->pending) {
         add_pending(t, t->gradient, t->sum);
-        s = (sums){s.loss + t->pending_loss, s.nll + t->pending_nll,
-                   s.count + MUTANT(trainer_divides_by_the_last_count, 0, t->pending_count)};
+        s = (sums){s.loss + t->pending_loss, s.nll + t->pending_nll, s.count + t->pending_count};
     }
     if (!gradient_norm(t, &norm, error) || !update(t, norm, s.count, rate, error))
         return false;

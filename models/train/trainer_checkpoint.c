@@ -1,7 +1,6 @@
 /* A trainer in a file: weights under their own names, moments under a prefix, counters as metadata. */
 #include "compiler/program/choices.h"
 #include "compiler/program/wisdom.h"
-#include "core/mutant.h"
 #include "models/train/trainer_parts.h"
 #include <string.h>
 
@@ -15,8 +14,7 @@ static bool save_in(arena *a, const rondo_trainer *t, const char *path, const ch
     const rondo_weights trained = weights_trained(t->weights);
     int n = t->weights->item_count, count = 0;
     rondo_tensor *all = ARENA_NEW(a, rondo_tensor, 3 * n + 1);
-    float *const blocks[] = {t->weights->block, t->moment1,
-                             MUTANT(checkpoint_forgets_moment2, t->moment1, t->moment2)};
+    float *const blocks[] = {t->weights->block, t->moment1, t->moment2};
     for (int k = 0; all && k < 3; k++) {
         const rondo_weights *w = k ? &trained : t->weights;
         rondo_tensor *part = weights_tensors(w, a, prefixes[k], blocks[k]);
@@ -111,7 +109,7 @@ static bool read_kernels(rondo_trainer *t, const safetensors *file, const struct
 static void use_kernels(rondo_trainer *t, const struct wisdom *wisdom)
 {
     program *const programs[] = {t->train, t->norm, t->step, t->evaluate};
-    t->wisdom = MUTANT(resume_chooses_kernels_anew, NULL, wisdom);
+    t->wisdom = wisdom;
     for (int p = 0; t->wisdom && p < 4; p++)
         if (programs[p])
             program_choose(programs[p], t->wisdom);
@@ -139,7 +137,7 @@ bool rondo_trainer_load(rondo_trainer *t, const char *path, rondo_error *error)
     if (good) {
         t->options.seed = read.seed;
         t->number = (int64_t)read.updates;
-        t->batches = MUTANT(resume_begins_at_batch_0, 0, (int64_t)read.batches);
+        t->batches = (int64_t)read.batches;
         t->pending = false;
         use_kernels(t, wisdom);
     }

@@ -1,5 +1,4 @@
 /* The product of matrices: a · b (+ c) (+ bias), then an activation. Leading axes broadcast. */
-#include "core/mutant.h"
 #include "ops/infer.h"
 #include "ops/reference.h"
 #include "ops/rules.h"
@@ -107,10 +106,8 @@ static value_id left_gradient(rondo_graph *g, const node *n, value_id dy)
     bool transpose_a = n->attributes[matmul_transpose_a].integer,
          transpose_b = n->attributes[matmul_transpose_b].integer;
     value_id b = n->inputs[1];
-    value_id full = transpose_a
-                        ? build_matmul(g, b, dy, transpose_b, true)
-                        : build_matmul(g, dy, b, false,
-                                       MUTANT(matmul_grad_confuses_transposed, transpose_b, !transpose_b));
+    value_id full =
+        transpose_a ? build_matmul(g, b, dy, transpose_b, true) : build_matmul(g, dy, b, false, !transpose_b);
     return build_sum_to(g, full, graph_shape_of(g, n->inputs[0]));
 }
 

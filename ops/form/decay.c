@@ -1,6 +1,5 @@
 /* The column `form`, part three: decays. e^(c[t] − c[s]) of a running sum c is a pair with the decay e^(c[t] − c[t−1]) a step, in
  * whichever of three ways it is written: the exponential of a difference, a power, or e^c on the queries and e^−c on the keys. */
-#include "core/mutant.h"
 #include "ops/form/form.h"
 #include "ops/rules.h"
 #include <math.h>
@@ -89,7 +88,7 @@ static bool begin_decay(form_context *c, const node *n, const pair_form *differe
         one.dims[i] = dim_number(1);
     value_id ones = build_constant(c->to, 1, c->from->values[n->first_output].type, &one);
     outputs[0] = form_begin(c, n, difference->t_axis, difference->s_axis, ones, ones);
-    outputs[0].log_decay = MUTANT(linearize_inverts_the_decay, form_negative(c->to, log_decay), log_decay);
+    outputs[0].log_decay = log_decay;
     outputs[0].causal = difference->causal;
     outputs[0].exclusive = difference->exclusive;
     return form_good(c);

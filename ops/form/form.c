@@ -1,7 +1,6 @@
 /* The column `form`, part one: how a separable product over (t, s) passes through elementwise ops and masks. An op
  * that keeps the product separable changes a factor; any other ends it and says why. */
 #include "ops/form/form.h"
-#include "core/mutant.h"
 #include "ops/rules.h"
 #include <math.h>
 
@@ -178,7 +177,7 @@ bool form_causal_mask(form_context *c, const node *n, pair_form *outputs)
     const pair_form *f = form_live(c, n->inputs[0]);
     double fill = n->attributes[causal_mask_fill].real,
            wanted = f && f->kind == FORM_DIFFERENCE ? -INFINITY : 0;
-    if (!f || MUTANT(linearize_takes_any_fill, false, !(fill == wanted))) /* a difference is forgotten */
+    if (!f || fill != wanted) /* a difference is forgotten */
         return end_causal(c, n, outputs);
     pair_form p = *f;
     const shape *s = graph_shape_of(c->from, n->first_output);

@@ -1,6 +1,5 @@
 /* The column `form`, part four: sums. Two separable products under the same mask are one product with the features of both:
  * a[t]·b[s] + c[t]·d[s] = [a, c][t] · [b, d][s]. So 1 + q·k is separable, and a difference of two products is. */
-#include "core/mutant.h"
 #include "ops/form/form.h"
 #include "ops/rules.h"
 
@@ -52,7 +51,7 @@ static bool add_pairs(form_context *c, const node *n, pair_form a, pair_form b, 
     absorb(c->to, &a);
     absorb(c->to, &b);
     if (n->op == OP_sub)
-        b.query = MUTANT(linearize_adds_the_subtrahend, b.query, build_unary(c->to, OP_neg, b.query));
+        b.query = build_unary(c->to, OP_neg, b.query);
     outputs[0] = a;
     outputs[0].query = joined(c->to, a.query, b.query);
     outputs[0].key = joined(c->to, a.key, b.key);

@@ -1,5 +1,4 @@
 /* Cross entropy of given logits and its gradient, some rows a task. */
-#include "core/mutant.h"
 #include "ops/kernels/loss_shape.h"
 #include <string.h>
 
@@ -44,10 +43,9 @@ static loss_sums sum_rows(const kernel_call *call, int64_t from, int64_t to, flo
     loss_sums sums = {0};
     for (int64_t row = from; row < to; row++) {
         int64_t target = target_at(&call->inputs[1], row);
+        int64_t ignored = call->attributes[cross_entropy_ignore].integer;
         double both[2] = {0};
-        switch (target_kind_of(
-            target, MUTANT(loss_counts_ignored, -1, call->attributes[cross_entropy_ignore].integer),
-            tensor_last_dim(logits))) {
+        switch (target_kind_of(target, ignored, tensor_last_dim(logits))) {
         case TARGET_IGNORED:
             break;
         case TARGET_WRONG:
@@ -103,15 +101,13 @@ static void gradient_row(const kernel_call *call, int64_t row, float *scratch)
         TARGET_COUNTS)
         memset(dense, 0, sizeof *dense * (size_t)vocabulary);
     else
-        vectors()->loss_row(
-            &(loss_row_work){.x = load_row(logits, row, scratch),
-                             .gradient = dense,
-                             .count = vocabulary,
-                             .target = target,
-                             .smoothing = MUTANT(loss_grad_without_smoothing, 0,
-                                                 call->attributes[cross_entropy_grad_smoothing].real),
-                             .scale = *(const float *)call->inputs[2].data},
-            sums);
+        vectors()->loss_row(&(loss_row_work){.x = load_row(logits, row, scratch),
+                                             .gradient = dense,
+                                             .count = vocabulary,
+                                             .target = target,
+                                             .smoothing = call->attributes[cross_entropy_grad_smoothing].real,
+                                             .scale = *(const float *)call->inputs[2].data},
+                            sums);
     if (stride != 1)
         scatter_row(to, stride, dense, vocabulary);
 }

@@ -1,7 +1,6 @@
 /* Layer norm, RMS norm and softmax over the last axis, and their gradients. A row is worked on by itself, so
  * its bits do not depend on the rows around it; gradients of gain and bias are summed over blocks of BLOCK
  * rows, and the blocks in order. */
-#include "core/mutant.h"
 #include "ops/kernels/norm_rows.h"
 #include "ops/op.h"
 #include "ops/rules.h"
@@ -89,9 +88,7 @@ static void norm_grad_block(const kernel_call *call, int64_t block, void *scratc
                     *statistics = row_data(&r, 3, row);
         float *dx = row_out(&r, 2, row, dx_copy);
         if (centred)
-            vectors()->layer_norm_grad_row(dx, dgain, dbias, x, gain,
-                                           MUTANT(layer_norm_grad_without_mean, 0, statistics[0]),
-                                           statistics[step], dy, n);
+            vectors()->layer_norm_grad_row(dx, dgain, dbias, x, gain, statistics[0], statistics[step], dy, n);
         else
             vectors()->rms_norm_grad_row(dx, dgain, x, gain, statistics[0], dy, n);
         row_done(&r, 2, row, dx_copy);

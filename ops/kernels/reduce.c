@@ -4,7 +4,6 @@
  * added to rows (columns); else each result is a sum over runs of neighbours (lines). Long sums are cut at
  * fixed places: blocks of BLOCK rows in float, or pieces of PIECE elements in double, are summed in phase 0
  * and put together in order in phase 1. */
-#include "core/mutant.h"
 #include "ops/op.h"
 #include "ops/rules.h"
 #include "ops/kernels/strided.h"
@@ -251,8 +250,7 @@ static void columns_finish(const kernel_call *call, const reduction *r, int64_t 
             left = r->kept.inner - first;
     int64_t columns = left < r->chunk ? left : r->chunk;
     const float *parts = (const float *)call->shared + row * r->blocks * r->kept.inner + first;
-    vectors()->columns_combine(out, parts, r->kept.inner, r->blocks - MUTANT(sum_to_misses_a_block, 1, 0),
-                               columns, scale_of(call, r));
+    vectors()->columns_combine(out, parts, r->kept.inner, r->blocks, columns, scale_of(call, r));
     write_chunk(call, r, row, chunk, out, columns);
 }
 

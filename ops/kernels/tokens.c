@@ -1,7 +1,6 @@
 /* Kernels of tokens and places: embed and its gradient, positions, sinusoid; append, last_row, gather.
  * Numbers that come as data (ids, positions, counts) are checked here: one out of range reads zeros and
  * writes nothing. */
-#include "core/mutant.h"
 #include "ops/kernels/box.h"
 #include "ops/build.h"
 #include "ops/kernels/rows.h"
@@ -147,7 +146,7 @@ static void run_embed_grad(const kernel_call *call, int phase, int64_t task, voi
     for (int64_t id = rows.begin; id < rows.end; id++) {
         int64_t begin = index.start[id], count = index.start[id + 1] - begin;
         float *to = (float *)y->data + id * y->strides[0];
-        if (MUTANT(embed_grad_loses_repeats, false, count > 1)) {
+        if (count > 1) {
             add_places(dy, index.places + begin, count, sum, y->dims[1]);
             for (int64_t i = 0; i < y->dims[1]; i++)
                 to[i * y->strides[1]] = (float)sum[i];
@@ -270,8 +269,7 @@ static void append_rows(const kernel_call *call, int64_t task)
     row_range some = rows_of_task(rows, task);
     row_walk row = row_walk_at(rows->dims, last, some.begin);
     for (int64_t r = some.begin; r < some.end; r++, row_walk_next(&row)) {
-        int64_t first = integer_at(position, row.index[0] * position->strides[0]) +
-                        MUTANT(append_one_row_late, 1, 0),
+        int64_t first = integer_at(position, row.index[0] * position->strides[0]),
                 room = y->dims[axis] - first;
         int64_t count = axis < last || rows->dims[last] < room ? rows->dims[last] : room;
         if (first < 0 || (axis < last && row.index[axis] >= room) || count <= 0)
@@ -319,8 +317,7 @@ static void run_last_row(const kernel_call *call, int phase, int64_t task, void 
     row_walk row = row_walk_at(y->dims, y->rank - 1, rows.begin);
     (void)phase, (void)scratch;
     for (int64_t r = rows.begin; r < rows.end; r++, row_walk_next(&row)) {
-        int64_t from = (int64_t)integer_at(counts, row.index[0] * counts->strides[0]) -
-                       MUTANT(last_row_is_the_one_before, 2, 1);
+        int64_t from = (int64_t)integer_at(counts, row.index[0] * counts->strides[0]) - 1;
         take_row(x, axis, from, row_offset(&row, x->strides), y, row_offset(&row, y->strides),
                  last_extent(y));
     }

@@ -1,5 +1,4 @@
 /* The optimiser: one sweep over parameters, gradient and both moments. */
-#include "core/mutant.h"
 #include "ops/op.h"
 #include "ops/rules.h"
 #include "ops/kernels/strided.h"
@@ -40,7 +39,7 @@ static adam_numbers adam_constants(const kernel_call *call)
                           (float)(1 - beta1),
                           (float)(1 - beta2),
                           n[0],
-                          (float)(rate / MUTANT(adam_without_bias_correction, 1, n[2 * step])),
+                          (float)(rate / n[2 * step]),
                           (float)(1 - rate * call->attributes[adam_weight_decay].real),
                           (float)(1 / sqrt(n[3 * step])),
                           (float)call->attributes[adam_epsilon].real};

@@ -1,6 +1,5 @@
 /* step rules of ops that know where a token stands: masks and positions. Padding of the target stands on the right, so `count`
  * says all there is to say. */
-#include "core/mutant.h"
 #include "ops/rules.h"
 #include "ops/step/step.h"
 
@@ -28,7 +27,7 @@ bool step_causal_mask(step_context *c, const node *n, time_fact *facts)
 /* A mask along an axis that is not time; it may write another number where s > t. */
 static bool step_mask_elsewhere(step_context *c, const node *n, double fill, time_fact *facts)
 {
-    facts[0].causal = facts[0].causal && MUTANT(step_mask_outlives_another, true, facts[0].fill == fill);
+    facts[0].causal = facts[0].causal && facts[0].fill == fill;
     return step_same(c, n);
 }
 
@@ -75,6 +74,6 @@ bool step_positions(step_context *c, const node *n, time_fact *facts)
         return step_same(c, n);
     if (n->input_count > 1 && n->inputs[1] != NONE)
         return step_fail(c, n, "it has an offset of its own");
-    value_id inputs[2] = {c->map[n->inputs[0]], MUTANT(step_positions_ahead, c->filled, c->position)};
+    value_id inputs[2] = {c->map[n->inputs[0]], c->position};
     return step_finish(c, n, graph_add(c->to, n->op, inputs, 2, n->attributes));
 }

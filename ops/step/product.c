@@ -1,5 +1,4 @@
 /* step rules of products over (t, s): matmul and attention append what runs along s to a cache, a scan carries its state. */
-#include "core/mutant.h"
 #include "ops/rules.h"
 #include "ops/step/step.h"
 
@@ -112,7 +111,7 @@ bool step_scan(step_context *c, const node *n, time_fact *facts)
     s.dims[3] = v->dims[3];
     if (n->attributes[scan_denominator].integer)
         s.dims[3] = dim_number(v->dims[3].factor + 1);
-    inputs[4] = MUTANT(step_scan_counts_padding, NONE, c->count);
+    inputs[4] = c->count;
     inputs[5] = step_carry(c, &s, RONDO_F32, 0, 0, &port);
     value_id out = inputs[5] == NONE ? NONE : graph_add(c->to, n->op, inputs, 6, n->attributes);
     step_carry_out(c, port, build_output(c->to, out, 2));

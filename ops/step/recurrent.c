@@ -1,5 +1,4 @@
 /* step for recurrences that are ops of their own: what they carry from row to row becomes a state port. */
-#include "core/mutant.h"
 #include "ops/rules.h"
 #include "ops/step/step.h"
 
@@ -32,13 +31,11 @@ static bool step_recurrence(step_context *c, const node *n, time_fact *facts, co
         return step_fail(c, n, "%s", r->reason);
     if (n->input_count > r->state && n->inputs[r->state] != NONE)
         return step_fail(c, n, "it has an initial state of its own");
-    inputs[r->length] = MUTANT(step_recurrence_counts_padding, NONE, c->count);
+    inputs[r->length] = c->count;
     inputs[r->state] = step_carry(c, &r->state_shape, RONDO_F32, 0, 0, &port);
     value_id out =
         inputs[r->state] == NONE ? NONE : graph_add(c->to, n->op, inputs, r->state + 1, n->attributes);
-    step_carry_out(
-        c, port,
-        MUTANT(step_recurrence_keeps_its_first_state, inputs[r->state], build_output(c->to, out, 1)));
+    step_carry_out(c, port, build_output(c->to, out, 1));
     facts[0] = step_now(r->time_axis);
     facts[1] = step_still;
     return step_finish(c, n, out);

@@ -1,6 +1,5 @@
 /* step rules of ops that sum along an axis: over what is not time they stay as they are, over s they need a causal mask before
  * them, and a running sum over time carries its total. */
-#include "core/mutant.h"
 #include "ops/rules.h"
 #include "ops/step/step.h"
 #include <math.h>
@@ -19,7 +18,7 @@ static bool step_reduce_pair(step_context *c, const node *n, const time_fact *f,
             out->causal = out->causal && (isinf(f->fill) || (n->op == OP_sum && f->fill == 0));
         return true;
     }
-    if (MUTANT(step_sums_without_mask, false, !f->causal || f->fill != wanted))
+    if (!f->causal || f->fill != wanted)
         return step_fail(c, n,
                          "it reduces over s without a causal mask before it, so a row sees later tokens");
     *out = step_now(f->axis - (!keep && axis < f->axis));
@@ -63,7 +62,7 @@ bool step_cumsum(step_context *c, const node *n, time_fact *facts)
         return step_fail(c, n, "a running sum needs the batch on its first axis");
     s.dims[axis] = dim_number(1);
     value_id before = step_carry(c, &s, RONDO_F32, 0, 0, &port);
-    value_id live = MUTANT(step_sum_counts_padding, x, build_row_mask(c->to, x, c->count, axis, 0));
+    value_id live = build_row_mask(c->to, x, c->count, axis, 0);
     value_id sums = build_cumsum(c->to, live, axis, n->attributes[cumsum_exclusive].integer, false);
     step_carry_out(c, port, build_add(c->to, before, build_reduce(c->to, OP_sum, live, axis, true)));
     return step_finish(c, n, build_add(c->to, sums, before));

@@ -3,7 +3,6 @@
  * what rules are written with, and the rules of leaves and of ops that have none. */
 #include "ops/rules.h"
 #include "ops/step/step.h"
-#include "core/mutant.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,8 +30,7 @@ bool step_all_still(const step_context *c, const node *n)
 bool step_joins(const step_context *c, const node *n, int operand, int axis)
 {
     bool moves = step_fact(c, n->inputs[operand])->kind != TIME_STILL;
-    return MUTANT(step_joins_sequences, false, moves) &&
-           dim_has(graph_shape_of(c->from, n->inputs[operand])->dims[axis], c->batch);
+    return moves && dim_has(graph_shape_of(c->from, n->inputs[operand])->dims[axis], c->batch);
 }
 
 bool step_fail(step_context *c, const node *n, const char *format, ...)

@@ -20,4 +20,7 @@ for file in $(find core ops autograd compiler models tools tests docs/examples -
     *) echo "$file does not open with a comment" && wrong=1 ;;
     esac
 done
+
+# The sources hold the right code alone; the wrong one is in tests/mutants/mutants.txt.
+grep -rniE 'mutants?([^a-z]|$)' core ops autograd compiler models tools rondo.h && echo "the sources know nothing of mutants" && wrong=1
 exit $wrong

@@ -1,15 +1,10 @@
 /* Which mutant this process is: RONDO_MUTANT, read once before main; without it none. */
-#include "core/mutant.h"
+#include "mutants.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[] = {
-    "none",
-#define MUTANT_ROW(name, file, what, floor, filter) #name,
-#include "core/mutants.def"
-#undef MUTANT_ROW
-};
+static const char *const names[] = {MUTANT_NAMES};
 static int chosen;
 
 __attribute__((constructor)) static void choose(void)
@@ -22,7 +17,7 @@ __attribute__((constructor)) static void choose(void)
         }
     if (!name)
         return;
-    fprintf(stderr, "RONDO_MUTANT: there is no mutant %s in core/mutants.def\n", name);
+    fprintf(stderr, "RONDO_MUTANT: there is no mutant %s in tests/mutants/mutants.txt\n", name);
     exit(2);
 }
 

@@ -1,15 +1,15 @@
 #!/bin/sh
-# Runs every mutant of core/mutants.def with the tests that must notice it, and says in TAP by which it was caught. Without a
-# mutant the same tests must pass. $1: the program that prints the table; $2: the folder with the programs mutants-FLOOR; then
+# Runs every mutant of mutants.txt with the tests that must notice it, and says in TAP by which it was caught. Without a
+# mutant the same tests must pass. $1: the folder with the table; $2: the folder with the programs mutants-FLOOR; then
 # perhaps the names of the mutants to run instead of all.
-list=$1 programs=$2
+source=$1 programs=$2
 shift 2
 wanted=" $* "
 folder=$(mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT
 CRITERION_SHORT_FILENAME=1
 export CRITERION_SHORT_FILENAME
-"$list" | while IFS= read -r row; do
+awk -f "$source/table.awk" -f "$source/list.awk" "$source/mutants.txt" | while IFS= read -r row; do
     case $wanted in
     "  " | *" ${row%%	*} "*) printf '%s\n' "$row" ;;
     esac

@@ -1,6 +1,5 @@
 /* Planning an epoch and filling its batches. */
 #include "tools/data/batches.h"
-#include "core/mutant.h"
 #include "core/random.h"
 #include "tools/data/batch_shapes.h"
 
@@ -168,8 +167,7 @@ void batches_get(batches *b, int64_t index, batch *out)
         out->sentence[r] = c->id[i];
         out->target_length[r] = (int32_t)length;
         out->target_tokens += length;
-        fill_row(out->target_in + r * shape->target, shape->target, target, length - 1,
-                 MUTANT(batches_do_not_shift, false, true), false);
+        fill_row(out->target_in + r * shape->target, shape->target, target, length - 1, true, false);
         fill_row(out->target_out + r * shape->target, shape->target, target, tokens, false, c->ends);
         if (c->has_source) {
             int64_t from = c->side[0].start[i], extent = corpus_length(c, 0, i);

@@ -1,7 +1,6 @@
 /* BLEU. The tokeniser works on bytes: its patterns hold ASCII only, and every byte of a longer character is
  * to them what the character is, "not a digit". */
 #include "tools/metrics/bleu.h"
-#include "core/mutant.h"
 #include "tools/data/lines.h"
 #include "tools/metrics/ngrams.h"
 #include <math.h>
@@ -254,7 +253,7 @@ bool bleu_add(bleu *b, const char *hypothesis, const char *const *references, in
 bleu_result bleu_score(const bleu *b)
 {
     bleu_result r = {.brevity_penalty = 1};
-    if (MUTANT(bleu_without_brevity_penalty, false, b->length < b->reference_length))
+    if (b->length < b->reference_length)
         r.brevity_penalty = b->length ? exp(1 - (double)b->reference_length / (double)b->length) : 0;
     double smoothing = 1, logarithms = 0;
     bool any = false;

@@ -1,7 +1,6 @@
 /* What ops/kernels/attention/attention.c and ops/kernels/attention/attention_grad.c share: sizes, which keys a query meets, and
  * the dropout of a row of weights. */
 #pragma once
-#include "core/mutant.h"
 #include "ops/kernels/dropout_hash.h"
 #include "ops/kernels/attention/head_view.h"
 #include "ops/rules.h"
@@ -41,8 +40,7 @@ static inline attention_shape attention_shape_of(const kernel_call *call)
         .scale = (float)call->attributes[attention_scale].real,
         .causal = call->attributes[attention_causal].integer,
         .rate = operand_of(call, ATTENTION_SEED)->data ? call->attributes[attention_rate].real : 0,
-        .site = call->attributes[attention_site].integer +
-                MUTANT(attention_grad_drops_others, call->op == OP_attention_grad, 0)};
+        .site = call->attributes[attention_site].integer};
 }
 
 /* One head at work. Query t meets the first attention_limit(t) keys; keys beyond attention_limit(last) are
@@ -57,7 +55,7 @@ typedef struct attention_head {
 
 static inline int64_t attention_limit(const attention_head *h, int64_t t)
 {
-    int64_t past = t + MUTANT(attention_sees_the_next_token, 2, 1) + h->offset;
+    int64_t past = t + 1 + h->offset;
     int64_t limit = h->s->causal && past < h->length ? past : h->length;
     return limit < 0 ? 0 : limit;
 }

@@ -7,7 +7,6 @@
  *   phase 0   list of live rows, bias; W one row after another if it is stored otherwise
  *   phase 1   a task a lane
  *   phase 2   dW = Σ lanes, some rows a task; task 0 does loss and dbias too */
-#include "core/mutant.h"
 #include "ops/kernels/products/gemm.h"
 #include "ops/kernels/loss_shape.h"
 #include <string.h>
@@ -164,7 +163,7 @@ static void chunk(loss_lane *l, const int64_t *live, int64_t rows, bool first)
     }
     if (l->dweight)
         gemm_panel(&(gemm_shape){s->vocabulary, s->width, rows, true, false, s->pitch, s->width, s->width},
-                   l->logits, l->h, MUTANT(linear_loss_keeps_the_last_chunk, false, !first), l->dweight);
+                   l->logits, l->h, !first, l->dweight);
 }
 
 /* dh of the rows in from … to − 1 that do not count. */

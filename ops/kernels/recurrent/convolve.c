@@ -1,6 +1,5 @@
 /* The causal convolution forward, and what ops/kernels/recurrent/convolve_shape.h declares. */
 #include "ops/kernels/recurrent/convolve_shape.h"
-#include "core/mutant.h"
 #include <string.h>
 
 bool convolve_takes(const kernel_call *call)
@@ -56,8 +55,7 @@ void convolve_load(const head_view *x, const head_view *state, const convolve_sh
 {
     int64_t early = from < 0 ? (rows < -from ? rows : -from) : 0; /* rows of the state */
     int64_t counted = limit - from < rows ? (limit - from > early ? limit - from : early) : rows;
-    load_rows(state, block, MUTANT(convolve_reads_its_state_from_the_start, 0, s->before + from), early,
-              tile);
+    load_rows(state, block, s->before + from, early, tile);
     load_rows(x, block, from + early, counted - early, tile + early * block->pitch);
     load_rows(NULL, block, 0, rows - counted, tile + counted * block->pitch);
 }
@@ -81,7 +79,7 @@ static void store_state(const convolve_shape *s, const convolve_block *block, co
 {
     if (!to->data)
         return;
-    int64_t rows = MUTANT(convolve_keeps_padding, s->time, block->rows);
+    int64_t rows = block->rows;
     for (int64_t i = 0; i < s->before; i += CONVOLVE_ROWS) {
         int64_t some = s->before - i < CONVOLVE_ROWS ? s->before - i : CONVOLVE_ROWS;
         convolve_load(x, state, s, block, rows - s->before + i, some, rows, tile);
@@ -103,8 +101,7 @@ static void run(const kernel_call *call, int phase, int64_t task, void *scratch)
     load_rows(&taps, &block, 0, s.taps, weight);
     for (int64_t t = 0; y.data && t < block.rows; t += CONVOLVE_ROWS) {
         int64_t rows = block.rows - t < CONVOLVE_ROWS ? block.rows - t : CONVOLVE_ROWS;
-        convolve_load(&x, &state, &s, &block, t - MUTANT(convolve_sees_the_next_row, s.before - 1, s.before),
-                      rows + s.before, block.rows, tile);
+        convolve_load(&x, &state, &s, &block, t - s.before, rows + s.before, block.rows, tile);
         vectors()->convolve_tile(rows, block.channels, s.taps, tile, block.pitch, weight, block.pitch, result,
                                  block.pitch);
         convolve_store(&y, &block, t, rows, result);

@@ -6,7 +6,6 @@
  *
  * The second is a sum over everything: each task's part goes to `shared`, and a second phase adds the sentences' in order, in
  * double. */
-#include "core/mutant.h"
 #include "ops/kernels/recurrent/convolve_shape.h"
 #include <string.h>
 
@@ -60,8 +59,7 @@ static void rows_back(const convolve_back *c, int64_t from, int64_t rows)
                              c->taps + c->s.before * pitch, -pitch, c->result, pitch);
     for (int64_t t = from > last ? from : last; c->dstate.data && t < from + rows; t++)
         for (int64_t d = 0; d < c->block.channels; d++)
-            c->result[(t - from) * pitch + d] += MUTANT(convolve_grad_forgets_its_state, 0,
-                                                        row_of(&c->dstate, t - last)[d * c->dstate.column]);
+            c->result[(t - from) * pitch + d] += row_of(&c->dstate, t - last)[d * c->dstate.column];
 }
 
 /* dx, or the state's, over its rows; `shift` is the number that its row 0 has in z. */

@@ -1,6 +1,5 @@
 /* The delta rule forward: chunk by chunk (ops/kernels/recurrent/delta_chunk.h), and by itself for one token, where the state is met in
  * place. A task is some heads. Rows at or beyond a sentence's length are not loaded. */
-#include "core/mutant.h"
 #include "ops/kernels/recurrent/delta_chunk.h"
 #include <string.h>
 
@@ -48,8 +47,7 @@ static void read_chunk(const delta_head *h, const delta_span *c, const delta_res
         int64_t high = delta_block(c, i);
         const float *row = r->triangle + i * s->pitch;
         float *result = r->result + i * s->wide;
-        delta_triangle_rows(h, c, i, r->queries, s->high, 1, c->keys, s->key, 1,
-                            MUTANT(delta_reads_before_it_writes, true, false), r->triangle);
+        delta_triangle_rows(h, c, i, r->queries, s->high, 1, c->keys, s->key, 1, false, r->triangle);
         v->tile_product(high, s->value, i, row, s->pitch, 1, c->writes, s->wide, result, s->wide, false);
         v->tile_add_lower(high, s->value, row + i, s->pitch, c->writes + i * s->wide, result, s->wide);
     }
@@ -125,7 +123,7 @@ static void run_step(const delta_head *h, const delta_results *r, float *scratch
                                               .state_out = r->state_out.data,
                                               .out = result,
                                               .beta = *h->beta.data,
-                                              .decay = MUTANT(delta_step_keeps_all, 1, decay),
+                                              .decay = decay,
                                               .match = (float)match});
     if (r->out.data)
         vectors()->tile_store(1, s->value, result, s->wide, r->out.data, r->out.row, r->out.column);

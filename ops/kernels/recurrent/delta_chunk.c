@@ -1,6 +1,5 @@
 /* ops/kernels/recurrent/delta_chunk.h. */
 #include "ops/kernels/recurrent/delta_chunk.h"
-#include "core/mutant.h"
 #include <math.h>
 
 enum { MOST_ROWS = 256 }; /* of a chunk: larger systems take longer and lose digits */
@@ -45,7 +44,7 @@ delta_head delta_head_of(const kernel_call *call, const delta_shape *s, int64_t 
                         .beta = head_of(operand_of(call, DELTA_BETA), b, head),
                         .log_decay = head_of(operand_of(call, DELTA_LOG_DECAY), b, head),
                         .state = head_of(operand_of(call, DELTA_STATE), b, head),
-                        .rows = MUTANT(delta_counts_padding, s->time, rows_of(call, s, b))};
+                        .rows = rows_of(call, s, b)};
 }
 
 /* ---- tiles ---- */
@@ -138,8 +137,7 @@ static void load_errors(const delta_head *h, delta_span *c, const float *state)
         return;
     v->tile_copy(c->rows, s->key, row_of(&h->k, c->first), h->k.row, h->k.column, c->scaled, s->high);
     for (int64_t i = 0; i < c->rows; i++)
-        v->row_scale(c->scaled + i * s->high, c->scaled + i * s->high,
-                     MUTANT(delta_predicts_before_it_decays, -1, -c->before[i]), s->key);
+        v->row_scale(c->scaled + i * s->high, c->scaled + i * s->high, -c->before[i], s->key);
     v->tile_product(c->rows, s->value, s->key, c->scaled, s->high, 1, state, s->wide, c->errors, s->wide,
                     true);
 }
@@ -158,8 +156,8 @@ void delta_chunk_solve(const delta_head *h, delta_span *c, int64_t first, int64_
         delta_triangle_rows(h, c, i, row_of(&h->k, first), h->k.row, h->k.column, c->keys, s->key, -1, true,
                             c->system);
         v->tile_product(high, s->value, i, row, s->pitch, 1, c->writes, s->wide, errors, s->wide, true);
-        v->tile_solve(MUTANT(delta_solves_one_row_less, high - 1, high), s->value, row + i, s->pitch, 1,
-                      c->beta + i, 1, errors, c->writes + i * s->wide, s->wide);
+        v->tile_solve(high, s->value, row + i, s->pitch, 1, c->beta + i, 1, errors, c->writes + i * s->wide,
+                      s->wide);
     }
 }
 
@@ -167,7 +165,7 @@ void delta_chunk_advance(const delta_head *h, delta_span *c, float *state, bool 
 {
     const vector_table *v = vectors();
     const delta_shape *s = h->s;
-    float whole = MUTANT(delta_carries_without_decay, 1, c->before[c->rows - 1]);
+    float whole = c->before[c->rows - 1];
     for (int64_t f = 0; carried && h->log_decay.data && f < s->key; f++)
         v->row_scale(state + f * s->wide, state + f * s->wide, whole, s->value);
     delta_decay_rows(h, c, c->after, c->writes, s->value, s->wide);

@@ -12,7 +12,6 @@
  * dg_t is the sum over all that crosses t, from a row s < t or the state before to a row i ≥ t or the state after. Sums over
  * rectangles of a triangle come from its row and column sums: products of two floats are exact in double, so
  * what cancels there cancels exactly. */
-#include "core/mutant.h"
 #include "ops/kernels/recurrent/delta_chunk.h"
 #include <string.h>
 
@@ -265,7 +264,7 @@ static void give_back(delta_back *b, const float *state)
 static void give_back_decay(const delta_back *b)
 {
     int64_t rows = b->c.rows;
-    double crossing = 0, sum = MUTANT(delta_grad_forgets_the_state_in_decay, 0, b->whole);
+    double crossing = 0, sum = b->whole;
     if (!b->h.log_decay.data || !b->dlog_decay.data)
         return;
     for (int64_t t = 0; t < rows; t++) { /* from here on kept[t]: of the state and the rows before t */
@@ -309,7 +308,7 @@ static void retreat(delta_back *b)
         v->row_scale(b->d + f * s->wide, b->d + f * s->wide, c->before[c->rows - 1], s->value);
     delta_decay_rows(&b->h, c, c->before, b->gradient, s->value, s->wide);
     v->tile_product(s->key, s->value, c->rows, b->queries, 1, s->high, b->gradient, s->wide, b->d, s->wide,
-                    MUTANT(delta_grad_forgets_later_chunks, false, b->carried));
+                    b->carried);
     for (int64_t i = 0; i < c->rows; i++)
         v->row_scale(b->dvalues + i * s->wide, b->dvalues + i * s->wide, -c->before[i], s->value);
     v->tile_product(s->key, s->value, c->rows, b->keys, 1, s->high, b->dvalues, s->wide, b->d, s->wide, true);

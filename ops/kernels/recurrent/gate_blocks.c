@@ -1,6 +1,5 @@
 /* Reading a chunk's gates, and its triangle block by block. */
 #include "ops/kernels/recurrent/gate_blocks.h"
-#include "core/mutant.h"
 #include <string.h>
 
 int64_t gate_floats(const scan_shape *s)
@@ -72,6 +71,5 @@ void gate_scores_of(gate_tiles *x, int64_t first, int64_t rows, float *out, bool
     if (first == 0)
         return;
     v->tile_product(rows, first, x->key, x->faded, high, 1, x->keys, x->pitch, out, x->pitch, false);
-    if (MUTANT(scan_gate_keys_stay_fresh, false, true))
-        v->tile_scale_rows(x->key, first, x->keys, x->pitch, gate_block_factor(x, first));
+    v->tile_scale_rows(x->key, first, x->keys, x->pitch, gate_block_factor(x, first));
 }

@@ -1,6 +1,5 @@
 /* The plan of a scan's gradient, its operands by head, and the tiles and sums that every form of it needs. */
 #include "ops/kernels/recurrent/grad_plan.h"
-#include "core/mutant.h"
 #include <string.h>
 
 grad_plan grad_plan_of(const kernel_call *call, const scan_shape *s)
@@ -78,7 +77,7 @@ bool grad_has_state(const grad_head *h, int64_t chunk)
 }
 bool grad_has_gradient(const grad_head *h, int64_t chunk)
 {
-    return MUTANT(scan_grad_forgets_later_chunks, false, chunk < h->last) || h->dstate.data;
+    return chunk < h->last || h->dstate.data;
 }
 
 void grad_first_state(const grad_head *h)
@@ -159,9 +158,7 @@ void grad_load_gradient(const grad_head *h, int64_t t, int64_t rows, float *tile
         if (!cleared)
             memset(row + from, 0, sizeof *row * (size_t)(wide - from));
         if (s->denominator)
-            row[s->value] = MUTANT(scan_grad_drops_the_denominator, false, h->ddenominator.data)
-                                ? *row_of(&h->ddenominator, t + i)
-                                : 0;
+            row[s->value] = h->ddenominator.data ? *row_of(&h->ddenominator, t + i) : 0;
     }
 }
 
@@ -210,7 +207,7 @@ void grad_store_decay(const grad_head *h, int64_t chunk, double *terms, const do
         total += gradient;
         if (h->ddecay.data)
             *row_of(&h->ddecay, first + i) = (float)gradient;
-        left += MUTANT(scan_decay_gradient_forgets_what_is_left, 0, passed[i]);
+        left += passed[i];
     }
     if (h->p->decay.kind == DECAY_BY_CHUNK)
         h->p->decay.chunks[h->pair * h->p->chunks + chunk] = total;

@@ -2,7 +2,6 @@
  * the triangle of q kᵀ meets v; what came before is in the state S = Σ k vᵀ. Rows at or beyond a sentence's
  * length are not loaded. A decay is one number a step and head (ops/kernels/recurrent/scan_decay.h); of one a key dimension
  * ops/kernels/recurrent/scan_gate.c takes care, but for a single token. */
-#include "core/mutant.h"
 #include "ops/kernels/recurrent/scan_head.h"
 #include <string.h>
 
@@ -61,8 +60,7 @@ static void run_chunks(const scan_head *h, float *scratch)
             float *row = triangle + i * pitch;
             v->tile_product(high, i + high, key, q + i * h->q.row, h->q.row, h->q.column, keys, pitch, row,
                             pitch, false);
-            keep_lower(&decay, i, high, row, pitch,
-                       MUTANT(scan_confuses_exclusive, !s->exclusive, s->exclusive));
+            keep_lower(&decay, i, high, row, pitch, s->exclusive);
             v->tile_product(high, h->columns, i + high, row, pitch, 1, values, wide, result + i * wide, wide,
                             carried);
         }
@@ -71,8 +69,7 @@ static void run_chunks(const scan_head *h, float *scratch)
             fade_after_rows(&decay, rows, h->columns, values, wide);
             if (carried)
                 fade_state(&decay, key, h->columns, state, state, wide);
-            v->tile_product(key, h->columns, rows - MUTANT(scan_loses_a_chunks_last_row, 1, 0), keys, pitch,
-                            1, values, wide, state, wide, carried);
+            v->tile_product(key, h->columns, rows, keys, pitch, 1, values, wide, state, wide, carried);
             carried = true;
         }
     }
@@ -112,23 +109,22 @@ static void run_step(const scan_head *h, float *scratch)
     scan_load_values(h, 0, 1, values, wide);
     if (s->decay != DECAY_NONE)
         read_factors(h, s->decay == DECAY_OF_KEYS ? s->key : 1, (double *)scratch, whole, part);
-    vectors()->scan_step_state(
-        &(scan_step){.key = s->key,
-                     .width = h->columns,
-                     .q = h->q.data,
-                     .k = h->k.data,
-                     .q_step = h->q.column,
-                     .k_step = h->k.column,
-                     .v = values,
-                     .whole = s->decay == DECAY_NONE ? NULL : whole,
-                     .part = part,
-                     .factor_step = MUTANT(scan_step_fades_all_keys_alike, 0, s->decay == DECAY_OF_KEYS),
-                     .state = h->state.data,
-                     .state_row = h->state.row,
-                     .state_out_row = h->state_out.row,
-                     .state_out = h->state_out.data,
-                     .out = result,
-                     .exclusive = MUTANT(scan_step_confuses_exclusive, !s->exclusive, s->exclusive)});
+    vectors()->scan_step_state(&(scan_step){.key = s->key,
+                                            .width = h->columns,
+                                            .q = h->q.data,
+                                            .k = h->k.data,
+                                            .q_step = h->q.column,
+                                            .k_step = h->k.column,
+                                            .v = values,
+                                            .whole = s->decay == DECAY_NONE ? NULL : whole,
+                                            .part = part,
+                                            .factor_step = s->decay == DECAY_OF_KEYS,
+                                            .state = h->state.data,
+                                            .state_row = h->state.row,
+                                            .state_out_row = h->state_out.row,
+                                            .state_out = h->state_out.data,
+                                            .out = result,
+                                            .exclusive = s->exclusive});
     scan_store_results(h, 0, 1, result, wide);
 }
 

@@ -1,6 +1,5 @@
 /* The scan of heads with one key and one value, as an elementwise recurrence over channels: a head is a lane. Where heads lie side by side
  * in memory, [B, T, H], a task is a strip of them in one sentence, or one strip of the single token of a step. */
-#include "core/mutant.h"
 #include "ops/kernels/recurrent/scan_decay.h"
 #include <string.h>
 
@@ -107,7 +106,7 @@ static void run_forward(const kernel_call *call, int phase, int64_t task, void *
     x.out = results_of(&call->outputs[0], b, first);
     load_state(operand_of(call, SCAN_STATE), b, first, x.channels, x.state);
     vectors()->channel_forward(&x);
-    clear_behind(&call->outputs[0], b, first, x.channels, x.rows + MUTANT(scan_channels_leave_padding, 1, 0));
+    clear_behind(&call->outputs[0], b, first, x.channels, x.rows);
     clear_behind(&call->outputs[1], b, first, x.channels, 0); /* there is no denominator: it is 0 */
     store_state(&call->outputs[2], b, first, x.channels, x.state);
 }

@@ -1,6 +1,5 @@
 /* The decays of a chunk: sums in double, exponentials of sums and differences in float. */
 #include "ops/kernels/recurrent/scan_decay.h"
-#include "core/mutant.h"
 
 /* The strides of an extent of 1 are nobody's. */
 static int64_t broadcast_stride(const tensor *t, int axis)
@@ -35,13 +34,11 @@ void head_decay_read(head_decay *d, const head_view *decay, int64_t t, int64_t r
     double sum = 0, *rest = d->sums + pitch, last[TILE_LANES];
     for (int64_t i = 0; i < pitch; i++) {
         if (i < rows)
-            sum =
-                MUTANT(scan_decay_sums_in_float, (float)sum, sum) + log_decay_bounded(*row_of(decay, t + i));
+            sum += log_decay_bounded(*row_of(decay, t + i));
         d->sums[i] = sum;
     }
     for (int64_t i = 0; i < pitch; i++)
-        rest[i] =
-            MUTANT(scan_decay_counts_its_own_row_twice, sum - (i ? d->sums[i - 1] : 0), sum - d->sums[i]);
+        rest[i] = sum - d->sums[i];
     for (int i = 0; i < TILE_LANES; i++)
         last[i] = sum;
     vectors()->scan_exponentials(d->before, d->sums, pitch);
@@ -110,7 +107,7 @@ void decay_gradient_sum(const kernel_call *call, const scan_shape *s, const deca
     head_view to = head_of(out, b, h);
     heads_of_part p = {b * s->heads + h, {s->batch, s->heads}, s->heads};
     for (int axis = 0; axis < 2; axis++)
-        if (MUTANT(scan_decay_gradient_of_one_sentence, true, out->dims[axis] > 1))
+        if (out->dims[axis] > 1)
             p.count[axis] = 1;
     if (d->kind == DECAY_UNWANTED)
         *to.data = 0;

@@ -5,7 +5,6 @@
  *
  * A log decay gets q ∘ dq − k ∘ dk of the chunk's own pairs and of what is read from S, from its step on, without the diagonal; k ∘ dk of
  * what earlier rows leave to the next state; and S ∘ R. */
-#include "core/mutant.h"
 #include "ops/kernels/recurrent/gate_blocks.h"
 #include "ops/kernels/recurrent/grad_plan.h"
 #include <string.h>
@@ -238,8 +237,7 @@ static void finish(const grad_head *h, chunk_tiles *c)
     if (h->dq.data)
         v->tile_store(c->rows, key, c->result, high, row_of(&h->dq, c->t), h->dq.row, h->dq.column);
     dk_blocks(h, c);
-    if (MUTANT(scan_gate_gradient_counts_pairs_once, false, true))
-        v->tile_subtract_product(c->rows, key, c->keys, c->own, high, c->terms);
+    v->tile_subtract_product(c->rows, key, c->keys, c->own, high, c->terms);
     memset(c->passed, 0, sizeof(float) * (size_t)(c->rows * high));
     if (c->has_gradient) {
         v->tile_multiply(c->rows, key, c->keys, c->result, high, c->passed);

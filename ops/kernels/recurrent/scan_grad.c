@@ -6,7 +6,6 @@
  * and the states go from chunk to chunk as S' = e^b_end S + Σ_j e^(b_end − b_j) k_j v_jᵀ, R = e^b_end R' + Σ_i e^b_i q_i G_iᵀ. A log
  * decay gets what passes over its step: pairs in the chunk (the diagonal does not), what rows from it on read from S, what
  * rows before it leave to the next state, and S ∘ R. */
-#include "core/mutant.h"
 #include "ops/kernels/recurrent/grad_plan.h"
 #include <string.h>
 
@@ -204,7 +203,7 @@ static double state_meets_gradient(const grad_head *h, const chunk_tiles *x)
     const float *state = grad_state(h, x->chunk);
     for (int64_t c = 0; c < h->s->width; c++)
         sum += vectors()->row_dot(state + c * h->p->high, x->other + c * h->p->high, h->s->key);
-    return sum * MUTANT(scan_gradient_of_a_fresh_state, 1, (double)x->decay.whole[0] + x->decay.part[0]);
+    return sum * ((double)x->decay.whole[0] + x->decay.part[0]);
 }
 
 static void run_chunk(const grad_head *h, int64_t chunk, float *scratch)

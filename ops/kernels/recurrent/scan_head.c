@@ -1,6 +1,5 @@
 /* Tasks, operands and results of a forward scan, a head at a time. */
 #include "ops/kernels/recurrent/scan_head.h"
-#include "core/mutant.h"
 #include <string.h>
 
 void scan_load_values(const scan_head *h, int64_t t, int64_t rows, float *tile, int64_t pitch)
@@ -87,7 +86,7 @@ static scan_head head_of_pair(const kernel_call *call, const scan_shape *s, int6
                        .numerator = head_of(&call->outputs[0], b, head),
                        .denominator = head_of(&call->outputs[1], b, head),
                        .state_out = head_of(&call->outputs[2], b, head),
-                       .rows = MUTANT(scan_counts_padding, s->time, scan_length(call, s, b))};
+                       .rows = scan_length(call, s, b)};
 }
 
 void scan_run_heads(const kernel_call *call, scan_shape *s, int64_t columns, int64_t task,

@@ -5,7 +5,6 @@
  * Backward keeps the state at the beginning of every block of SPAN steps and makes the states inside a block again when it comes
  * to it, so that memory is T / SPAN + SPAN states of one head. A task is one head of one sentence. States are in double here: a
  * running sum in f32 errs like √T. */
-#include "core/mutant.h"
 #include "ops/kernels/recurrent/scan_shape.h"
 #include <math.h>
 #include <string.h>
@@ -121,7 +120,7 @@ static void run_forward(const kernel_call *call, int phase, int64_t task, void *
     double *state = scratch, *decayed = state + p.elements, *row = decayed + p.elements;
     const double *read = p.exclusive ? decayed : state;
     load_state(&p, operand_of(call, SCAN_STATE), state);
-    for (int64_t t = 0; t < MUTANT(scan_decays_on_padding, p.time, p.length); t++) {
+    for (int64_t t = 0; t < p.length; t++) {
         advance(&p, t, state, decayed);
         memset(row, 0, sizeof *row * (size_t)p.width);
         for (int64_t f = 0; f < p.key; f++) {

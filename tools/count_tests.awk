@@ -1,5 +1,5 @@
-# Counts single tests in meson's testlog.txt: those that Criterion reports in its last line, or TAP line by line, and one for
-# each program that reports neither. A program that fails while all of its tests passed (a crash at exit, a leak, a time-out)
+# Counts single tests in meson's testlog.txt: those that Criterion reports in its last line, those that TAP reports line by line, and
+# one for each program that reports neither. A program that fails although all its tests passed (a crash at exit, a leak, a time-out)
 # counts as one failure.
 function finish() {
     if (name == "")

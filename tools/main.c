@@ -1,4 +1,4 @@
-/* The command `rondo`: main, where alone the environment is read and the standard streams are put in order. */
+/* main of the command `rondo`. Only here is the environment read, and are the standard streams checked. */
 #include "rondo.h"
 #include "tools/run/progress.h"
 #include <fcntl.h>
@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* A standard stream that is closed would give its descriptor to the next file that is opened. What takes its place can
- * neither be read nor written: standard input is open for writing, the others for reading, so that a command that needs
- * the stream fails, and others do not notice. */
+/* A file that is opened while a standard stream is closed would get that descriptor, and what is printed
+ * would end up in it. /dev/null takes its place, opened so that it can neither be read as standard input
+ * nor be written as the others: a command that needs the stream fails, the rest go on. */
 static bool fill_standard_streams(void)
 {
     for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++)
@@ -19,7 +19,8 @@ static bool fill_standard_streams(void)
     return true;
 }
 
-/* RONDO_THREADS, else as many threads as this process may use; 0: it is not a number of threads. */
+/* RONDO_THREADS, else the number of CPUs that this process may use; 0: RONDO_THREADS is not a number of
+ * threads. */
 static int thread_count(void)
 {
     const char *said = getenv("RONDO_THREADS");

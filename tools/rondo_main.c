@@ -1,4 +1,4 @@
-/* rondo_main: finds the command, reads its options, gives its exit code. */
+/* rondo_main: finds the command, parses its options, runs it, returns its exit code. */
 #include "ops/kernels/products/blas.h"
 #include "tools/commands/command.h"
 #include "tools/options/command_line.h"
@@ -54,7 +54,7 @@ static int run_command(rondo *context, command_id id, int count, const char *con
     return code;
 }
 
-/* Other words for a command. */
+/* Other names of commands. */
 static const struct {
     const char *word, *name;
 } aliases[] = {
@@ -70,7 +70,7 @@ static int run_words(rondo *context, int argc, char **argv)
                   : run_command(context, (command_id)id, argc - 2, (const char *const *)argv + 2);
 }
 
-/* How to use it, and code 2. */
+/* Without any word: how to use it, and code 2. */
 static int run_nothing(rondo *context)
 {
     int code = run_command(context, COMMAND_HELP, 0, NULL);
@@ -79,13 +79,14 @@ static int run_nothing(rondo *context)
 
 int rondo_main(rondo *context, int argc, char **argv)
 {
-    blas_stop_threads();      /* the command owns its process: no idle threads beside the team's */
-    signal(SIGPIPE, SIG_IGN); /* a broken pipe is an error of printf, with a message */
-    signal(SIGXFSZ, SIG_IGN); /* and so is a file that grows beyond `ulimit -f` */
+    blas_stop_threads(); /* the command owns its process: BLAS needs no threads of its own beside the team */
+    signal(SIGPIPE, SIG_IGN); /* a broken pipe makes printf fail, and is reported */
+    signal(SIGXFSZ, SIG_IGN); /* and so does a file that grows beyond `ulimit -f` */
     locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     if (!context || !plain)
-        return message_fail(NULL, EXIT_MACHINE, "out of memory at the start");
-    locale_t before = uselocale(plain); /* a host may have taken its user's: numbers have a point here */
+        return message_fail(NULL, EXIT_MACHINE, "out of memory at start-up");
+    locale_t before =
+        uselocale(plain); /* a host may have set the locale of its user: numbers have a decimal point here */
     int code = argc > 1 ? run_words(context, argc, argv) : run_nothing(context);
     uselocale(before);
     freelocale(plain);

@@ -1,4 +1,4 @@
-# What ./try and ./check share, in POSIX sh: questions, packages, building, steps that are done once. The caller sets
+# Shared by ./try and ./check, in POSIX sh: questions, packages, building, steps that are done once. The caller sets
 # `me` (its name) and `run` (a folder for logs and marks), and may set `yes`.
 
 rondo=build/rondo
@@ -6,11 +6,11 @@ began=$(date +%s)
 
 say() { printf '%s\n' "$*"; }
 
-# One sentence, and how to go on.
+# Says what is wrong and how to continue, and exits.
 stop() {
     free=$(df -Pk . 2>/dev/null | awk 'NR == 2 { print int($4 / 1024) }')
     if [ "${free:-9999}" -lt 50 ]; then
-        printf '%s: the disk is full (%s MB left); free some space, then go on with: %s\n' "$me" "$free" "$again" >&2
+        printf '%s: the disk is full (%s MB left); free some space, then continue with: %s\n' "$me" "$free" "$again" >&2
     else
         printf '%s: %s\n' "$me" "$*" >&2
     fi
@@ -19,19 +19,19 @@ stop() {
 
 interrupted() {
     trap '' INT TERM HUP
-    printf '\n%s: stopped; nothing that was done is lost; go on with: %s\n' "$me" "$again" >&2
+    printf '\n%s: stopped; nothing that was done is lost; continue with: %s\n' "$me" "$again" >&2
     exit 130
 }
 
-# Asks once. Answers other than yes stop.
+# Asks once; stops unless the answer is yes.
 ask() {
     [ -n "$yes" ] && return
-    [ -t 0 ] || stop "asks before it begins, and this is not a terminal; go on with: ./$me --yes"
-    printf 'Go on? [Y/n] '
+    [ -t 0 ] || stop "asks before it starts, and this is not a terminal; continue with: ./$me --yes"
+    printf 'Continue? [Y/n] '
     read -r answer || answer=n
     case $answer in
     '' | y | Y | yes | Yes) ;;
-    *) stop "nothing was done; go on with: $again" ;;
+    *) stop "nothing was done; continue with: $again" ;;
     esac
 }
 
@@ -47,7 +47,7 @@ missing_packages() {
 
 # $1: check, or nothing.
 install_packages() {
-    command -v apt-get >/dev/null || stop "installs with apt-get, which is not here; install what tools/packages.txt names, then build with: meson setup build && ninja -C build"
+    command -v apt-get >/dev/null || stop "installs with apt-get, which was not found; install the packages in tools/packages.txt, then build with: meson setup build && ninja -C build"
     missing=$(missing_packages "$1")
     [ -z "$missing" ] && return
     if [ "$(id -u)" = 0 ]; then
@@ -55,13 +55,13 @@ install_packages() {
     elif command -v sudo >/dev/null; then
         as_root=sudo
     else
-        stop "these packages are missing and only root can install them; as root: apt-get install --no-install-recommends ${missing}; then go on with: $again"
+        stop "these packages are missing and only root can install them: apt-get install --no-install-recommends ${missing}; then continue with: $again"
     fi
     say "installing: $missing"
     { $as_root apt-get update -q && $as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get install -q -y --no-install-recommends $missing; } >"$run/install.log" 2>&1 </dev/null || {
         tail -n 3 "$run/install.log" >&2
-        stop "apt could not install everything (is this machine online?); $run/install.log says why; go on with: $again"
+        stop "apt could not install everything (is this machine online?); see $run/install.log; continue with: $again"
     }
 }
 
@@ -70,30 +70,30 @@ build() {
     if [ ! -e build/build.ninja ]; then
         meson setup build "-Dtests=$1" >"$run/build.log" 2>&1 || {
             tail -n 5 "$run/build.log" >&2
-            stop "meson did not like what it found; $run/build.log says why; go on with: $again"
+            stop "meson failed; see $run/build.log; continue with: $again"
         }
     elif [ "$1" = true ]; then
-        meson configure build -Dtests=true >"$run/build.log" 2>&1 || stop "meson failed; begin anew with: rm -r build; $again"
+        meson configure build -Dtests=true >"$run/build.log" 2>&1 || stop "meson failed; start again with: rm -r build; $again"
     fi
     ninja -C build >>"$run/build.log" 2>&1 || {
         tail -n 20 "$run/build.log" >&2
-        stop "the build failed; $run/build.log says why; go on with: $again"
+        stop "the build failed; see $run/build.log; continue with: $again"
     }
 }
 
-# step MARK WORDS COMMAND...: runs the command unless the mark says that it is done.
+# step MARK WORDS COMMAND...: runs the command, unless the mark of an earlier run says that it is done.
 step() {
     mark=$1 words=$2
     shift 2
     if [ -e "$run/$mark.done" ]; then
-        say "== $words: done before"
+        say "== $words: already done"
         return
     fi
     say "== $words ($(($(date +%s) - began)) s)"
     "$@" || {
         code=$?
         [ $code -ge 128 ] && interrupted
-        stop "\"$words\" failed; go on with: $again"
+        stop "\"$words\" failed; continue with: $again"
     }
-    { : >"$run/$mark.done"; } 2>/dev/null || stop "cannot write into $run; go on with: $again"
+    { : >"$run/$mark.done"; } 2>/dev/null || stop "cannot write into $run; continue with: $again"
 }

@@ -1,4 +1,4 @@
-/* The handler notes the first signal; a second one ends the process, for those who will not wait. */
+/* The handler notes the first signal; a second one ends the process at once. */
 #include "tools/signals.h"
 #include "tools/report/message.h"
 #include <signal.h>
@@ -10,7 +10,7 @@
 static volatile sig_atomic_t caught, at_once;
 static const char *last_words, *last_file, *last_folder; /* set before at_once, cleared after it */
 
-/* All of these may be called in a handler. */
+/* Everything it calls is async-signal-safe. */
 static void leave(int number)
 {
     (void)!write(STDERR_FILENO, last_words, strlen(last_words));
@@ -58,7 +58,7 @@ void signals_end_at_once(const char *words, const char *file, const char *folder
     last_folder = folder;
     atomic_signal_fence(memory_order_seq_cst);
     at_once = 1;
-    if (caught) /* just before */
+    if (caught) /* it came just before */
         leave(caught);
 }
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Joins archives to one object in which only what the shared library exports is global, and makes a static library of it: a
-# program may have a function `fail` of its own. $1: the library; $2: how to link ("cc ..."); further: the archives.
+# Links archives into one object in which only the symbols that the shared library exports are global, and makes a static library of it,
+# so that a program may have a function `fail` of its own. $1: the library; $2: how to link ("cc ..."); the rest: the archives.
 library=$1 link=$2
 shift 2
 object=$library.o

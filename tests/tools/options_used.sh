@@ -1,6 +1,6 @@
 #!/bin/sh
-# An option that is parsed and ignored cannot exist: each field of tools/options/options.def is read somewhere in tools/ other than
-# in the files that work on the whole table. $1: the root of the source.
+# No option is parsed and ignored: each field of tools/options/options.def is read somewhere in tools/, apart from the files that
+# work on the whole table. $1: the root of the source.
 cd "${1:-.}" || exit 1
 sources=$(ls tools/*.c tools/*/*.c | grep -v -e '/options/' -e '/settings\.c')
 missing=0

@@ -1,5 +1,5 @@
-/* Prints docs/MIXERS.md: the table of mixers with what each costs. All numbers come from the graphs that the compiler makes of them,
- * so the page is right when it is equal to what this prints (tests/house/page_reference.sh). */
+/* Prints docs/MIXERS.md: the table of mixers with the cost of each. All numbers come from the graphs that
+ * the compiler makes of them; tests/house/page_reference.sh compares the page with what this prints. */
 #include "compiler/pipeline.h"
 #include "rondo.h"
 #include "tools/graphs/layer.h"
@@ -48,7 +48,7 @@ static bool flops_of(rondo_graph *g, const extent *extents, int count, double *f
     return s != NULL;
 }
 
-/* A state that is carried has one size; a cache grows. The position is neither. */
+/* A carried state has one size, a cache grows. The position is neither. */
 static void count_state(const rondo_graph *g, costs *out)
 {
     const extent one[] = {{"B", 1}, {STEP_SYMBOL, 1}, {CAPACITY_SYMBOL, 1}};

@@ -1,6 +1,6 @@
 #!/bin/sh
-# What a task is stands in tools/tasks/: no other file of the command compares a task's name or the option --type, so that a new task
-# touches its row, its file and nothing else. $1: the root of the source.
+# Only tools/tasks/ knows the tasks: no other file of the command compares the name of a task or the option --type, so that adding a task
+# changes its row and its file and nothing else. $1: the root of the source.
 cd "${1:-.}" || exit 1
 names=$(sed -n 's/^TASK([a-z_]*, "\([a-z-]*\)".*/\1/p' tools/tasks/tasks.def)
 [ "$(echo "$names" | wc -w)" -ge 2 ] || { echo "found no tasks in tools/tasks/tasks.def"; exit 1; }
@@ -11,5 +11,5 @@ for file in $(find tools -name '*.c' -o -name '*.h' | grep -v '^tools/tasks/' | 
     done
     grep -nE '(strcmp|strncmp|strstr)\([^)]*(->|\.)type\b' "$file" /dev/null && wrong=1
 done
-[ $wrong = 0 ] || echo "the task of the options is task_of(o); what it does stands in its row of tools/tasks/tasks.def"
+[ $wrong = 0 ] || echo "use task_of(o): what depends on the task belongs in its row of tools/tasks/tasks.def"
 exit $wrong

@@ -1,4 +1,4 @@
-/* BLEU and chrF against numbers that sacreBLEU 2.6.0 gave for the same lines. */
+/* BLEU and chrF compared with what sacreBLEU 2.6.0 gives for the same lines. */
 #include "tools/metrics/bleu.h"
 #include <criterion/criterion.h>
 #include <math.h>
@@ -80,7 +80,7 @@ Test(bleu, edges)
 
 Test(bleu, smoothing_halves_from_order_to_order)
 {
-    /* no trigram of 3 and no 4-gram of 2 was found: they count as 1/2 and 1/4 of one */
+    /* no trigram of 3 and no 4-gram of 2 matches: they count as 1/2 and 1/4 of a match */
     bleu b = {.correct = {3, 1, 0, 0}, .total = {5, 4, 3, 2}, .length = 5, .reference_length = 5};
     bleu_result r = bleu_score(&b);
     cr_expect(r.precisions[2] == 100. / (2 * 3) && r.precisions[3] == 100. / (4 * 2));

@@ -1,7 +1,7 @@
 #!/bin/sh
-# The command as its users meet it: right use, wrong use, wrong data, damaged files, signals, full disks. $1: the executable.
-# Prints TAP. Everything that is said goes to standard error in one shape, exit codes are those of `rondo help`, nothing but
-# data is on standard output, and what was saved before is never lost.
+# The command as its users see it: right use, wrong use, wrong data, damaged files, signals, full disks. $1: the executable.
+# Prints TAP. All messages go to standard error in one form, exit codes are those of `rondo help`, only data is on standard
+# output, and what was saved is never lost.
 rondo=$1
 case $rondo in
 /*) ;;
@@ -49,11 +49,11 @@ run() { env $with "$rondo" "$@" <input >out 2>err; code=$?; }
 ln -s nothing input
 from() { rm input; ln -s "$1" input; }
 
-# gives CODE: that exit code, and every message in the one shape. With an error nothing is on standard output.
+# gives CODE: that exit code, and every message in the one form.
 gives() { [ "$code" = "$1" ] && { [ "$code" = 0 ] || ! grep -qv '^rondo[ :]' err; } && ! grep -q "$(printf '[\r\033]')" err; }
 says() { grep -q -e "$1" err; }
 
-# refuses CODE PATTERN WORDS...: nothing on standard output, that exit code, one message with the pattern in it.
+# refuses CODE PATTERN WORDS...: nothing on standard output, that exit code, a message that matches the pattern.
 refuses() {
     wanted=$1 pattern=$2
     shift 2
@@ -62,7 +62,7 @@ refuses() {
     ok "refused with $wanted and \"$pattern\": $(printf '%.90s' "$*")"
 }
 
-# ---- a corpus of its own: sentences of a small grammar, the target word by word with another order ----
+# ---- a corpus: sentences of a small grammar, translated word by word ----
 corpus() { # LINES SEED NAME
     awk -v lines="$1" -v seed="$2" -v name="$3" 'BEGIN {
         split("dog cat man woman child bird horse teacher", noun); split("Hund Kater Mann Bär Räuber Vögel Gaul Prüfer", nomen)
@@ -88,7 +88,7 @@ refuses_train() { # CODE PATTERN FOLDER WORDS...
     refuses "$a" "$b" train $small --output-folder "$@"
 }
 
-# The numbers of a safetensors file without its header, which also holds how long training took.
+# The numbers of a safetensors file without its header, which also has the time that training took.
 numbers() {
     length=$(od -A n -t u8 -N 8 "$1" | tr -d ' ')
     tail -c +$((length + 9)) "$1"
@@ -107,25 +107,25 @@ waits_for() { # PATTERN FILE: at most 20 s
 refuses 2 'there is no command trian; did you mean train?' trian
 refuses 2 'there is no option --otput-folder; did you mean --output-folder?' train --otput-folder x
 refuses 2 'Rondo calls --dim-emb --dim' train --dim-emb 64
-refuses 2 'wants a whole number' train --dim abc
-refuses 2 'out of range: it lies between 0 and 1000' train --rate 1e9
+refuses 2 'takes a whole number' train --dim abc
+refuses 2 'out of range: it must lie between 0 and 1000' train --rate 1e9
 refuses 2 'needs a value' train --dim
 refuses 2 'is one of bpe|unigram' train --subwords words
-refuses 2 'say where the run shall live' train
-refuses 2 'something is missing: rondo translate MODEL' translate
-refuses 2 "does not know what to do with 'b'" translate a b
+refuses 2 'name the folder of the run' train
+refuses 2 'an argument is missing: rondo translate MODEL' translate
+refuses 2 "unexpected argument 'b'" translate a b
 refuses 2 'there is no such pass; there are' inspect train.en --after fuss
 refuses_train 2 'takes two files' new --train train.en
-refuses_train 2 'heads 3 do not divide --dim' new --train train.en train.de --heads 3
+refuses_train 2 'heads 3 does not divide --dim' new --train train.en train.de --heads 3
 refuses 2 '^rondo train: --cross none: there is no such mixer; there are' train --cross none
 refuses_train 2 'ssru: this mixer has no form as cross attention' new --train train.en train.de --cross ssru
 printf 'dim: 64\nmixer: atention\n' >typo.yml
 refuses 2 'typo.yml line 2: --mixer atention: there is no such mixer' train --settings typo.yml
 refuses 2 'there is no command trian; did you mean train?' help trian
 refuses_train 2 'name it with --valid' new --train train.en train.de --samples 2
-refuses_train 2 'a language model makes none' new --type language --train train.de --samples 2
+refuses_train 2 'which a language model does not make' new --type language --train train.de --samples 2
 [ ! -e new ]
-ok 'a run that did not begin leaves no folder behind'
+ok 'a run that was not started leaves no folder behind'
 with=RONDO_THREADS=many
 run help
 with=
@@ -133,7 +133,7 @@ gives 2 && says 'is not a number of threads'
 ok 'RONDO_THREADS is checked'
 run
 [ $code = 2 ] && grep -q 'rondo COMMAND --help' out
-ok 'no command: how to use it, and code 2'
+ok 'without a command: usage, and code 2'
 run help
 gives 0 && [ ! -s err ] && [ "$(wc -L <out)" -le 80 ] && grep -q '^  manual ' out && grep -q '^  completion ' out &&
     grep -q '^  linear  *φ(q)' out && grep -q '^  memsizer\[:slots\]  *a memory' out && grep -q '^  translation  *an encoder' out
@@ -145,7 +145,7 @@ while read -r command; do
     ok "rondo $command --help"
 done <commands
 [ "$(wc -l <commands)" = 16 ]
-ok 'all commands were looked at'
+ok 'all commands were checked'
 run train --help
 grep -q '^  linear  *φ(q)' out && grep -q '^  language  *a decoder alone' out
 ok 'rondo train --help lists mixers and tasks'
@@ -170,14 +170,14 @@ gzip -c bytes >bytes.gz
 gzip -c train.de | head -c 500 >cut.gz
 iconv -f utf-8 -t utf-16 train.de >wide
 refuses_train 3 'cannot open missing.de: No such file' new --train train.en missing.de
-refuses_train 3 'there is no text' new --train empty empty
+refuses_train 3 'the file empty is empty' new --train empty empty
 refuses_train 3 'train.en has 300 lines and shorter has 299' new --train train.en shorter
 refuses_train 3 'bytes line 42: not UTF-8 (byte 0xE4 at column 6); convert it' new --train train.en bytes
 refuses_train 3 'bytes.gz line 42: not UTF-8' new --train train.en bytes.gz
 refuses_train 3 'nul line 12: a NUL byte at column 2' new --train train.en nul
 refuses_train 3 'cut.gz ends in the middle of its compressed data' new --train train.en cut.gz
 refuses_train 3 'wide line 1: ' new --train train.en wide
-refuses_train 3 'there is no missing.model' new --train train.en train.de --tokenizer missing.model
+refuses_train 3 'there is no file or folder missing.model' new --train train.en train.de --tokenizer missing.model
 refuses_train 3 'train.de: ' new --train train.en train.de --tokenizer train.de
 refuses_train 3 'leaves nothing to learn from' new --train train.en train.de --max-words 1
 refuses_train 3 '/dev/zero line 1: a NUL byte at column 1' new --train /dev/zero train.de
@@ -188,7 +188,7 @@ wait $!
 [ ! -e new ]
 ok 'wrong data leaves no folder behind'
 
-# ---- odd data that is fine ----
+# ---- unusual data that is valid ----
 long=$(awk 'BEGIN { for (i = 0; i < 10000; i++) printf "dog " }')
 { printf '\357\273\277'; sed 's/$/\r/' train.en; printf '\r\n'; echo "$long"; } | gzip -c >odd.en.gz
 { cat train.de; printf 'nichts\n'; echo "$long"; } >odd.de
@@ -197,20 +197,20 @@ run train --output-folder odd --train odd.en.gz odd.de $small --updates 2
 gives 0 && says '302 lines, 1 empty and 1 of more than 256 tokens skipped'
 ok 'a BOM, CRLF, gzip, an empty line and one of 10,000 words'
 
-# ---- folders, and files in them that are somebody else's ----
+# ---- folders, and files in them that Rondo did not write ----
 for file in checkpoint.safetensors best.safetensors start.safetensors lock; do
     mkdir foreign
     echo mine >foreign/$file
     refuses_train 2 "$file" foreign --train train.en train.de
     [ "$(cat foreign/$file)" = mine ] && [ "$(ls foreign | grep -v lock)" = "$(echo $file | grep -v lock)" ]
-    ok "a file of one's own called $file stays as it is"
+    ok "a user's file called $file is left alone"
     rm -r foreign
 done
 mkdir foreign
 echo mine >foreign/tokenizer.model
-refuses_train 2 'tokenizer.model is there already and has other subwords' foreign --train train.en train.de --updates 1
+refuses_train 2 'tokenizer.model already exists and has other subwords' foreign --train train.en train.de --updates 1
 [ "$(cat foreign/tokenizer.model)" = mine ]
-ok "a file of one's own called tokenizer.model stays as it is"
+ok "a user's file called tokenizer.model is left alone"
 rm -r foreign
 mkdir -p foreign
 cp train.en foreign/text.part-1.en && cp train.de foreign/text.part-1.de
@@ -220,7 +220,7 @@ ok 'the training text may lie in the folder of the run, under any name'
 echo text >file
 refuses_train 1 'file: cannot make a folder: Not a directory' file --train train.en train.de
 [ "$(cat file)" = text ]
-ok 'a file in the place of the folder stays as it was'
+ok 'a file in the place of the folder is left alone'
 mkdir closed
 chmod 555 closed
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null && chmod 755 "$folder" && setpriv --reuid=65534 --regid=65534 --clear-groups "$rondo" help >out 2>err; then
@@ -228,14 +228,14 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null && chmod 755 "$folder" &&
     setpriv --reuid=65534 --regid=65534 --clear-groups "$rondo" train --output-folder closed $texts $small >out 2>err
     code=$?
     gives 1 && says 'closed/lock: cannot open: Permission denied'
-    ok 'a folder that one may not write'
+    ok 'a folder without write permission'
 elif [ "$(id -u)" != 0 ]; then
     refuses_train 1 'closed/lock: cannot open: Permission denied' closed --train train.en train.de
 else
-    skip 'a folder that one may not write' 'root may write all'
+    skip 'a folder without write permission' 'root may write anywhere'
 fi
 
-# ---- training, and going on ----
+# ---- training, and resuming ----
 train straight --updates 40 --valid valid.en valid.de --samples 2 --report-every 10
 gives 0
 ok 'trains'
@@ -253,7 +253,7 @@ cp -r straight kept
 cp straight/checkpoint.safetensors straight_40
 train straight --updates 40
 gives 0 && says 'nothing left to do' && same_numbers straight/checkpoint.safetensors kept/checkpoint.safetensors
-ok 'a run that is done is left as it is'
+ok 'a finished run is left alone'
 
 with=RONDO_THREADS=1
 train one_thread --updates 40
@@ -274,7 +274,7 @@ interrupt() { # SIGNAL CODE
     wait $trainer
     code=$?
     until=$(($(grep -o 'update [0-9]*,' err | tail -n 1 | tr -cd 0-9) + 10))
-    gives_signal "$2" && says 'stopped and saved; the same command goes on' && [ -e "stop$2/checkpoint.safetensors" ]
+    gives_signal "$2" && says 'stopped and saved; the same command resumes' && [ -e "stop$2/checkpoint.safetensors" ]
     ok "signal $1: saved, code $2"
 }
 gives_signal() { [ "$code" = "$1" ]; }
@@ -285,19 +285,19 @@ ok 'the peak is kept in the folder, with the machine that it is of'
 mkdir elsewhere
 (cd elsewhere && "$rondo" train --output-folder ../stop130 --updates $until <../nothing) >out 2>err
 code=$?
-gives 0 && says 'going on after update' && says "$until updates"
-ok 'goes on with the folder alone, from any folder'
+gives 0 && says 'resuming after update' && says "$until updates"
+ok 'resumes with the folder alone, from any working directory'
 cp stop130/peak.txt peak
 run train --output-folder stop130 --updates $((until + 2)) --report-every 1
 gives 0 && says '[0-9] % of peak' && cmp -s stop130/peak.txt peak
-ok 'a short continuation knows the peak'
+ok 'a short continuation uses the stored peak'
 sed 's/, 2 threads/, 99 threads/' peak >stop143/peak.txt
 run train --output-folder stop143 --updates $((until + 2)) --report-every 1
 gives 0 && ! says 'of peak'
-ok 'the peak of another machine is not taken'
+ok 'the peak of another machine is not used'
 train as_long --updates $((until + 2))
 same_numbers stop130/checkpoint.safetensors as_long/checkpoint.safetensors
-ok 'stopped and gone on with: the same bits as straight on'
+ok 'stopped and resumed: the same bits as without a stop'
 
 # shellcheck disable=SC2086
 "$rondo" train --output-folder busy $texts $small --updates 20000 --report-every 1 >first_out 2>first &
@@ -309,7 +309,7 @@ wait $trainer
 [ -e busy/checkpoint.safetensors ]
 ok 'the first trainer of the folder is not disturbed'
 
-# While data is prepared there is nothing to save: a signal ends the process soon, and leaves no folder.
+# While data is prepared there is nothing to save: a signal ends the process within seconds, and no folder is left.
 corpus 40000 5 large
 stops_soon() { # PATTERN FILE SOURCE TARGET: the trainer of these texts gets SIGTERM once the file has the pattern
     rm err
@@ -325,15 +325,15 @@ stops_soon() { # PATTERN FILE SOURCE TARGET: the trainer of these texts gets SIG
     gives_signal 143 && says 'rondo train: stopped' && [ $took -lt 3000 ] && [ ! -e soon ]
 }
 stops_soon 'finding 1,000 subwords' err large.en large.de
-ok "SIGTERM while subwords are found"
+ok "SIGTERM while the vocabulary is learned"
 mkfifo silent
 sleep 60 >silent &
 sleeper=$!
 stops_soon '[0-9]' soon/lock silent large.de
-ok "SIGTERM while text is waited for"
+ok "SIGTERM while waiting for text"
 kill $sleeper 2>/dev/null
 
-# Killed again and again while it saves after every update, it still arrives at the same numbers.
+# Killed repeatedly while it saves after every update, it still arrives at the same numbers.
 broken=0 round=0
 while [ $round -lt 8 ]; do
     rm err
@@ -368,12 +368,12 @@ echo part >"killed/settings.yaml.part-$token-17"
 train killed --updates 40 --save-every 1
 gives 0 && same_numbers killed/checkpoint.safetensors straight/checkpoint.safetensors &&
     [ ! -e "killed/checkpoint.safetensors.part-$token-0" ] && [ ! -e "killed/settings.yaml.part-$token-17" ]
-ok 'going on after kill -9: the same bits, and what was half written is gone'
+ok 'resuming after kill -9: the same bits, and partial files are removed'
 (cd killed && cat $foreign) >out 2>err
 [ "$(grep -c mine out)" = 7 ]
-ok 'files that Rondo did not write stay, whatever they are called'
+ok 'files that Rondo did not write are left alone, whatever their names'
 
-# ---- going on with another model is refused, and nothing is touched ----
+# ---- resuming with another model is refused, and nothing is changed ----
 sums() { cksum straight/*; }
 sums >before
 for option in '--dim 64' '--ffn 32' '--heads 4' '--encoder-layers 2' '--decoder-layers 2' '--decoder-self average' '--mixer linear' --post-norm \
@@ -382,31 +382,31 @@ for option in '--dim 64' '--ffn 32' '--heads 4' '--encoder-layers 2' '--decoder-
     run train --output-folder straight $option
     name=${option%% *}
     case $name in --mixer) name=--encoder-self ;; --preset) name=--dim ;; esac
-    gives 2 && says "$name .*: this run was begun with $name" && [ ! -s out ]
-    ok "refused for a run begun otherwise: $option"
+    gives 2 && says "$name .*: this run was started with $name" && [ ! -s out ]
+    ok "refused for a run that was started without it: $option"
 done
 sums | cmp -s - before
 ok 'a refused command line changes nothing in the folder'
 printf 'dim: 64\n' >other.yml
-refuses 2 'begun with --dim 32' train --output-folder straight --settings other.yml
+refuses 2 'started with --dim 32' train --output-folder straight --settings other.yml
 run train --output-folder straight --updates 45 --rate 1e-3 --minutes 5 --report-every 1
 gives 0 && says '^update 45,.*rate 0.000471' && grep -q '^updates: 45' straight/settings.yaml && grep -q '^rate: 0.001' straight/settings.yaml
-ok 'updates, minutes and rate may change, and are kept'
+ok 'updates, minutes and rate may change, and are stored'
 run train --output-folder straight --batch-tokens 300 --updates 46
 gives 0 && says 'batches come in another order'
-ok 'another --batch-tokens is allowed and said'
+ok 'another --batch-tokens is allowed and reported'
 
 # ---- diverging: code 5, the checkpoint kept ----
 cp -r kept wild
 cksum wild/checkpoint.safetensors >before
 run train --output-folder wild --updates 100 --rate 1000 --schedule constant --weight-decay 1
 cksum wild/checkpoint.safetensors >after
-gives 5 && says 'is not finite at update' && says 'wild keeps the checkpoint of update 40; go on from it with: rondo train --output-folder wild --rate 0.0025' &&
+gives 5 && says 'is not finite at update' && says 'wild keeps the checkpoint of update 40; resume from it with: rondo train --output-folder wild --rate 0.0025' &&
     cmp -s before after
 ok 'a loss that is not finite: code 5, the last checkpoint kept, what to do'
 run train --output-folder wild --updates 42 --rate 0.0025 --weight-decay 0
 gives 0
-ok 'what it said to do works'
+ok 'its advice works'
 
 # ---- a full disk ----
 cp -r kept full
@@ -414,12 +414,12 @@ cksum full/*.safetensors >before
 (ulimit -f 100 && exec "$rondo" train --output-folder full --updates 45) <nothing >out 2>err
 code=$?
 cksum full/*.safetensors >after
-gives 1 && says 'full/.*.safetensors: cannot write: File too large' && says 'full keeps the checkpoint of update 40; when the cause is gone' &&
+gives 1 && says 'full/.*.safetensors: cannot write: File too large' && says 'full keeps the checkpoint of update 40; once the cause is removed' &&
     cmp -s before after && ! ls full | grep -q part
 ok 'no room for a checkpoint (ulimit): code 1, the last one kept'
 run train --output-folder full --updates 45
 gives 0
-ok 'and with room again the same command goes on'
+ok 'with room again, the same command resumes'
 mkdir disk
 if [ "$(id -u)" = 0 ] && mount -t tmpfs -o size=1200k rondo disk 2>err; then
     disk=$folder/disk
@@ -431,7 +431,7 @@ if [ "$(id -u)" = 0 ] && mount -t tmpfs -o size=1200k rondo disk 2>err; then
     rm disk/filler
     run train --output-folder disk/run --updates 10
     gives 0
-    ok 'and with room again the same command goes on'
+    ok 'with room again, the same command resumes'
     umount disk && disk=
 else
     skip 'a full disk' 'no file system can be mounted here'
@@ -452,7 +452,7 @@ refuses 2 'not its subwords, tokenizer.model' train --output-folder damaged --up
 damage
 rm damaged/settings.yaml
 refuses 2 'a checkpoint.safetensors but no settings.yaml' train --output-folder damaged --train train.en train.de
-refuses 4 'damaged is no run' translate damaged
+refuses 4 'damaged is not a run' translate damaged
 damage
 echo 'dim: wide' >>damaged/settings.yaml
 refuses 2 'damaged/settings.yaml line .*' train --output-folder damaged --updates 50
@@ -461,6 +461,12 @@ sed 's/^dim: 32/dim: 64/' kept/settings.yaml >damaged/settings.yaml
 refuses 4 'checkpoint.safetensors: .* has another shape than the model' train --output-folder damaged --updates 50
 
 # ---- one file ----
+began=$(date +%s%N)
+refuses 1 'missing/wisdom: cannot create' tune missing/wisdom
+refuses 2 'elsewhere is a folder' tune elsewhere
+took=$((($(date +%s%N) - began) / 1000000))
+[ $took -lt 3000 ]
+ok 'tune checks that it can write before it measures'
 run export straight model.rondo
 gives 0 && [ ! -s out ] && says 'model.rondo: .* parameters, decoder and tokenizer'
 ok 'exports'
@@ -486,8 +492,8 @@ gives 0 && [ -L link.rondo ] && cmp -s target.rondo model.rondo
 ok 'a link stays a link, and the file that it leads to is replaced'
 run export straight dangling.rondo
 gives 0 && [ -L dangling.rondo ] && cmp -s elsewhere/new.rondo model.rondo
-ok 'a link may lead to a file that is not there yet'
-refuses 4 'there is no missing' translate missing
+ok 'a link may lead to a file that does not exist yet'
+refuses 4 'there is no file or folder missing' translate missing
 refuses 4 'holds no compiled model; make one with' translate straight/checkpoint.safetensors
 refuses 4 'this is no safetensors file' translate train.en
 refuses 4 'fewer than 8 bytes' translate empty
@@ -530,7 +536,7 @@ from valid.en
 run translate model.rondo
 cp out file_out
 gives 0 && [ ! -s err ] && [ "$(wc -l <out)" = 20 ]
-ok 'a line for a line'
+ok 'one line of output per line of input'
 cp straight/checkpoint.safetensors straight/best.safetensors # a run gives its best weights, the file was made of them too
 run export straight model.rondo
 run translate model.rondo
@@ -556,22 +562,22 @@ cat valid.en >>long
 from long
 run translate model.rondo
 gives 0 && [ "$(wc -l <out)" = 21 ] && says 'line 1 has .* tokens; only the first 512 are translated' && tail -n 20 out | cmp -s - file_out
-ok 'a line of 10,000 words is cut, and it says so'
+ok 'a line of 10,000 words is cut, with a message'
 { head -n 4 valid.en; printf 'caf\351\na\0b\n'; tail -n 16 valid.en; } >mixed
 from mixed
 run translate model.rondo
 gives 3 && says 'standard input line 5: not UTF-8 (byte 0xE9 at column 4)' && says 'standard input line 6: a NUL byte at column 2' &&
-    [ "$(wc -l <err)" = 3 ] && says "2 of the input's lines are not text" && { head -n 4 file_out; echo; echo; tail -n 16 file_out; } | cmp -s - out
-ok 'lines that are not text are named and stay empty; all others are translated, and the end is a failure'
+    [ "$(wc -l <err)" = 3 ] && says "2 of the input's lines are not text and were left empty" && { head -n 4 file_out; echo; echo; tail -n 16 file_out; } | cmp -s - out
+ok 'lines that are not text are reported and left empty; all others are translated, and the command fails'
 { head -n 3 valid.en; head -c 1100000 /dev/zero | tr '\0' a; } >broad
 from broad
 run translate model.rondo
 gives 3 && says 'standard input line 4 is longer than 1,048,576 bytes' && head -n 3 file_out | cmp -s - out
-ok 'what comes before a line without end is translated, and then it fails'
+ok 'lines before an endless one are translated, then the command fails'
 "$rondo" translate model.rondo <elsewhere >out 2>err
 code=$?
 gives 3 && says 'cannot read standard input: Is a directory'
-ok 'input that cannot be read is not an empty one'
+ok 'input that cannot be read is not taken for empty input'
 from nothing
 awk 'BEGIN { for (i = 0; i < 3000; i++) print "The red dog sees the old cat." }' >many
 { "$rondo" translate model.rondo --max-length 4 <many 2>err; echo $? >status; } | head -n 1 >out
@@ -581,14 +587,14 @@ ok 'a broken pipe'
 "$rondo" translate model.rondo <valid.en >/dev/full 2>err
 code=$?
 gives 1 && says 'cannot write to standard output'
-ok 'a full disk under standard output'
+ok 'standard output on a full disk'
 { "$rondo" inspect model.rondo 2>err; echo $? >status; } | : >out
 sleep 0.1
 code=$(cat status)
 gives 1 && says 'closed by its reader'
-ok 'a broken pipe of a long text'
+ok 'a broken pipe while printing a long text'
 
-# ---- closed standard streams: what is printed must not land in a file, and what cannot be printed is a failure ----
+# ---- closed standard streams: messages must not end up in files, and data that cannot be printed is a failure ----
 # shellcheck disable=SC2086
 "$rondo" train --output-folder silenced $texts $small --updates 40 --save-every 5 <&- >&- 2>&-
 code=$?
@@ -617,19 +623,31 @@ ok 'trains a language model'
 run generate language --prompt 'Der alte' --lines 3 --temperature 1 --max-length 12 --seed 5
 cp out first
 gives 0 && [ "$(grep -c '^Der alte' out)" = 3 ] && [ "$(wc -l <out)" = 3 ] && [ ! -s err ]
-ok 'it goes on from a prompt'
+ok 'continues a prompt'
 run generate language --prompt 'Der alte' --lines 3 --temperature 1 --max-length 12 --seed 5 --batch 2
 run generate language --prompt 'Der alte' --lines 3 --temperature 1 --max-length 12 --seed 5
 cmp -s out first
-ok 'the same seed, the same words'
+ok 'the same seed gives the same words'
 run export language language.rondo
 run generate language.rondo --prompt 'Der alte' --lines 3 --temperature 1 --max-length 12 --seed 5
 gives 0 && cmp -s out first
-ok 'exported, it writes the same'
+ok 'the exported file gives the same words'
 refuses 4 'language is a language model' translate language
 refuses 4 'language.rondo is a language model' translate language.rondo
 refuses 4 'straight translates' generate straight
 refuses 4 'model.rondo translates' generate model.rondo
+
+rm err
+"$rondo" generate language --max-length 1000000000 --temperature 5 --lines 1000000 >out 2>err &
+writer=$!
+tries=0
+until [ -s out ] || [ $tries -ge 400 ]; do sleep 0.05; tries=$((tries + 1)); done
+peak=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' /proc/$writer/status)
+kill -INT $writer
+wait $writer
+code=$?
+gives_signal 130 && [ "${peak:-0}" -gt 0 ] && [ "$peak" -lt 1000000 ]
+ok 'memory grows with what is generated, not with --max-length; Ctrl-C ends it'
 
 # ---- evaluating ----
 from valid.de
@@ -659,7 +677,7 @@ echo 'symbols B T
 this is no graph' >bad.graph
 refuses 4 'bad.graph:2' explain bad.graph
 refuses 4 'bad.graph:2' inspect bad.graph
-refuses 4 'there is no missing.graph' explain missing.graph
+refuses 4 'there is no file or folder missing.graph' explain missing.graph
 run inspect straight --after linearize
 gives 0 && grep -q 'scan(' out
 ok 'prints the graph after a pass'
@@ -672,10 +690,10 @@ run inspect straight --format dot
 gives 0 && head -n 1 out | grep -q '^digraph'
 ok 'draws the graph'
 
-# ---- a softmax model becomes a recurrent one ----
+# ---- converting a softmax model to a recurrent one ----
 train soft --updates 12 --mixer softmax --valid valid.en valid.de
 run convert --mixer t2r:3 --cross hedgehog soft --output-folder turned
-gives 0 && says 'rows of features are 0 throughout' && says 'turned: .* parameters, of which .* were trained before' && [ ! -s out ]
+gives 0 && says 'of the feature vectors are all zeros' && says 'turned: .* parameters, .* of them already trained' && [ ! -s out ]
 ok 'convert'
 from valid.en
 run translate turned
@@ -683,33 +701,33 @@ gives 0 && [ "$(wc -l <out)" = 20 ]
 ok 'a converted run translates'
 from nothing
 run train --from turned --output-folder tuned --updates 4 --distill attention --distill-updates 3
-gives 0 && says 'distilling, update 3 of 3: cross-entropy with softmax' && says 'tuned: 4 updates' && says 'beginning with turned/start'
+gives 0 && says 'distilling, update 3 of 3: cross-entropy with softmax' && says 'tuned: 4 updates' && says 'starting with turned/start'
 ok 'a converted run is distilled, then trained on'
 run train --from turned --output-folder again --updates 4 --distill attention --distill-updates 3
 same_numbers tuned/checkpoint.safetensors again/checkpoint.safetensors
-ok 'twice the same bits'
+ok 'the same bits again'
 run train --output-folder tuned --updates 6
-gives 0 && says 'going on after update 4' && ! says distilling
-ok 'a tuned run goes on'
+gives 0 && says 'resuming after update 4' && ! says distilling
+ok 'a tuned run is resumed'
 run train --output-folder turned --updates 2
-gives 0 && says 'beginning with turned/start' && says 'turned: 2 updates'
-ok 'a converted run may be trained where it stands'
-refuses 2 'that attention of tuned is t2r:3 already; only softmax is converted' convert --mixer linear tuned --output-folder new
+gives 0 && says 'starting with turned/start' && says 'turned: 2 updates'
+ok 'a converted run may be trained in its own folder'
+refuses 2 'that attention of tuned is already t2r:3; only softmax can be converted' convert --mixer linear tuned --output-folder new
 refuses 2 'memsizer: it has no queries and keys that could be kept' convert --mixer memsizer soft --output-folder new
-refuses 2 'softmax: it is softmax already' convert --mixer softmax soft --output-folder new
+refuses 2 'softmax: it is already softmax' convert --mixer softmax soft --output-folder new
 refuses 2 'rfa-gate: this mixer has no form as cross attention: its gate decays' convert --cross rfa-gate soft --output-folder new
-refuses 2 'say what the decoder.s self-attention shall become' convert soft --output-folder new
-refuses 2 'turned is a run already' convert --mixer t2r soft --output-folder turned
-refuses 2 'say where the run shall live' convert --mixer t2r soft
+refuses 2 'name the mixer that replaces the decoder.s self-attention' convert soft --output-folder new
+refuses 2 'turned is already a run' convert --mixer t2r soft --output-folder turned
+refuses 2 'name the folder of the run' convert --mixer t2r soft
 refuses 4 'there is no folder nowhere' convert --mixer t2r nowhere --output-folder new
-refuses 2 'this run was begun with --dim 32' train --from tuned --dim 64 --output-folder new
-refuses 2 'this run was begun with --from .*/turned' train --from soft --output-folder tuned --updates 9
-refuses 2 'nowhere: this is no folder of a run' train --from nowhere --output-folder new
+refuses 2 'this run was started with --dim 32' train --from tuned --dim 64 --output-folder new
+refuses 2 'this run was started with --from .*/turned' train --from soft --output-folder tuned --updates 9
+refuses 2 'nowhere: this is not the folder of a run' train --from nowhere --output-folder new
 run train --from tuned --distill attention --output-folder new --updates 1
-gives 4 && says 'only a run that `rondo convert` made has something to learn'
-ok 'what was trained since is not distilled'
+gives 4 && says 'this works for a run that `rondo convert` made'
+ok 'a run that was trained is not distilled'
 [ ! -e new ]
-ok 'nothing is left of what was refused'
+ok 'nothing is left of refused runs'
 
 # ---- a German locale changes nothing ----
 if [ -z "$LOCPATH" ] && command -v localedef >/dev/null && localedef -i de_DE -f UTF-8 "$folder/de_DE.UTF-8" 2>/dev/null; then
@@ -722,8 +740,8 @@ if [ "$(LC_ALL=de_DE.UTF-8 locale decimal_point 2>/dev/null)" = , ]; then
     gives 0 && same_numbers german/checkpoint.safetensors one_thread/checkpoint.safetensors && grep -q '^rate: 0.0025' german/settings.yaml
     ok 'German locale: the same bits'
     run train --output-folder german --updates 41
-    gives 0 && says 'going on after update 40'
-    ok 'German locale: goes on'
+    gives 0 && says 'resuming after update 40'
+    ok 'German locale: resumes'
     from valid.en
     run translate model.rondo
     gives 0 && cmp -s out file_out
@@ -734,7 +752,7 @@ if [ "$(LC_ALL=de_DE.UTF-8 locale decimal_point 2>/dev/null)" = , ]; then
     from nothing
     with=
 else
-    skip 'a German locale changes nothing' 'there is no German locale here'
+    skip 'a German locale changes nothing' 'no German locale is installed'
 fi
 
 echo "1..$number"

@@ -1,4 +1,4 @@
-/* The contract of every mixer in the table, and that the check can fail: mixers that break one clause each. */
+/* The contract holds for every mixer in the table, and fails for mixers that break one clause each. */
 #include "tools/check/contract.h"
 #include <criterion/criterion.h>
 #include <string.h>
@@ -14,7 +14,7 @@ static contract checked(rondo *context, const mixer *m, arena *a, bool *good)
     return k;
 }
 
-/* The row of that name that fails; NULL: none does. */
+/* The failing row of that name; NULL: none fails. */
 static const contract_row *failing(const contract *k, const char *what)
 {
     for (int i = 0; i < k->count; i++)
@@ -40,7 +40,7 @@ Test(contract, holds_for_every_mixer)
     rondo_free(context);
 }
 
-/* Every token sees every other. */
+/* Every token sees every other one. */
 static rondo_value sees_the_future(void *user, rondo_value x, rondo_value y, rondo_value length, bool causal,
                                    int64_t heads)
 {
@@ -62,7 +62,7 @@ Test(contract, future_is_seen)
     rondo_free(context);
 }
 
-/* Softmax over padding too. */
+/* Softmax over padding as well. */
 static rondo_value reads_padding(void *user, rondo_value x, rondo_value y, rondo_value length, bool causal,
                                  int64_t heads)
 {
@@ -86,7 +86,7 @@ Test(contract, padding_is_read)
     rondo_free(context);
 }
 
-/* Digits lost to a large number that is taken away again. */
+/* Loses digits by adding and subtracting a large number. */
 static rondo_value cancels(void *user, rondo_value x, rondo_value y, rondo_value length, bool causal,
                            int64_t heads)
 {

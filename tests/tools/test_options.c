@@ -181,7 +181,7 @@ Test(settings, mistakes_are_named_with_file_and_line)
         {"dim: 4\ndims: 4\n", "line 2: there is no option --dims; did you mean --dim?"},
         {"lr: 1\n", "line 1: Rondo calls --lr --rate"},
         {"\n\ndim:\n", "line 3: a value is missing"},
-        {"dim: 4\ndim: 5\n", "line 2: this option stands here twice"},
+        {"dim: 4\ndim: 5\n", "line 2: this option is set twice"},
         {"dim: [4]\n", "not a list"},
         {"- dim\n", "name: value"},
         {"dim: {a: b}\n", "a plain value"},

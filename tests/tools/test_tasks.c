@@ -1,4 +1,4 @@
-/* The table of tasks: each row is a value of --type, and its reader, its batches and its model fit each other. */
+/* The table of tasks: each row is a value of --type, and its reader, batches and model fit each other. */
 #include "tools/tasks/task.h"
 #include "tools/data/batches.h"
 #include <criterion/criterion.h>
@@ -19,7 +19,7 @@ Test(tasks, their_names_are_the_values_of_type)
     cr_expect_str_eq(option_rows[OPTION_type].initial, tasks->name);
 }
 
-/* The input of the graph that is called so; NULL: none. */
+/* The input of the graph with this name; NULL: none. */
 static const value *input_of(const rondo_graph *g, const char *name)
 {
     for (node_id id = 0; id < g->node_count; id++)
@@ -29,7 +29,7 @@ static const value *input_of(const rondo_graph *g, const char *name)
     return NULL;
 }
 
-/* All but the seed of dropout, which the trainer gives. */
+/* All but the seed of dropout, which the trainer sets. */
 static int count_inputs(const rondo_graph *g)
 {
     int count = 0;

@@ -1,4 +1,4 @@
-/* Command lines and settings files with anything wrong in them: the command says so and ends with code 2. */
+/* Malformed command lines and settings files: each is reported, and the command ends with code 2. */
 #include "tools/options/command_line.h"
 #include "tools/options/settings.h"
 #include <criterion/criterion.h>
@@ -16,20 +16,20 @@ static uint32_t below(uint32_t bound)
     return (uint32_t)((uint64_t)(state >> 8) * bound >> 24);
 }
 
-/* Changes a few bytes of a text of at most `room`; never to NUL, never to become --help. */
+/* Changes a few bytes of a text in a buffer of `room` bytes, never to NUL. */
 static void mutate(char *text, size_t room)
 {
     for (uint32_t changes = below(3); changes > 0; changes--) {
         size_t length = strlen(text), at = length ? below((uint32_t)length) : 0;
         switch (below(5)) {
-        case 0: /* cut */
+        case 0: /* truncate */
             text[at] = 0;
             break;
-        case 1: /* leave a byte out */
+        case 1: /* delete a byte */
             if (length)
                 memmove(text + at, text + at + 1, length - at);
             break;
-        case 2: /* a byte twice, or another one before it */
+        case 2: /* repeat a byte, or insert another one */
             if (length + 1 < room) {
                 memmove(text + at + 1, text + at, length - at + 1);
                 text[at] = below(2) ? text[at + 1] : (char)(1 + below(255));
@@ -40,7 +40,7 @@ static void mutate(char *text, size_t room)
             if (length)
                 text[at] = (char)(1 + below(255));
             break;
-        default: /* two neighbours the other way round */
+        default: /* swap two neighbours */
             if (length > 1 && at + 1 < length) {
                 char kept = text[at];
                 text[at] = text[at + 1];
@@ -61,7 +61,7 @@ static const char *any_value(const option_row *row)
     return row->initial ? row->initial : row->shape;
 }
 
-/* "--name", its value, or both in one word; sometimes mutated. How many words. */
+/* "--name" and its value in two words or in one, sometimes mutated. Returns how many words. */
 static int add_option(char (*words)[WORD_BYTES], command_id command)
 {
     const option_row *row = &option_rows[below(OPTION_COUNT)];
@@ -85,7 +85,7 @@ static bool asks_for_help(const char *word)
     return !strcmp(word, "-h") || !strcmp(word, "--help") || !strcmp(word, "--");
 }
 
-/* A command line whose last word no command knows. */
+/* A command line whose last word no command accepts. */
 static int make_line(char (*words)[WORD_BYTES], char **out)
 {
     command_id command = (command_id)below(COMMAND_COUNT);
@@ -128,7 +128,7 @@ Test(wrong_use, a_malformed_command_line_ends_with_code_2_and_a_message)
     rondo_free(context);
 }
 
-/* Options that were set, as a settings file has them; some of its bytes changed. */
+/* Writes the text of a valid settings file with a few bytes changed. */
 static void write_settings(const char *path, const char *good)
 {
     static char text[8192];

@@ -1,5 +1,5 @@
 /* bench attention: one causal layer alone, forward and backward, as written (quadratic) or as rewritten
- * (scan). Without --length a range of lengths, and the exponent of T that fits them. */
+ * (scan). Without --length: a range of lengths, and the exponent of T that fits them. */
 #include "tools/bench/bench.h"
 #include <math.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@ typedef struct attention_bench {
     bench *b;
     const char *mixer;
     bool quadratic;
-    const char *form; /* what the training program has of it */
+    const char *form; /* the form that the training program has of it */
     int64_t batch;
     layer layer;
     double peak;
@@ -77,7 +77,7 @@ static bool one_length(attention_bench *x, int64_t length, bool alone)
     return report_length(x, length, &m);
 }
 
-/* Least squares on logarithms, over the upper half of the lengths: short ones are all overhead. */
+/* Least squares on logarithms, over the upper half of the lengths: for short ones overhead dominates. */
 static double exponent(const attention_bench *x)
 {
     int first = x->count > 3 ? x->count / 2 - 1 : 0, n = x->count - first;

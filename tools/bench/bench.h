@@ -1,4 +1,4 @@
-/* rondo bench: what the verbs share. Each measures with medians of --runs, and reports through
+/* rondo bench: what the verbs share. Each takes medians of --runs measurements and reports through
  * tools/report/report.h. */
 #pragma once
 #include "core/team.h"
@@ -19,47 +19,48 @@ typedef struct bench {
 typedef bool bench_verb(bench *b); /* false: *b->error */
 bench_verb bench_peak, bench_train, bench_attention, bench_decode, bench_memory, bench_compile, bench_scan;
 
-double bench_seconds(void);                          /* of a clock that never goes back */
+double bench_seconds(void);                          /* of a monotonic clock */
 double bench_median(double *seconds, int64_t count); /* sorts them */
-bool is_given(const bench *b, option_id id);         /* by the caller or a preset, not by default */
+bool is_given(const bench *b, option_id id);         /* by the caller or a preset, not the default */
 
-/* The options, with the shape of preset long where nothing says another: a decoder alone. */
+/* The options, with the model of preset long, a decoder alone, unless another one is given. */
 bool bench_options(const bench *b, options *with);
 
-/* GF/s of the better library at its best shape and cut, on the whole team: medians of --runs each. */
+/* GF/s of the better library at its best shape and way to cut it, on the whole team: medians of --runs
+ * each. */
 bool peak_measure(bench *b, double *gflops);
-/* "gflops", "share_of_peak" and "peak_gflops" of `flops` done in `seconds`. */
+/* Reports "gflops", "share_of_peak" and "peak_gflops" of `flops` done in `seconds`. */
 void report_rate(bench *b, double flops, double seconds, double peak);
 
 /* ---- one program ---- */
 typedef struct measurement {
     double seconds; /* median of --runs */
-    double flops;   /* matmul-like work that its kernels really do */
+    double flops;   /* matmul-like work that its kernels do */
     double planned_bytes;
-    bool too_large; /* for this machine: it was not run */
+    bool too_large; /* for the memory of this machine: it was not run */
 } measurement;
-/* On random numbers; extents: B, then T. False: *b->error. */
+/* Runs it on random numbers; extents: B, then T. False: *b->error. */
 bool bench_program(bench *b, program *p, const extent *extents, int extent_count, measurement *m);
-double measure_available_bytes(void); /* that the system can still give */
+double measure_available_bytes(void); /* that the system can still provide */
 
 /* ---- what is trained and decoded ---- */
 typedef struct workload {
     transformer shape;
     transformer_graph graph;
     rondo_weights *weights;
-    int64_t batch, source, target; /* sentences, and tokens of each */
+    int64_t batch, source, target; /* sequences, and tokens of each */
     extent extents[3];             /* B, T, S */
     rondo_tensor inputs[TASK_INPUTS]; /* random ids from 4 on, full lengths */
     int input_count;
 } workload;
-/* What --preset and the options that change it describe; as many sequences of as many tokens as the task's row says,
- * unless --batch and --length say otherwise. */
+/* What --preset and the options that change it describe, with as many sequences of as many tokens as the
+ * row of the task says, unless --batch and --length are given. */
 bool workload_begin(bench *b, workload *w);
 void workload_end(workload *w);
-const char *workload_name(const bench *b, const workload *w);     /* "small", or what the options make */
-int32_t *random_ids(bench *b, int64_t count, int64_t vocabulary); /* NULL: refused */
+const char *workload_name(const bench *b, const workload *w);     /* "small", or a description of the model */
+int32_t *random_ids(bench *b, int64_t count, int64_t vocabulary); /* NULL: out of memory */
 
-/* Matmul-like work of the forward graph after linearize, in floating-point operations: products whole,
- * softmax's T² too, the scan at its chunk size; nothing else counts. A training step has 3 times that. */
+/* Matmul-like work of the forward graph after linearize, in floating-point operations: whole products,
+ * softmax with T², the scan at its chunk size, and nothing else. A training step does 3 times that. */
 bool forward_flops(rondo_value loss, const extent *extents, int extent_count, bool no_linearize,
                    double *flops, rondo_error *error);

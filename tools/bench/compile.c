@@ -1,5 +1,5 @@
-/* bench compile: from a model to a program that can run, one more shape of a program that is there, and,
- * with --exported, from the start of a process to the first token of a translation. */
+/* bench compile: the time from a model to a program that can run; for one more shape of an existing
+ * program; and with --exported from the start of a process to the first token of a translation. */
 #include "tools/bench/bench.h"
 #include <fcntl.h>
 #include <spawn.h>
@@ -49,7 +49,7 @@ static bool training(compiling *x)
     return report_median(x, "training program");
 }
 
-/* Each run another length that the program has not seen. */
+/* Each run has a length that the program has not seen. */
 static bool one_more_shape(compiling *x)
 {
     int64_t bound[MAX_SYMBOLS];
@@ -80,9 +80,10 @@ static bool decoder(compiling *x)
     return report_median(x, "decoder");
 }
 
-/* ---- a process of its own ---- */
+/* ---- a new process ---- */
 
-/* Starts this very command on the file, gives it a line, and waits for the line that comes back: one token. */
+/* Starts this executable on the file, writes a line to it, and waits for the line that comes back: one
+ * token. */
 static bool run_translator(compiling *x, double *seconds)
 {
     rondo_error *error = x->b->error;
@@ -123,7 +124,7 @@ static bool run_translator(compiling *x, double *seconds)
 static bool first_token(compiling *x)
 {
     double once;
-    if (!run_translator(x, &once)) /* brings the file into memory */
+    if (!run_translator(x, &once)) /* so that the file is in memory */
         return false;
     for (int64_t run = 0; run < x->b->o->runs; run++)
         if (!run_translator(x, &x->seconds[run]))

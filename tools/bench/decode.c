@@ -1,6 +1,6 @@
-/* bench decode: the time of one more token after --position tokens, and the state that a sequence needs by
- * then. Without --position at three of them; without --mixer linear and softmax, and from which position
- * linear is faster and smaller. */
+/* bench decode: the time of one more token after --position tokens, and the state that a sequence has by
+ * then. Without --position: at three positions; without --mixer: for linear and softmax, and from which
+ * position on linear is faster and smaller. */
 #include "models/decode/decoder.h"
 #include "tools/bench/bench.h"
 #include "tools/graphs/state_bytes.h"
@@ -66,7 +66,7 @@ static bool advance(decoding *d, int64_t tokens)
            rondo_session_advance(d->session, d->ids, tokens, NULL, d->b->error) != NULL;
 }
 
-/* Goes on to `position` and measures there. */
+/* Advances to `position` and measures there. */
 static bool measure_at(decoding *d, int64_t position, decode_result *result)
 {
     bench *b = d->b;
@@ -107,7 +107,7 @@ static bool report_at(decoding *d, int64_t position, const decode_result *result
     return report_end(r, d->b->error);
 }
 
-/* ---- several positions, and two mixers beside each other ---- */
+/* ---- several positions, and two mixers compared ---- */
 
 static const int64_t positions[MOST_POSITIONS] = {64, 1024, 8192};
 
@@ -126,7 +126,7 @@ static bool measure_all(bench *b, const char *name, int64_t batch, decode_result
     return report_end(&b->report, b->error);
 }
 
-/* Where a line through two measurements of softmax meets the time of linear; 0 from the start, −1 nowhere
+/* The position where the interpolated time of softmax reaches that of linear; −1: at none that was
  * measured. */
 static double crossing(const decode_result *linear, const decode_result *softmax)
 {

@@ -7,7 +7,7 @@
 double measure_available_bytes(void)
 {
     char words[64];
-    double kilobytes = 1e15; /* where nobody says */
+    double kilobytes = 1e15; /* if it is not known */
     if (lines_find_field("/proc/meminfo", "MemAvailable", words, sizeof words))
         sscanf(words, "%lf", &kilobytes);
     return kilobytes * 1024;

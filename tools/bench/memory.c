@@ -1,5 +1,5 @@
-/* bench memory: what the plan of a preset's programs needs, beside the least that its order of calls can
- * need, beside every buffer on its own, and beside the best of 100 random orders. */
+/* bench memory: the planned memory of the programs of a preset, compared with the lower bound for their
+ * order of calls, with separate buffers, and with the best of 100 random orders. */
 #include "models/decode/decoder.h"
 #include "tools/bench/bench.h"
 

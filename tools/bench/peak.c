@@ -1,5 +1,5 @@
-/* The machine's matmul peak: both libraries, single-threaded in tasks of the team, on a large square and on
- * shapes of training steps; rows cut into one part a thread, or into panels. */
+/* The matmul peak of the machine: both libraries, single-threaded in tasks of the team, on a large square
+ * and on shapes of training steps; the rows are cut into one part per thread, or into panels. */
 #include "ops/kernels/products/blas.h"
 #include "ops/kernels/products/gemm.h"
 #include "tools/bench/bench.h"
@@ -53,7 +53,7 @@ static double measure(bench *b, const cut_product *x, double *seconds)
     return 2e-9 * (double)p->m * (double)p->n * (double)p->k / bench_median(seconds, b->o->runs);
 }
 
-/* The better of both cuts. */
+/* The better of both ways to cut the rows. */
 static double rate(bench *b, cut_product *x, double *seconds)
 {
     int64_t threads = team_size(b->team);
@@ -88,7 +88,7 @@ static bool operands(bench *b, arena *a, cut_product *x, double **seconds)
     return true;
 }
 
-/* rates: of each shape and library; NULL: not wanted. */
+/* rates: by shape and library; NULL: not wanted. */
 static bool measure_all(bench *b, double rates[PRODUCTS][LIBRARIES], double *best)
 {
     arena a;

@@ -1,6 +1,6 @@
-/* bench scan: the causal scan alone, each kind of decay, forward and with all gradients, against the same formula as it is written
- * (quadratic), and as a share of the matmul peak on the work that the kernels really do. Without --length a range of lengths, and
- * the length from which the scan is faster. */
+/* bench scan: the causal scan alone, for each kind of decay, forward and with all gradients, compared with
+ * the same formula as written (quadratic), and with the matmul peak for the work that the kernels do.
+ * Without --length: a range of lengths, and the length from which on the scan is faster. */
 #include "autograd/differentiate.h"
 #include "compiler/passes/linearize.h"
 #include "tools/bench/bench.h"
@@ -9,11 +9,11 @@
 
 enum { SHORTEST = 32, LONGEST = 4096, LONGEST_QUADRATIC = 2048, SOURCE_BYTES = 2048 };
 
-/* The formula of each kind; q, k, v are there, y is what it makes. H, D: heads and their width. */
+/* The formula of each kind: it makes y of q, k and v. H, D: heads and their width. */
 typedef struct scan_kind {
     const char *name;
     const char *formula;
-    bool channels; /* as many heads of size 1 as numbers in a row */
+    bool channels; /* the numbers of a row are heads of size 1 */
     bool alone;    /* there is no quadratic form to compare with */
 } scan_kind;
 static const scan_kind kinds[] = {
@@ -55,7 +55,7 @@ typedef struct scan_bench {
 
 /* ---- the graph ---- */
 
-/* H and D in a formula as numbers: they stand where an extent does, behind '[' or ','. */
+/* Replaces H and D in a formula by numbers, where they are extents: after '[' or ','. */
 static void put_numbers(const char *formula, int64_t heads, int64_t width, char *out, size_t room)
 {
     size_t used = 0;
@@ -81,7 +81,7 @@ static rondo_graph *write_graph(const scan_bench *x)
              x->kind->formula);
     put_numbers(formula, heads, width, source, sizeof source);
     size_t used = strlen(source);
-    if (x->kind->channels) /* back to where the model has its channels */
+    if (x->kind->channels) /* back to the layout of the model */
         snprintf(source + used, sizeof source - used,
                  "z = reshape(transpose(y, order=[0,2,1,3]), dims=[B,T,%lld])\n"
                  "w = input(name=\"w\", type=f32[B,T,%lld])\n",
@@ -97,7 +97,8 @@ static rondo_graph *write_graph(const scan_bench *x)
     return graph_parse(x->b->c->context, source, x->kind->name, x->b->error);
 }
 
-/* y alone, or the gradients of the loss to everything but w. Takes g. */
+/* The graph of y alone, or of the gradients of the loss with respect to everything but w. Takes ownership
+ * of g. */
 static rondo_graph *finish_graph(scan_bench *x, rondo_graph *g, bool backward)
 {
     rondo_error *error = x->b->error;
@@ -174,7 +175,7 @@ static bool report_form(scan_bench *x, int64_t length, bool rewritten, double *b
     return report_end(r, b->error);
 }
 
-/* Both forms at one length; *faster: the scan takes less time. */
+/* Both forms at one length; *faster: the scan is. */
 static bool one_length(scan_bench *x, int64_t length, bool *faster)
 {
     double scan = 0, quadratic = 0;

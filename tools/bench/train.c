@@ -1,5 +1,5 @@
 /* bench train: a whole step (forward, backward, clipping, Adam) as a share of the peak, which is measured
- * before and after in the same run; the higher of the two counts. */
+ * before and after it in the same run; the higher value counts. */
 #include "models/train/trainer.h"
 #include "tools/bench/bench.h"
 #include <stdlib.h>
@@ -65,7 +65,7 @@ static int slower_first(const void *a, const void *b)
     return x->seconds != y->seconds ? (x->seconds < y->seconds ? 1 : -1) : x->op - y->op;
 }
 
-/* What is beside the graph: the gradient's norm, the update, and the time between. */
+/* What is not in the graph: the norm of the gradient, the update, and the time between. */
 static bool report_rest(training *t, double rest, double all)
 {
     report_begin(&t->b->report, "%s, norm and update", workload_name(t->b, &t->w));
@@ -102,7 +102,7 @@ static bool report_profile(training *t, const double *by_node, double all)
     return report_rest(t, all - inside, all);
 }
 
-/* Steps of their own: a clock around each call costs a little. */
+/* Separate steps, because reading the clock around each call costs a little. */
 static bool profile(training *t)
 {
     const program *p = trainer_program(t->trainer);

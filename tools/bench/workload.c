@@ -1,4 +1,4 @@
-/* A preset's model, weights and data; and how much work a step of it is. */
+/* The model, weights and inputs of a preset, and how much work a step is. */
 #include "core/random.h"
 #include "tools/bench/bench.h"
 
@@ -31,7 +31,7 @@ int32_t *random_ids(bench *b, int64_t count, int64_t vocabulary)
     return ids;
 }
 
-/* A batch of the task, of random tokens at full lengths. */
+/* A batch of the task: random tokens, full lengths. */
 static bool fill_inputs(bench *b, workload *w)
 {
     batch all = {.rows = w->batch, .source_extent = w->source, .target_extent = w->target};
@@ -65,7 +65,7 @@ bool workload_begin(bench *b, workload *w)
     w->extents[1] = (extent){TRANSFORMER_TIME, w->target};
     w->extents[2] = (extent){"S", w->source};
     if (w->shape.vocabulary <= FIRST_WORD)
-        return fail(b->error, RONDO_ARGUMENT, "--vocabulary %lld is too small to measure with",
+        return fail(b->error, RONDO_ARGUMENT, "--vocabulary %lld is too small; measuring needs at least 5",
                     (long long)w->shape.vocabulary);
     if (t->build(b->c->context, o, o->vocabulary, &w->graph, b->error) &&
         (w->weights = rondo_weights_new(w->graph.graph, 1, b->error)) && fill_inputs(b, w))
@@ -81,7 +81,7 @@ void workload_end(workload *w)
     *w = (workload){0};
 }
 
-/* "small", or the shape in numbers when there is no preset; then the mixers. */
+/* "small", or the extents if there is no preset; then the mixers. */
 const char *workload_name(const bench *b, const workload *w)
 {
     const options *o = b->o;

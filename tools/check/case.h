@@ -1,10 +1,11 @@
-/* One case of a contract: a layer, numbers for it, and lengths that leave padding where the place has lengths. */
+/* One case of a contract: a layer, numbers for its leaves, and lengths, which leave padding in places that
+ * take lengths. */
 #pragma once
 #include "tools/check/contract.h"
 #include "tools/graphs/layer.h"
 #include "tools/graphs/leaves.h"
 
-/* Extents of B, T and S, and the width and heads of the layer. */
+/* Extents of B, T and S, and width and heads of the layer. */
 typedef struct case_shape {
     int64_t batch, time, source, width, heads;
 } case_shape;
@@ -18,6 +19,6 @@ typedef struct contract_case {
 
 bool case_begin(contract *k, case_shape size, bool trained, contract_case *x);
 void case_end(contract_case *x);
-/* Sets "length" and "rows": all, or shorter from sentence to sentence. */
+/* Sets "length" and "rows": to their maximum, or ragged, decreasing from sentence to sentence. */
 void case_lengths(contract_case *x, bool ragged);
-int64_t case_length(const contract_case *x, int64_t sentence); /* rows of y that count */
+int64_t case_length(const contract_case *x, int64_t sentence); /* number of rows of y that are not padding */

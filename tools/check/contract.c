@@ -1,4 +1,4 @@
-/* The contract: its rows, and the parts that fill them, place by place. */
+/* The rows of a contract, and the parts that fill them, place by place. */
 #include "tools/check/contract.h"
 #include "tools/graphs/layer.h"
 #include <string.h>

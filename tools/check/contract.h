@@ -1,4 +1,4 @@
-/* The whole contract of a mixer: what is measured, what it may be, and whether it is. Bounds are those of
+/* The contract of a mixer: what is measured, its bound, and whether it holds. The bounds are those of
  * docs/NUMERICS.md. */
 #pragma once
 #include "models/mixers/mixer.h"
@@ -14,22 +14,22 @@ typedef struct contract {
     rondo *context;
     const mixer *mixer;
     uint64_t seed;
-    arena *arena; /* of the rows, and of everything that is kept */
+    arena *arena; /* owns the rows */
     rondo_error *error;
-    mixer_place place; /* that is being looked at */
+    mixer_place place; /* that is being checked */
     contract_row *rows;
     int count, capacity;
 } contract;
 
-/* Fills rows. False: something could not be measured at all, in *error. */
+/* Fills rows. False: something could not be measured, see *error. */
 bool contract_check(contract *k);
 
 /* ---- its parts, one file each ---- */
 bool check_exact(contract *k);    /* in double precision: rewriting, gradients, padding */
-bool check_steps(contract *k);    /* decoders: by ones, all compositions, ragged, states; f64 and f32 */
+bool check_steps(contract *k);    /* decoders: one token at a time, all compositions, ragged, states; f64 and f32 */
 bool check_kernels(contract *k);  /* f32 against f64, threads, causality, padding */
 bool check_sessions(contract *k); /* decoders through rondo_session: prefill, reorder, snapshot, state */
 
-/* Good if what was measured is at most bound; NaN never is. False: memory was refused. */
+/* Adds a row, which is good if measured is at most bound; NaN never is. False: out of memory. */
 bool contract_add(contract *k, const char *what, double measured, double bound);
 bool contract_remark(contract *k, const char *remark); /* to the last row */

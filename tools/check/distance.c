@@ -18,7 +18,7 @@ static void add_numbers(sums *s, const double *a, const double *b, int64_t count
         double d = fabs(a[i] - b[i]);
         s->square += b[i] * b[i];
         s->difference += d * d;
-        s->most = d <= s->most ? s->most : d; /* a NaN stays */
+        s->most = d <= s->most ? s->most : d; /* NaN is kept */
     }
 }
 

@@ -1,14 +1,14 @@
-/* In double precision nothing may be lost: the rewritten layer is the written one, its gradients are those
- * of the written one and of finite differences, and padding is as if it were not there. */
+/* Checks in double precision, where nothing may be lost: the rewritten layer equals the written one, its
+ * gradients equal those of the written one and finite differences, and padding has no influence. */
 #include "compiler/pipeline.h"
 #include "tools/check/distance.h"
 #include <math.h>
 #include <string.h>
 
 #define EXACT 1e-11
-enum { DIFFERENCES = 24 }; /* elements of each tensor that are moved */
+enum { DIFFERENCES = 24 }; /* elements of each tensor that are varied */
 
-/* Different extents, all the same, and one of everything. */
+/* All extents different, all the same, and all 1. */
 static const case_shape shapes[] = {{2, 7, 5, 12, 2}, {4, 4, 4, 16, 4}, {1, 1, 1, 4, 1}, {3, 13, 11, 10, 5}};
 
 static rondo_graph *written(contract *k, const contract_case *x)
@@ -70,7 +70,8 @@ static bool loss_now(const differences *d, double *loss)
     return true;
 }
 
-/* Five points. *kink: the slope is another on each side (a relu at 0), so that there is nothing to compare. */
+/* The slope by five points. *kink: it differs on the two sides (a relu at 0), so that it cannot be
+ * compared. */
 static bool slope(const differences *d, double *at, double scale, double *found, bool *kink)
 {
     static const double steps[] = {-2, -1, 0, 1, 2};
@@ -87,7 +88,7 @@ static bool slope(const differences *d, double *at, double scale, double *found,
     return true;
 }
 
-/* Some elements of one tensor. */
+/* Compares some elements of one tensor. */
 static bool compare_tensor(differences *d, const char *name, const double *gradient, int64_t count,
                            double scale, distance *worst)
 {
@@ -128,7 +129,7 @@ static bool compare_differences(contract *k, contract_case *x, const results *gr
     return good && contract_add(k, "gradients = finite differences, f64", worst.rms, 1e-6);
 }
 
-/* Fills the rows that do not count, of x (and of memory), with numbers of this size. */
+/* Fills the padding of x (or of memory) with numbers of this size. */
 static void fill_padding(contract_case *x, double size)
 {
     bool cross = leaves_find(&x->leaves, "memory") != NULL;

@@ -1,5 +1,5 @@
-/* What runs is f32: as near to f64 as docs/NUMERICS.md says, the same bits for any team, blind to the
- * future, and blind to padding even where that holds NaN. */
+/* Checks the kernels, in f32: as close to f64 as docs/NUMERICS.md says, the same bits for any team, and
+ * not influenced by the future or by padding, even if that is NaN. */
 #include "compiler/pipeline.h"
 #include "core/random.h"
 #include "tools/check/distance.h"
@@ -27,7 +27,7 @@ static const double *y_of(const results *r)
 
 /* ---- f32 against f64 ---- */
 
-/* Only where there is another form: how many times as far from f64 as the plain parallel one. */
+/* Where the graph is rewritten: its error relative to the error of the plain parallel form. */
 static bool compare_plain(contract *k, const contract_case *x, team *t, const results *exact, distance ours)
 {
     char what[96];
@@ -116,7 +116,7 @@ static bool compare_gradients(contract *k, team *t)
 
 /* ---- causality ---- */
 
-/* Rows from `first` on of every sentence. */
+/* Replaces rows from `first` on in every sentence. */
 static void replace_rows(contract_case *x, const char *name, int64_t rows, int64_t first, double number)
 {
     leaf *l = leaves_find(&x->leaves, name);
@@ -130,7 +130,7 @@ static void replace_rows(contract_case *x, const char *name, int64_t rows, int64
     leaf_store(l);
 }
 
-/* Rows up to and with `last` of every sentence. */
+/* Counts differences in the rows up to and including `last` of every sentence. */
 static int64_t different_rows(const contract_case *x, const double *a, const double *b, int64_t last)
 {
     int64_t different = 0, sentence = x->shape.time * x->shape.width;
@@ -142,7 +142,7 @@ static int64_t different_rows(const contract_case *x, const double *a, const dou
 static bool check_future(contract *k, team *t)
 {
     static const struct {
-        double number; /* 0: random ones */
+        double number; /* 0: random numbers */
         const char *what;
     } futures[] = {{0, "another future: bits of the past that change"},
                    {1e30, "a future of 1e30: bits of the past that change"}};
@@ -170,7 +170,7 @@ static bool check_future(contract *k, team *t)
     return true;
 }
 
-/* The loss looks at rows up to `at`; what comes later must get exactly nothing. */
+/* The loss depends on rows up to `at`; the gradient of later ones must be exactly 0. */
 static bool check_future_gradient(contract *k, team *t)
 {
     int64_t wrong = 0, count;

@@ -76,7 +76,7 @@ bool run_exact(contract *k, rondo_graph *g, const contract_case *x, results *out
     return good;
 }
 
-/* Row-major, whatever the strides. */
+/* In row-major order, for any strides. */
 static void copy_tensor(const tensor *t, double *out)
 {
     int64_t index[MAX_RANK] = {0}, at = 0;

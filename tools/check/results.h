@@ -1,4 +1,4 @@
-/* The results of a graph, by name, as doubles. */
+/* The outputs of a graph, by name, as doubles. */
 #pragma once
 #include "core/team.h"
 #include "tools/check/case.h"
@@ -11,8 +11,9 @@ typedef struct results {
     int count;
 } results;
 
-/* On the numbers of a case, in double precision or on kernels. Both take the graph, also on failure. */
+/* Run the graph on the numbers of a case, in double precision or on kernels. Both take ownership of the
+ * graph, also on failure. */
 bool run_exact(contract *k, rondo_graph *g, const contract_case *x, results *out);
 bool run_kernels(contract *k, rondo_graph *g, const contract_case *x, team *t, results *out);
 void results_end(results *r);
-const double *results_find(const results *r, const char *name, int64_t *count); /* NULL: not there */
+const double *results_find(const results *r, const char *name, int64_t *count); /* NULL: there is none of that name */

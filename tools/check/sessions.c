@@ -1,5 +1,5 @@
-/* A small language model of the mixer, through rondo_session: prefill and steps give the parallel logits,
- * beams can be reordered, a snapshot goes its own way, and the state stays as large as it is. */
+/* Checks a small language model of the mixer through rondo_session: prefill and steps give the logits of
+ * the parallel form, beams can be reordered, a snapshot is independent, and the state keeps its size. */
 #include "compiler/pipeline.h"
 #include "core/random.h"
 #include "models/decode/decoder.h"
@@ -19,8 +19,8 @@ typedef struct session_case {
     rondo_program *program;
     arena arena;
     leaves leaves;
-    double bound; /* NUMERICS: twice a mixer's */
-    uint64_t fed; /* tokens, by this file's count */
+    double bound; /* twice that of a mixer (docs/NUMERICS.md) */
+    uint64_t fed; /* number of tokens, as counted here */
 } session_case;
 
 static bool build(session_case *c)
@@ -39,7 +39,7 @@ static bool build(session_case *c)
     return rondo_graph_check(g, k->error);
 }
 
-/* The leaves' numbers become the weights. */
+/* Makes the numbers of the leaves the weights. */
 static bool fill_weights(session_case *c)
 {
     int64_t bound[MAX_SYMBOLS];
@@ -77,7 +77,8 @@ static const int32_t *tokens_of(const session_case *c)
     return leaves_find(&c->leaves, "tokens")->stored;
 }
 
-/* Parallel logits of [batch, time] tokens in double precision; NULL: failed. They live in the case's arena. */
+/* Logits of [batch, time] tokens by the parallel form in double precision, owned by the arena of the case;
+ * NULL: failed. */
 static const double *exact_logits(session_case *c, const int32_t *tokens, int64_t batch, int64_t time)
 {
     contract *k = c->k;
@@ -93,7 +94,7 @@ static const double *exact_logits(session_case *c, const int32_t *tokens, int64_
     bool good = (all && ids && out) || fail_memory(k->error, sizeof *out * (size_t)room, "logits");
     for (int64_t i = 0; good && i < batch * time; i++)
         ids[i] = tokens[i];
-    for (int i = 0; good && i < count; i++) /* its tokens are these */
+    for (int i = 0; good && i < count; i++) /* bind these tokens */
         if (all[i].value == graph_find_leaf(g, OP_input, "tokens"))
             all[i].data = ids;
     extents_bind(g, extents, 2, bound);
@@ -108,7 +109,7 @@ static const double *exact_logits(session_case *c, const int32_t *tokens, int64_
 
 /* ---- feeding ---- */
 
-/* Columns from … from + count of [rows, time] tokens. */
+/* Feeds columns from … from + count of [rows, time] tokens. */
 static const float *feed(session_case *c, rondo_session *s, const int32_t *tokens, int64_t rows, int64_t time,
                          int64_t from, int64_t count, const int32_t *lengths)
 {
@@ -119,7 +120,7 @@ static const float *feed(session_case *c, rondo_session *s, const int32_t *token
     return rondo_session_advance(s, part, count, lengths, c->k->error);
 }
 
-/* Logits of one row against what the parallel form has at one place. */
+/* Compares the logits of one row with those of the parallel form at one position. */
 static distance row_distance(const float *logits, const double *expected)
 {
     double ours[VOCABULARY];
@@ -130,7 +131,7 @@ static distance row_distance(const float *logits, const double *expected)
 
 /* ---- the checks ---- */
 
-/* The first `prefix` tokens at once, then one by one. */
+/* Feeds the first `prefix` tokens at once, then one at a time. */
 static bool check_logits(session_case *c, int64_t prefix, const char *what)
 {
     distance worst = {0, 0};
@@ -152,7 +153,7 @@ static bool check_logits(session_case *c, int64_t prefix, const char *what)
     return good;
 }
 
-/* Prompts of different lengths, then each goes on where it stands. */
+/* Prompts of different lengths, each continued at its own position. */
 static bool check_ragged(session_case *c)
 {
     static const int32_t lengths[BATCH] = {PREFIX, 10, 17};
@@ -177,7 +178,7 @@ static bool check_ragged(session_case *c)
     return good;
 }
 
-/* Four beams out of three sequences, one twice, one dropped; then each gets a token of its own. */
+/* Four beams from three sequences, one used twice and one dropped; then each beam gets tokens of its own. */
 static bool check_reorder(session_case *c)
 {
     enum { BEAMS = 4, AFTER = 3 };
@@ -204,7 +205,7 @@ static bool check_reorder(session_case *c)
     return good && contract_add(c->k, "session: beams reordered, 3 to 4", distance_f32(worst), c->bound);
 }
 
-/* The snapshot gives, later, what the session gave then. */
+/* A snapshot gives later what the session gave when it was taken. */
 static bool check_snapshot(session_case *c)
 {
     float then[BATCH * VOCABULARY];
@@ -226,8 +227,8 @@ static bool check_snapshot(session_case *c)
     return good && contract_add(c->k, "session: bits of a snapshot that differ", (double)different, 0);
 }
 
-/* A prompt whole, and in pieces that end where a chunk does: 384 is a multiple of every chunk a scan may take. Where the state has one
- * size these are the same sums. */
+/* A prompt at once, and in pieces that end where a chunk does: 384 is a multiple of every chunk size of a
+ * scan. If the state has one size, the sums are the same. */
 static bool check_pieces(session_case *c)
 {
     enum { PIECE = 384, PIECES = 3 };

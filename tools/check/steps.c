@@ -1,6 +1,6 @@
-/* The derived decoder advances by any number of tokens: by ones, by every composition of 7, from sentence to
- * sentence another number, it gives what the parallel form gives, and ends in the same state. Ports are
- * carried by hand here. */
+/* Checks that the derived decoder may advance by any number of tokens: one at a time, by every composition
+ * of 7, by a different number in each sentence. It gives what the parallel form gives and ends in the same
+ * state. Ports are carried by hand here. */
 #include "compiler/pipeline.h"
 #include "tools/check/distance.h"
 #include <math.h>
@@ -11,12 +11,12 @@ enum { TOKENS = 7, COMPOSITIONS = 1 << (TOKENS - 1), LONG_TIME = 100, MOST_AT_ON
 typedef struct stepper {
     contract *k;
     const contract_case *x;
-    rondo_graph *graph; /* the advance graph; the program's when there is one */
-    program *program;   /* NULL: in double precision */
+    rondo_graph *graph; /* the graph that advances; owned by the program if there is one */
+    program *program;   /* NULL: double precision */
     instance instance;
     team *team;
     int64_t capacity;
-    double **ports; /* by port, what it holds now */
+    double **ports; /* by port, its content */
     int64_t *counts;
     arena arena;
 } stepper;
@@ -52,7 +52,7 @@ static void reset(stepper *s)
             s->ports[p][i] = s->graph->ports[p].initial;
 }
 
-/* t: kernels on that team; NULL: double precision. Ends with stepper_end, also after a failure. */
+/* t: kernels on that team; NULL: double precision. stepper_end is needed also after a failure. */
 static bool stepper_begin(stepper *s, contract *k, const contract_case *x, team *t)
 {
     *s = (stepper){.k = k, .x = x, .team = t, .capacity = 1};
@@ -118,7 +118,7 @@ static bool advance_exact(stepper *s, const double *rows, const double *counts, 
     return true;
 }
 
-/* Doubles as the leaf's own type. */
+/* Converts doubles to the type of the leaf. */
 static void *stored(arena *a, rondo_type type, const double *exact, int64_t count)
 {
     void *out = ARENA_NEW(a, float, count + 1);
@@ -174,7 +174,7 @@ static bool advance(stepper *s, const double *rows, const double *counts, int64_
 
 /* ---- whole sequences ---- */
 
-/* How many tokens sentence b takes in advance number `step`: all the same, or any number from 0. */
+/* How many tokens sentence b takes in advance number `step`: all it can, or any number from 0. */
 typedef int64_t share_rule(int64_t step, int64_t b, int64_t at_once);
 static int64_t share_all(int64_t step, int64_t b, int64_t at_once)
 {
@@ -195,7 +195,7 @@ static bool feed_once(stepper *s, int64_t step, int64_t at_once, share_rule *rul
         int64_t left = case_length(s->x, b) - at[b], take = rule(step, b, at_once);
         take = take < left ? take : left;
         counts[b] = (double)take;
-        for (int64_t i = 0; i < at_once * n->width; i++) /* what does not count is poison */
+        for (int64_t i = 0; i < at_once * n->width; i++) /* padding is NaN */
             rows[b * at_once * n->width + i] =
                 i < take * n->width ? x[(b * n->time + at[b]) * n->width + i] : NAN;
     }
@@ -217,8 +217,8 @@ static bool all_fed(const stepper *s, const int64_t *at)
     return true;
 }
 
-/* Feeds everything from the beginning; widths: how many tokens each advance has room for, the last one again
- * and again. */
+/* Feeds whole sequences from the beginning; widths: how many tokens each advance has room for, the last
+ * one repeated. */
 static bool feed(stepper *s, const int *widths, int width_count, share_rule *rule, double *y)
 {
     arena a;
@@ -234,7 +234,7 @@ static bool feed(stepper *s, const int *widths, int width_count, share_rule *rul
     return good;
 }
 
-/* The parts of TOKENS that the bits of `cuts` cut. */
+/* The composition of TOKENS that the bits of `cuts` describe. */
 static int composition(int cuts, int widths[TOKENS])
 {
     int count = 0;
@@ -249,7 +249,7 @@ static int composition(int cuts, int widths[TOKENS])
 
 /* ---- states ---- */
 
-/* Of an append port only what is filled counts. */
+/* Only the filled part of an append port is compared. */
 static distance port_distance(const stepper *s, int p, const double *a, const double *b)
 {
     const rondo_graph *g = s->graph;
@@ -293,7 +293,7 @@ static bool all_compositions(contract *k, stepper *s, const double *expected, do
     int widths[TOKENS];
     double **states = NULL;
     distance outputs = {0, 0}, ends = {0, 0}, ones = {0, 0};
-    for (int cuts = COMPOSITIONS - 1; cuts >= 0; cuts--) { /* by ones first */
+    for (int cuts = COMPOSITIONS - 1; cuts >= 0; cuts--) { /* one at a time comes first */
         if (!feed(s, widths, composition(cuts, widths), share_all, y))
             return false;
         outputs = distance_worse(outputs, distance_rows(s->x, y, expected));
@@ -329,7 +329,7 @@ static bool check_compositions(contract *k, case_shape size)
     return good;
 }
 
-/* Another number of tokens in each sentence at each advance, none now and then, NaN where none counts. */
+/* Each sentence takes a different number of tokens at each advance, sometimes none; padding is NaN. */
 static bool check_feed(contract *k, case_shape size, team *t, share_rule *rule, int at_once, const char *what,
                        double bound)
 {

@@ -1,4 +1,4 @@
-/* rondo help, manual, completion, version: what the tables say, to people and to shells. */
+/* rondo help, manual, completion, version: print what the tables hold. */
 #include "tools/commands/command.h"
 
 int command_help(command *c)

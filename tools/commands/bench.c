@@ -1,4 +1,4 @@
-/* rondo bench: measures this machine, and Rondo on it. One verb, one file in tools/bench/. */
+/* rondo bench: measures this machine, and Rondo on it. Each verb is one file in tools/bench/. */
 #include "tools/bench/bench.h"
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +45,7 @@ int command_bench(command *c)
     const char *verb = o->operands.items[0];
     bench_verb *run = find_verb(verb);
     if (!run)
-        return message_fail(c->name, EXIT_USE, "there is no '%s'; there are %s", verb,
+        return message_fail(c->name, EXIT_USE, "there is no benchmark '%s'; there are %s", verb,
                             command_rows[COMMAND_BENCH].operands);
     if (!context_team(context, &c->error))
         return command_failed(c, EXIT_MACHINE);

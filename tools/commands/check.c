@@ -1,4 +1,4 @@
-/* rondo check: the whole contract of a mixer as a table, one mixer or all there are; or the checksums of a run or a file. */
+/* rondo check: the whole contract of one mixer, or of all, as a table; or the checksums of a run or of a file. */
 #include "tools/check/contract.h"
 #include "tools/check/files.h"
 #include "tools/commands/command.h"
@@ -28,7 +28,7 @@ static bool report_row(command *c, arena *a, const char *name, const contract_ro
     return report_end(&r, &c->error);
 }
 
-/* The number of rows that fail; −1: c->error. */
+/* The number of rows that fail; −1: c->error says why not all could be measured. */
 static int check_mixer(command *c, const mixer *m)
 {
     arena a;
@@ -40,7 +40,7 @@ static int check_mixer(command *c, const mixer *m)
                   .error = &c->error};
     bool good = contract_check(&k);
     int failed = 0;
-    for (int i = 0; i < k.count; i++) { /* what was found before an error is shown too */
+    for (int i = 0; i < k.count; i++) { /* rows that were measured before an error are shown too */
         failed += !k.rows[i].good;
         if (!c->options->json)
             print_row(m->name, &k.rows[i]);
@@ -57,12 +57,12 @@ static int finish(const command *c, int failed, int mixers_checked)
     int code = message_finish_output(c->name);
     if (code != EXIT_DONE)
         return code;
-    return failed ? message_fail(c->name, EXIT_EXPECTED, "%d of the contract's lines FAILED", failed)
+    return failed ? message_fail(c->name, EXIT_EXPECTED, "%d lines of the contract FAILED", failed)
                   : (message(c->name, mixers_checked == 1 ? "the contract holds" : "all contracts hold"),
                      EXIT_DONE);
 }
 
-/* Every mixer of the program's caller, then those of Rondo. */
+/* The mixers that the program added, then those of Rondo. */
 static int check_all(command *c)
 {
     mixer added;

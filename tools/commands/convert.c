@@ -1,6 +1,6 @@
-/* rondo convert: a run whose attentions are softmax becomes one whose attentions are recurrent, with all trained
- * weights, and feature maps that are to be trained (Kasai et al. 2021, "Finetuning Pretrained Transformers into
- * RNNs"). */
+/* rondo convert: turns a run with softmax attentions into one with recurrent attentions. It keeps all
+ * trained weights and adds feature maps that are to be trained (Kasai et al. 2021, "Finetuning Pretrained
+ * Transformers into RNNs"). */
 #include "core/file.h"
 #include "tools/run/settings.h"
 #include "tools/run/start.h"
@@ -20,7 +20,7 @@ typedef struct conversion {
     run_folder folder;
 } conversion;
 
-/* ---- what shall become what ---- */
+/* ---- which attentions change ---- */
 
 static const option_id place_options[PLACE_COUNT] = {OPTION_decoder_self, OPTION_encoder_self, OPTION_cross};
 
@@ -41,15 +41,16 @@ static bool check_change(conversion *v, int place, const char *from, const char 
                     t->name);
     if (strcmp(from, "softmax"))
         return fail(error, RONDO_MISMATCH,
-                    "--%s %s: that attention of %s is %s already; only softmax is converted", name, to, run,
-                    from);
+                    "--%s %s: that attention of %s is already %s; only softmax can be converted", name, to,
+                    run, from);
     if (!strcmp(to, "softmax"))
-        return fail(error, RONDO_ARGUMENT, "--%s softmax: it is softmax already", name);
+        return fail(error, RONDO_ARGUMENT, "--%s softmax: it is already softmax", name);
     if (!mixer_find(v->command->context, to, &m, error))
         return false;
     return m.weigh ||
            fail(error, RONDO_ARGUMENT,
-                "--%s %s: it has no queries and keys that could be kept; train one from the start", name, to);
+                "--%s %s: it has no queries and keys that could be kept; train a new model instead", name,
+                to);
 }
 
 static bool choose(conversion *v)
@@ -67,15 +68,14 @@ static bool choose(conversion *v)
         *field = to;
         any = true;
     }
-    v->settings.mixer = NULL; /* it said all three at once */
+    v->settings.mixer = NULL; /* it stood for all three */
     v->settings.output_folder = said->output_folder;
     v->settings.from = v->settings.distill = NULL;
     v->settings.arena = v->arena;
-    return any ||
-           fail(
-               &v->command->error, RONDO_ARGUMENT,
-               "say what the decoder's self-attention shall become: --mixer t2r; or --cross, --encoder-self, "
-               "--decoder-self with a name each");
+    return any || fail(&v->command->error, RONDO_ARGUMENT,
+                       "name the mixer that replaces the decoder's self-attention: --mixer t2r; or name one "
+                       "each with "
+                       "--cross, --encoder-self, --decoder-self");
 }
 
 /* ---- the new model ---- */
@@ -106,13 +106,13 @@ static bool save_weights(conversion *v)
                             metadata, 2, &v->command->error);
 }
 
-/* Settings come last: they make the folder a run. */
+/* Settings are written last: they make the folder a run. */
 static bool save(conversion *v)
 {
     options place = *v->command->options;
     const char *there = place.output_folder ? path_in(v->arena, place.output_folder, "settings.yaml") : NULL;
     if (there && run_folder_has(there))
-        return fail(&v->command->error, RONDO_ARGUMENT, "%s is a run already; take another --output-folder",
+        return fail(&v->command->error, RONDO_ARGUMENT, "%s is already a run; choose another --output-folder",
                     place.output_folder);
     v->folder.begun = run_folder_open(&v->folder, &place, &v->command->error) &&
                       run_data_keep_tokenizer(v->before.tokenizer, v->command, v->folder.tokenizer) &&
@@ -122,9 +122,9 @@ static bool save(conversion *v)
     return v->folder.begun;
 }
 
-/* ---- what its features look like ---- */
+/* ---- measuring its features ---- */
 
-/* The text to look at stands where training text does. */
+/* The text to measure on takes the place of the training text. */
 static bool find_text(const conversion *v, options *o)
 {
     const options *said = v->command->options;
@@ -137,7 +137,7 @@ static bool find_text(const conversion *v, options *o)
     o->tokenizer = NULL;
     for (int i = 0; i < o->train.count; i++)
         if (!said->valid.count && !run_folder_has(o->train.items[i]))
-            return false; /* the run came here without its text: nothing is measured */
+            return false; /* the run was moved here without its text: nothing is measured */
     return o->train.count > 0;
 }
 
@@ -149,8 +149,8 @@ static bool measure(conversion *v)
     double share = 0;
     command *c = v->command;
     if (!find_text(v, &o)) {
-        message(c->name,
-                "the text of the run is not here; with --valid SOURCE TARGET its features are looked at");
+        message(c->name, "the text of the run was not found; to measure its features, name a text with "
+                         "--valid SOURCE TARGET");
         return true;
     }
     bool good = run_data_open(&data, c, &o, &v->folder);
@@ -161,8 +161,8 @@ static bool measure(conversion *v)
         good = false;
     run_data_close(&data);
     if (good)
-        message(c->name, "%.2f %% of the rows of features are 0 throughout%s", 100 * share,
-                share > 0.01 ? "; such a token is not seen: more features, or --distill attention, help"
+        message(c->name, "%.2f %% of the feature vectors are all zeros%s", 100 * share,
+                share > 0.01 ? "; such a token gets no weight: use more features, or --distill attention"
                              : "");
     return good;
 }
@@ -172,9 +172,9 @@ static int finish(const conversion *v)
     const char *name = v->command->name, *folder = v->folder.path;
     count_text kept, all;
     int64_t before = rondo_weights_count(v->before.weights), after = rondo_weights_count(v->weights);
-    message(name, "%s: %s parameters, of which %s were trained before", folder, count_format(all, after),
+    message(name, "%s: %s parameters, %s of them already trained", folder, count_format(all, after),
             count_format(kept, before));
-    message(name, "train it on: rondo train --from %s --output-folder FOLDER", folder);
+    message(name, "continue training with: rondo train --from %s --output-folder FOLDER", folder);
     return EXIT_DONE;
 }
 
@@ -185,9 +185,8 @@ int command_convert(command *c)
     conversion v = {.command = c, .arena = &a, .folder = {.lock = -1}};
     const char *run = c->options->operands.items[0];
     arena_begin(&a, &c->context->allocator);
-    if (!is_folder(run))
-        code = message_fail(c->name, EXIT_MODEL,
-                            "there is no folder %s; RUN is what `rondo train --output-folder` made", run);
+    if (!check_run_folder(c, run))
+        code = command_failed(c, EXIT_MODEL);
     else if (!model_open(&v.before, c, &a, run))
         code = command_failed(c, EXIT_MODEL);
     else if (!choose(&v) || !make_weights(&v))

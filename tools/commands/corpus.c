@@ -1,16 +1,17 @@
-/* rondo corpus debian LISTS FOLDER: a parallel corpus from apt's lists. tools/data/debian_corpus.sh fetches them. */
+/* rondo corpus debian LISTS FOLDER: makes a parallel corpus from the lists of apt, which
+ * tools/data/debian_corpus.sh fetches. */
 #include "core/context.h"
 #include "tools/commands/command.h"
 #include "tools/data/debian_corpus.h"
 
-enum { MOST_WORDS = 12 }; /* of a segment: what a small model learns in minutes */
+enum { MOST_WORDS = 12 }; /* in a segment: what a small model can learn in minutes */
 
 int command_corpus(command *c)
 {
     const options *o = c->options;
     debian_counts counts;
     if (strcmp(o->operands.items[0], "debian") != 0)
-        return message_fail(c->name, EXIT_USE, "knows no corpus '%s'; it knows: debian",
+        return message_fail(c->name, EXIT_USE, "there is no corpus '%s'; there is: debian",
                             o->operands.items[0]);
     if (!debian_corpus_make(&c->context->allocator, o->operands.items[1], o->operands.items[2], "de",
                             MOST_WORDS, &counts, &c->error))

@@ -1,5 +1,5 @@
-/* rondo evaluate: BLEU and chrF of a translation, beside those of copying the source and of a translation
- * memory. */
+/* rondo evaluate: BLEU and chrF of a translation, and for comparison of copying the source and of a
+ * translation memory. */
 #include "core/context.h"
 #include "tools/metrics/bleu.h"
 #include "tools/commands/command.h"
@@ -10,7 +10,7 @@
 enum { REFERENCES = 16, SYSTEMS = 3 };
 
 typedef struct system_score {
-    const char *name, *words; /* for --expect and --json; for people */
+    const char *name, *words; /* name: for --expect and --json; words: for people */
     bleu bleu;
     chrf chrf;
 } system_score;
@@ -65,7 +65,7 @@ static bool read_files(evaluation *e)
             !lines_match(&e->reference[0], &e->reference[r], e->error))
             return false;
     if (e->reference[0].count == 0)
-        return fail(e->error, RONDO_FILE, "%s is empty", e->reference[0].path);
+        return fail(e->error, RONDO_FILE, "the file %s is empty", e->reference[0].path);
     if (!lines_read(&e->hypothesis, e->allocator, o->hypothesis, e->error) ||
         !lines_match(&e->hypothesis, &e->reference[0], e->error))
         return false;
@@ -76,7 +76,7 @@ static bool read_files(evaluation *e)
         if (!lines_read(&e->memory[s], e->allocator, o->memory.items[s], e->error))
             return false;
     if (o->memory.count && e->memory[0].count == 0)
-        return fail(e->error, RONDO_FILE, "%s is empty", e->memory[0].path);
+        return fail(e->error, RONDO_FILE, "the file %s is empty", e->memory[0].path);
     return o->memory.count == 0 || lines_match(&e->memory[0], &e->memory[1], e->error);
 }
 

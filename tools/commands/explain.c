@@ -1,5 +1,5 @@
-/* rondo explain: for every attention, rewritten or not, why, and what it saves. A text file is enough to try
- * a formula. */
+/* rondo explain: which attentions were rewritten, why or why not, and what that saves. FILE.graph is
+ * enough to try a formula. */
 #include "tools/commands/command.h"
 #include "compiler/explain/explain.h"
 
@@ -27,7 +27,7 @@ int command_explain(command *c)
         code = command_failed(c, EXIT_MODEL);
     else {
         const char *report = rondo_program_report(m.program);
-        fputs(report ? report : "this file holds no report\n", stdout);
+        fputs(report ? report : "this file has no report\n", stdout);
         code = message_finish_output(c->name);
         model_close(&m);
     }

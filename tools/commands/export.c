@@ -1,4 +1,4 @@
-/* rondo export: a run becomes one file that holds everything decoding needs. */
+/* rondo export: writes a run as one file that has everything decoding needs. */
 #include "core/file.h"
 #include "tools/commands/command.h"
 #include <sys/stat.h>
@@ -13,9 +13,8 @@ int command_export(command *c)
     const char *run = c->options->operands.items[0], *path = c->options->operands.items[1];
     arena_begin(&a, &c->context->allocator);
     int code;
-    if (!is_folder(run))
-        code = message_fail(c->name, EXIT_MODEL,
-                            "there is no folder %s; RUN is what `rondo train --output-folder` made", run);
+    if (!check_run_folder(c, run))
+        code = command_failed(c, EXIT_MODEL);
     else if (!file_check_target(&c->context->allocator, path, &c->error))
         code = command_failed(c, EXIT_MACHINE);
     else if (!model_open(&m, c, &a, run))

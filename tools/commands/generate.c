@@ -1,5 +1,4 @@
-/* rondo generate: a language model goes on from a prompt. The prompt is read at once, then token follows
- * token. */
+/* rondo generate: a language model continues a prompt, which is read at once; then token follows token. */
 #include "tools/commands/command.h"
 #include <string.h>
 
@@ -7,7 +6,7 @@ typedef struct generation {
     command *c;
     const options *o;
     const model *m;
-    int32_t *prompt; /* begins with the begin token */
+    int32_t *prompt; /* the first is the begin token */
     int64_t length;
 } generation;
 
@@ -28,13 +27,13 @@ static bool read_prompt(generation *g, arena *a)
     return true;
 }
 
-/* One text that is being made. */
+/* One text that is being generated. */
 typedef struct continuation {
     int32_t *tokens;
     int count, capacity;
 } continuation;
 
-/* The texts that are made at once. */
+/* The texts that are generated together. */
 typedef struct rows {
     arena *arena;
     continuation *items;
@@ -51,7 +50,7 @@ static bool take_token(void *user, int64_t row, int32_t token, double log_prob)
     return !signals_caught();
 }
 
-/* One line of output: the prompt and what follows it; line ends inside become blanks. */
+/* One line of output: the prompt and its continuation; line ends become spaces. */
 static bool print(generation *g, arena *a, const continuation *c)
 {
     size_t length = 0;
@@ -75,8 +74,8 @@ static bool print(generation *g, arena *a, const continuation *c)
     return true;
 }
 
-/* `count` texts at once; `first` is the number of the first of them, which its randomness is drawn by. What is kept grows
- * with what is generated, whatever --max-length is. */
+/* Generates `count` texts together; `first` is the number of the first one, which their random numbers
+ * depend on. Memory grows with what is generated, whatever --max-length is. */
 static bool generate_rows(generation *g, arena *a, int64_t first, int64_t count)
 {
     const options *o = g->o;

@@ -1,4 +1,4 @@
-/* rondo inspect: the graph after any pass, as text that parses again, or as a drawing. */
+/* rondo inspect: the graph after any pass, as text that can be parsed again, or as a drawing. */
 #include "tools/commands/command.h"
 #include "tools/graphs/graph_dot.h"
 #include "tools/graphs/layer.h"
@@ -41,7 +41,7 @@ static bool known_pass(inspection *s)
                 names);
 }
 
-/* ---- which pipeline has the pass ---- */
+/* ---- the pipeline that has the pass ---- */
 
 static bool is_scalar(const rondo_graph *g, value_id v)
 {
@@ -49,8 +49,8 @@ static bool is_scalar(const rondo_graph *g, value_id v)
     return shape_elements(graph_shape_of(g, v), &all) && dim_is_number(all, 1);
 }
 
-/* What a graph file is differentiated for: its output "loss", else a first output of one element, else the
- * first one's sum. */
+/* The loss of a graph file: its output "loss", else its first output if that has one element, else the sum
+ * of the first output. */
 static rondo_value loss_of(inspection *s, rondo_graph *g, bool *spelled)
 {
     value_id v = graph_find_output(g, "loss");
@@ -59,7 +59,8 @@ static rondo_value loss_of(inspection *s, rondo_graph *g, bool *spelled)
     rondo_value loss = {g, v};
     if (*spelled || strcmp(s->o->after, "differentiate"))
         return loss;
-    message(s->c->name, "there is no loss; the sum of output %s stands for it", g->names[g->outputs[0].name]);
+    message(s->c->name, "there is no loss; the sum of output %s is used instead",
+            g->names[g->outputs[0].name]);
     while (rondo_rank(loss) > 0)
         loss = rondo_sum(loss, -1);
     return loss;
@@ -104,7 +105,8 @@ static bool show_passed(inspection *s, rondo_value loss, bool spelled, rondo_val
     return good;
 }
 
-/* A file without parameters has nothing to differentiate for but its inputs: they become parameters. */
+/* In a file without parameters the inputs become parameters, so that there is something to differentiate
+ * with respect to. */
 static void need_parameters(inspection *s, rondo_graph *g)
 {
     for (node_id id = 0; id < g->node_count; id++)
@@ -136,7 +138,7 @@ static bool inspect_file(inspection *s, const char *path)
 
 /* ---- models ---- */
 
-/* An exported file holds what the compiler made, and nothing before. */
+/* An exported file has only the compiled stages. */
 static bool inspect_stages(inspection *s, const model *m)
 {
     const program *const stages[] = {m->program->load, m->program->source, m->program->step};
@@ -144,7 +146,7 @@ static bool inspect_stages(inspection *s, const model *m)
                                         "step: for the next tokens"};
     if (s->o->after)
         return fail(&s->c->error, RONDO_MISMATCH,
-                    "%s holds compiled stages only; leave out --after to see them, or name the run it was "
+                    "%s has compiled stages only; leave out --after to see them, or name the run it was "
                     "exported from",
                     s->o->operands.items[0]);
     for (int k = 0; k < 3; k++)

@@ -1,4 +1,4 @@
-/* The model that a command works on: a run's folder or an exported file, opened the same way. */
+/* The model that a command works on: the folder of a run or an exported file, opened in the same way. */
 #include "tools/commands/command.h"
 #include "core/file.h"
 #include "tools/options/settings.h"
@@ -13,16 +13,27 @@ bool is_folder(const char *path)
     return !stat(path, &s) && S_ISDIR(s.st_mode);
 }
 
+bool check_run_folder(command *c, const char *run)
+{
+    struct stat s;
+    return is_folder(run) ||
+           fail(&c->error, RONDO_FILE,
+                stat(run, &s) ? "there is no folder %s; RUN is a folder that `rondo train` made"
+                              : "%s is not a folder; RUN is a folder that `rondo train` made",
+                run);
+}
+
 const char *path_in(arena *a, const char *folder, const char *name)
 {
     return arena_text(a, "%s/%s", folder, name);
 }
 
-/* What the caller misspelled is no failure of the machine. */
+/* A path that was misspelled is not a failure of the machine. */
 static bool is_there(const char *path, rondo_error *error)
 {
     struct stat s;
-    return !stat(path, &s) || errno != ENOENT || fail(error, RONDO_FILE, "there is no %s", path);
+    return !stat(path, &s) || errno != ENOENT ||
+           fail(error, RONDO_FILE, "there is no file or folder %s", path);
 }
 
 char *read_whole(arena *a, const char *path, size_t *bytes, rondo_error *error)
@@ -51,11 +62,11 @@ rondo_graph *read_graph(command *c, arena *a, const char *path)
     if (!source)
         return NULL;
     if (strlen(source) != bytes) {
-        fail(&c->error, RONDO_FILE, "%s holds a NUL byte; it is no text", path);
+        fail(&c->error, RONDO_FILE, "%s contains a NUL byte, so it is not text", path);
         return NULL;
     }
     rondo_graph *g = rondo_graph_parse(c->context, source, path, &c->error);
-    if (!g && c->error.code == RONDO_ARGUMENT) /* what the file says is no wrong use of the command */
+    if (!g && c->error.code == RONDO_ARGUMENT) /* a mistake in the file is not wrong use of the command */
         c->error.code = RONDO_FILE;
     return g;
 }
@@ -84,7 +95,7 @@ static bool open_run(model *m, command *c, arena *a, const char *folder)
     size_t bytes;
     const char *settings = path_in(a, folder, "settings.yaml"), *weights = run_weights(a, folder);
     if (!exists(settings))
-        return fail(&c->error, RONDO_MISMATCH, "%s is no run of `rondo train`: it has no settings.yaml",
+        return fail(&c->error, RONDO_MISMATCH, "%s is not a run of `rondo train`: it has no settings.yaml",
                     folder);
     m->options.context = c->context;
     if (!options_read_settings(&m->options, settings, &c->error) || !options_finish(&m->options, &c->error))
@@ -103,8 +114,7 @@ static bool open_run(model *m, command *c, arena *a, const char *folder)
         return fail(&c->error, RONDO_MISMATCH, "%s has no checkpoint yet; train it first", folder);
     m->weights = rondo_weights_load(m->graph.graph, weights, &c->error);
     m->program = m->weights ? rondo_program_new(m->graph.logits, TRANSFORMER_TIME, &c->error) : NULL;
-    if (m->program) /* so that rondo_translate finds it; the program does not free it twice: model_close takes
-                       it back */
+    if (m->program) /* rondo_translate looks for it there; model_close takes it back, so that it is freed once */
         m->program->tokenizer = m->tokenizer;
     return m->program != NULL;
 }

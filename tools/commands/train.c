@@ -1,4 +1,4 @@
-/* rondo train: a run lives in a folder; starting it again goes on where it stopped, batch for batch. */
+/* rondo train: a run is a folder; starting it again resumes where it stopped, batch for batch. */
 #include "models/train/trainer.h"
 #include "tools/bench/bench.h"
 #include "tools/commands/command.h"
@@ -13,7 +13,7 @@
 
 typedef struct run {
     command *command;
-    options *options; /* the command line's, completed by those that the run was begun with */
+    options *options; /* those of the command line, completed by those that the run was started with */
     run_folder folder;
     run_data data;
     uint32_t mark; /* of the data */
@@ -21,18 +21,20 @@ typedef struct run {
     rondo_weights *weights;
     rondo_trainer *trainer;
     progress progress;
-    int64_t epoch, index;          /* the next batch */
-    int64_t updates, first, saved; /* so far; when this process began; in the checkpoint, −1: there is none */
-    double seconds, before;        /* of training: in this process, and in those before it */
-    double nll, best_nll;          /* of the last validation and the best one; NAN: none yet */
-    int64_t best_update;           /* 0: not known */
-    bool stopped;                  /* by a signal */
-    exit_code otherwise; /* what a failure now means, unless the machine or the caller is to blame */
+    int64_t epoch, index; /* the next batch */
+    int64_t updates, first,
+        saved;              /* so far; when this process started; in the checkpoint, −1: there is none */
+    double seconds, before; /* spent training: in this process, and in those before it */
+    double nll, best_nll;   /* of the last validation and the best one; NAN: none yet */
+    int64_t best_update;    /* 0: not known */
+    bool stopped;           /* by a signal */
+    exit_code
+        otherwise; /* the exit code for a failure that is neither the machine's nor the caller's fault */
 } run;
 
-/* ---- beginning ---- */
+/* ---- start ---- */
 
-/* All that can be said about the model before any data is read. */
+/* Everything that can be checked before data is read. */
 static bool check_options(run *r)
 {
     const options *o = r->options;
@@ -42,7 +44,7 @@ static bool check_options(run *r)
     if (!t->check(o, error))
         return false;
     if (o->dim % o->heads)
-        return fail(error, RONDO_ARGUMENT, "--heads %lld do not divide --dim %lld", (long long)o->heads,
+        return fail(error, RONDO_ARGUMENT, "--heads %lld does not divide --dim %lld", (long long)o->heads,
                     (long long)o->dim);
     bool good = t->build(r->command->context, o, o->vocabulary, &trial, error);
     rondo_graph_free(trial.graph);
@@ -86,12 +88,11 @@ static bool resume(run *r)
     r->best_update = (int64_t)number_in(&file, "rondo.best_update", 0);
     bool same = number_in(&file, "rondo.data", r->mark) == r->mark;
     safetensors_close(&file);
-    message(r->command->name, "%s: going on after update %s and %s of training", r->folder.path,
+    message(r->command->name, "%s: resuming after update %s and %s of training", r->folder.path,
             count_format(updates, r->updates), duration_format(time, r->before));
     if (!same)
-        message(
-            r->command->name,
-            "the training text or --batch-tokens is not what it was before: batches come in another order");
+        message(r->command->name,
+                "the training text or --batch-tokens has changed: batches come in another order");
     return true;
 }
 
@@ -158,7 +159,7 @@ static void end(run *r)
     run_folder_close(&r->folder);
 }
 
-/* Training that is too short to spend two seconds on the peak goes without, unless it is known. */
+/* A short training is not worth two seconds for the peak, unless it is known. */
 static double find_peak(run *r)
 {
     const options *o = r->options;
@@ -166,7 +167,7 @@ static double find_peak(run *r)
     return run_peak(r->command, &r->folder, !brief && !signals_caught());
 }
 
-/* ---- what happens now and then ---- */
+/* ---- checkpoints, validation, samples ---- */
 
 static bool save(run *r)
 {
@@ -241,7 +242,7 @@ static double epochs_done(const run *r)
     return (double)r->epoch + (double)r->index / (double)r->data.train.batches.count;
 }
 
-/* By whichever limit comes first; 0: there is none. */
+/* By the limit that comes first; 0: there is none. */
 static double share_done(const run *r)
 {
     const options *o = r->options;
@@ -292,7 +293,7 @@ static bool train(run *r)
 {
     const options *o = r->options;
     progress_begin(&r->progress, stderr, o->report_every, find_peak(r));
-    r->progress.began -= r->before; /* time left is reckoned from all of the run */
+    r->progress.began -= r->before; /* the time left is estimated from the whole run */
     double begun = bench_seconds();
     if (!r->updates && !show_samples(r, "before"))
         return false;
@@ -323,18 +324,18 @@ static int failed(run *r)
     int code = command_failed(r->command, r->otherwise);
     if (code == EXIT_DIVERGED && r->saved >= 0)
         message(name,
-                "%s keeps the checkpoint of update %s; go on from it with: rondo train --output-folder %s "
+                "%s keeps the checkpoint of update %s; resume from it with: rondo train --output-folder %s "
                 "--rate %.3g",
                 folder, count_format(update, r->saved), folder, lower);
     else if (code == EXIT_DIVERGED)
         message(name,
-                "no checkpoint was saved yet; begin again with: rondo train --output-folder %s --rate %.3g",
+                "no checkpoint was saved yet; start again with: rondo train --output-folder %s --rate %.3g",
                 folder, lower);
     else if (code == EXIT_MACHINE && r->saved >= 0)
-        message(
-            name,
-            "%s keeps the checkpoint of update %s; when the cause is gone, the same command goes on from it",
-            folder, count_format(update, r->saved));
+        message(name,
+                "%s keeps the checkpoint of update %s; once the cause is removed, the same command resumes "
+                "from it",
+                folder, count_format(update, r->saved));
     return code;
 }
 
@@ -358,10 +359,10 @@ static int finish(run *r)
                  count_format(best, r->best_update));
     message(r->command->name, "%s", line.data ? line.data : folder);
     if (r->stopped)
-        message(r->command->name, "stopped%s; the same command goes on", r->updates ? " and saved" : "");
+        message(r->command->name, "stopped%s; the same command resumes", r->updates ? " and saved" : "");
     else if (r->updates == r->first)
         message(r->command->name,
-                "there was nothing left to do; a larger --minutes, --epochs or --updates goes on");
+                "there was nothing left to do; continue with a larger --minutes, --epochs or --updates");
     else
         message(r->command->name, "try it: rondo %s %s", r->data.task->command, folder);
     return r->stopped ? EXIT_SIGNAL + signals_caught() : EXIT_DONE;

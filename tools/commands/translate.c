@@ -1,6 +1,6 @@
-/* rondo translate: standard input to standard output, a line for a line, in order, some hundred lines at a
- * time. A line that is not text is named, an empty one takes its place, and the command fails at its end: the
- * output stays aligned with the input, and one bad byte in a million lines costs one line. */
+/* rondo translate: translates standard input to standard output, line for line, in order, a few hundred
+ * lines at a time. A line that is not text is reported and replaced by an empty one, and the command fails
+ * at the end: the output stays aligned with the input, and one bad byte in a million lines costs one line. */
 #include "tools/commands/command.h"
 #include "tools/data/lines.h"
 #include <string.h>
@@ -8,12 +8,12 @@
 enum { LINES_A_BLOCK = 256 };
 
 typedef struct block {
-    arena arena; /* of the lines */
+    arena arena; /* owns the lines */
     char *lines[LINES_A_BLOCK];
     size_t count;
-    int64_t first; /* number of its first line, from 1 */
-    int64_t wrong; /* lines so far that were not text, of this block and those before it */
-    bool last;     /* the input ends with it */
+    int64_t first; /* number of the first line, from 1 */
+    int64_t wrong; /* lines that were not text, in this block and those before it */
+    bool last;     /* the last block of the input */
 } block;
 
 static void block_begin(block *b, command *c)
@@ -23,7 +23,7 @@ static void block_begin(block *b, command *c)
     b->count = 0;
 }
 
-/* Complains about a line that is not text; an empty one takes its place. */
+/* Reports a line that is not text, and empties it. */
 static void complain(command *c, block *b, char *line)
 {
     message(c->name, "%s", c->error.message);
@@ -32,7 +32,7 @@ static void complain(command *c, block *b, char *line)
     *line = 0;
 }
 
-/* Reads up to a block of lines. False: c->error; what was read before is in the block. */
+/* Reads at most LINES_A_BLOCK lines. False: c->error; the block has the lines that were read before. */
 static bool read_block(command *c, block *b, line_reader *r)
 {
     char *line;
@@ -52,14 +52,14 @@ static bool read_block(command *c, block *b, line_reader *r)
     return true;
 }
 
-/* Nothing is cut in silence. */
+/* Says which line will be cut. */
 static bool warn_long(command *c, const model *m, const char *line, int64_t number)
 {
     int32_t none;
     int64_t count = 0;
     size_t length = strlen(line);
     count_text at, tokens, most;
-    if (length <= TRANSLATE_MOST_TOKENS) /* a token has at least a byte */
+    if (length <= TRANSLATE_MOST_TOKENS) /* a token has at least one byte */
         return true;
     if (!tokenizer_encode(m->tokenizer, line, length, &none, 0, &count, &c->error))
         return false;
@@ -70,7 +70,7 @@ static bool warn_long(command *c, const model *m, const char *line, int64_t numb
     return true;
 }
 
-/* A translation is one line, whatever the subwords hold. */
+/* A translation is one line, even if a subword contains a line end. */
 static void print(const char *line)
 {
     for (const char *at = line; *at; at++)
@@ -98,7 +98,7 @@ static bool translate_block(command *c, const model *m, const block *b)
     return good;
 }
 
-/* Reads a block, and translates what could be read even if reading failed. */
+/* Reads a block, and translates what was read even if reading failed. */
 static int do_block(command *c, const model *m, block *b, line_reader *r)
 {
     rondo_error reading;
@@ -129,9 +129,9 @@ static int translate_all(command *c, const model *m)
     line_reader_close(&r);
     count_text wrong;
     if (code == EXIT_DONE && b.wrong)
-        code = message_fail(c->name, EXIT_DATA,
-                            "%s of the input's lines %s not text; an empty line stands for each",
-                            count_format(wrong, b.wrong), b.wrong == 1 ? "is" : "are");
+        code = message_fail(c->name, EXIT_DATA, "%s of the input's lines %s not text and %s left empty",
+                            count_format(wrong, b.wrong), b.wrong == 1 ? "is" : "are",
+                            b.wrong == 1 ? "was" : "were");
     return code;
 }
 
@@ -150,7 +150,7 @@ int command_translate(command *c)
             code = message_fail(c->name, EXIT_MODEL, "%s has no tokenizer: export it from a run", path);
         else if (!m.program->source)
             code = message_fail(c->name, EXIT_MODEL,
-                                "%s is a language model, which goes on from a prompt; use rondo generate %s",
+                                "%s is a language model, which continues a prompt; use rondo generate %s",
                                 path, path);
         else
             code = translate_all(c, &m);

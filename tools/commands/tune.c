@@ -1,6 +1,6 @@
-/* rondo tune: runs a preset's programs (training step, evaluation, source and step of the decoder) with each
- * candidate kernel wherever there are several, in the cache that a whole run leaves, and writes down which
- * was faster for which call (compiler/program/wisdom.h). */
+/* rondo tune: runs the programs of a preset (training step, evaluation, source and step of the decoder)
+ * with each candidate kernel where there are several, so that the caches are in the state of a whole run,
+ * and writes down which kernel was faster for which call (compiler/program/wisdom.h). */
 #include "compiler/program/wisdom.h"
 #include "core/file.h"
 #include "tools/bench/bench.h"
@@ -8,7 +8,7 @@
 
 enum { WARM_RUNS = 1, MOST_CANDIDATES = 8, EXTENTS = 5, CACHE = 64 };
 
-/* A kind of call, and the seconds of each kernel that did it. */
+/* A kind of call, and the seconds that each kernel took for it. */
 typedef struct tuned {
     int op;
     const char *key;
@@ -35,8 +35,8 @@ static tuned *find(tuning *t, const kernel_call *call, const char *key)
     return t->items[t->count].key ? &t->items[t->count++] : NULL;
 }
 
-/* Adds what the calls of one candidate took; a kernel that was seen before, for want of this candidate, is
- * left alone. */
+/* Adds the seconds of one candidate's run. A kernel that took part before, because this candidate does not
+ * apply, is left alone. */
 static bool collect(tuning *t, const specialisation *s, const double *by_node, int candidate)
 {
     char key[WISDOM_KEY_BYTES];
@@ -60,13 +60,13 @@ static bool collect(tuning *t, const specialisation *s, const double *by_node, i
     return true;
 }
 
-/* Leaves by name, ports with zeros, and the preset's own tokens. */
+/* Binds leaves by name, ports to zeros, and the inputs of the preset. */
 static bool bind(tuning *t, instance *i, const int64_t *bound)
 {
     const rondo_graph *g = i->program->graph;
     if (!leaves_for(&t->leaves, g, bound, t->b.error))
         return false;
-    leaf *tokens = leaves_find(&t->leaves, "count"); /* the new ones of a decoder's step */
+    leaf *tokens = leaves_find(&t->leaves, "count"); /* of the step of a decoder */
     for (int64_t k = 0; tokens && k < tokens->count; k++)
         tokens->exact[k] = 1;
     if (tokens)
@@ -197,7 +197,7 @@ int command_tune(command *c)
         return command_failed(c, EXIT_MACHINE);
     message(
         c->name,
-        "%s: %d kinds of calls have several kernels here; %d of them get another than the built-in table's",
+        "%s: %d kinds of calls have several kernels; for %d of them another one than the default is faster",
         path, choices, changed);
     return EXIT_DONE;
 }

@@ -1,13 +1,13 @@
-/* Choosing at most 16 batch shapes: the target lengths are cut into classes, and the source lengths of each
- * class into classes again, both by dynamic programming over a histogram, so that the padding of the whole
- * corpus is least. */
+/* Choosing at most 16 batch shapes: the target lengths are cut into classes, and the source lengths of
+ * each class into classes again, both by dynamic programming over a histogram, so that the whole corpus
+ * has the least padding. */
 #include "tools/data/batch_shapes.h"
 #include <math.h>
 
-enum { STEPS = 256 }; /* distinct extents that are looked at */
+enum { STEPS = 256 }; /* distinct extents to choose from */
 
 typedef struct scale {
-    int64_t fine, coarse; /* extents are multiples of `fine` up to 32, of `coarse` above */
+    int64_t fine, coarse; /* extents are multiples of `fine` up to 32, of `coarse` above it */
 } scale;
 
 static int64_t extent_of(scale s, int64_t length)
@@ -16,7 +16,7 @@ static int64_t extent_of(scale s, int64_t length)
     return (length + step - 1) / step * step;
 }
 
-/* Extents as small consecutive numbers, and back. */
+/* From extents to small consecutive numbers, and back. */
 static int step_of(scale s, int64_t length)
 {
     int64_t extent = extent_of(s, length);
@@ -64,7 +64,7 @@ static int cut(scale s, const int64_t *histogram, int classes, int *bounds)
                     from[k][i] = j;
                 }
             }
-            if (k > 0 && i > 0 && !histogram[i]) { /* a run ends where something is */
+            if (k > 0 && i > 0 && !histogram[i]) { /* a run ends at a step that has sequences */
                 cost[k][i] = cost[k][i - 1];
                 from[k][i] = from[k][i - 1];
             }
@@ -81,11 +81,11 @@ static int cut(scale s, const int64_t *histogram, int classes, int *bounds)
 }
 
 typedef struct table {
-    int64_t cell[STEPS][STEPS]; /* sequences by target step and source step */
+    int64_t cell[STEPS][STEPS]; /* number of sequences by target step and source step */
 } table;
 
-/* Tries `targets` classes of target lengths with an equal number of source classes each; gives the padded
- * cells, the target's counted twice: the decoder has more to do for each. */
+/* Tries `targets` classes of target lengths, each with the same number of source classes; returns the
+ * padded cells, those of the target counted twice because the decoder has more work with them. */
 static double try_classes(const table *t, scale s, int targets, bool has_source, batch_shape *shapes,
                           int *count)
 {

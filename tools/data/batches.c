@@ -4,7 +4,7 @@
 #include "tools/data/batch_shapes.h"
 
 struct batch_entry {
-    int64_t first; /* into order */
+    int64_t first; /* index into order */
     int32_t rows, shape;
 };
 enum { SITE_SEQUENCES = 1, SITE_BATCHES = 2 };
@@ -15,7 +15,7 @@ static bool fits(const corpus *c, const batch_shape *shape, int64_t i)
            (!c->has_source || corpus_length(c, 0, i) <= shape->source);
 }
 
-/* A shape of index `from` or more that sequence i fits; −1: none. */
+/* The first shape from index `from` on that sequence i fits; −1: none. */
 static int shape_for(const batches *b, int64_t i, int from)
 {
     for (int s = from; s < b->shape_count; s++)
@@ -60,7 +60,7 @@ bool batches_begin(batches *b, const corpus *c, int64_t batch_tokens, uint64_t s
     return true;
 }
 
-/* A number below `bound`, for (seed, site, epoch, position) and nothing else. */
+/* A number below `bound` that depends on (seed, site, epoch, position) alone. */
 static int64_t draw(uint64_t seed, uint32_t site, int64_t epoch, int64_t position, int64_t bound)
 {
     uint32_t bits[4];
@@ -91,8 +91,8 @@ static void shuffle_batches(batches *b, int64_t epoch)
     }
 }
 
-/* Cuts each shape's list into full batches. What is left over goes to the front of the next larger shape's
- * list, so that an epoch has hardly any batch that is not full, and no more shapes than there must be. */
+/* Cuts the list of each shape into full batches. What is left over moves to the front of the list of the
+ * next larger shape, so that an epoch has hardly any partial batch and no more shapes than necessary. */
 void batches_plan(batches *b, int64_t epoch)
 {
     int32_t head[BATCH_SHAPES], left[BATCH_SHAPES] = {0};
@@ -111,7 +111,7 @@ void batches_plan(batches *b, int64_t epoch)
     for (int s = 0; s < b->shape_count; s++) {
         int32_t now = head[s], stay = left[s];
         for (int32_t rest = left[s] % b->shapes[s].rows; rest > 0;
-             rest--) { /* the front ones move on, if they can */
+             rest--) { /* those at the front move on, if they can */
             int to = shape_for(b, now, s + 1);
             if (to < 0)
                 break;

@@ -1,6 +1,6 @@
-/* A corpus in batches: of few shapes, in an order that is a function of (seed, epoch), so that training can
- * stop after any batch and go on with the next one. Sequences of similar length come together; which, changes
- * from epoch to epoch. */
+/* A corpus in batches of few shapes, in an order that is a function of (seed, epoch), so that training can
+ * stop after any batch and resume with the next one. Sequences of similar length share a batch; which
+ * ones, changes from epoch to epoch. */
 #pragma once
 #include "tools/data/corpus.h"
 
@@ -9,14 +9,14 @@ enum { BATCH_SHAPES = 16 };
 typedef struct batch_shape {
     int32_t source, target; /* S, T: extents, padding included; S is 0 for a language model */
     int32_t rows;           /* B of a full batch */
-    int64_t count;          /* sequences of the corpus that it is the tightest shape for */
+    int64_t count;          /* number of sequences for which this is the tightest shape */
 } batch_shape;
 
 typedef struct batch {
     int64_t rows, source_extent, target_extent; /* B, S, T */
     int32_t *source;                      /* [B, S] tokens, TOKEN_END, padding; NULL for a language model */
-    int32_t *source_length;               /* [B] tokens that count, the end included */
-    int32_t *target_in, *target_out;      /* [B, T] TOKEN_BEGIN first; TOKEN_END last */
+    int32_t *source_length;               /* [B] number of tokens, with TOKEN_END */
+    int32_t *target_in, *target_out;      /* [B, T] target_in begins with TOKEN_BEGIN, target_out ends with TOKEN_END */
     int32_t *target_length;               /* [B] */
     int32_t *sentence;                    /* [B] number of the line in the corpus files */
     int64_t source_tokens, target_tokens; /* sums of the lengths */
@@ -41,9 +41,9 @@ typedef struct batches {
  * batches. */
 bool batches_begin(batches *b, const corpus *c, int64_t batch_tokens, uint64_t seed, rondo_error *error);
 void batches_plan(batches *b,
-                  int64_t epoch); /* decides the epoch's batches and their order; allocates nothing */
+                  int64_t epoch); /* chooses the batches of the epoch and their order; allocates nothing */
 void batches_get(batches *b, int64_t index,
                  batch *out); /* index in [0, count); arrays are valid until the next call */
 void batches_free(batches *b);
-/* Padded cells over real tokens, both sides, in the planned epoch: 1 is no padding. */
+/* Padded cells per token, both sides, in the planned epoch; 1: no padding. */
 double batches_padding(const batches *b);

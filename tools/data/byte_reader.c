@@ -1,4 +1,5 @@
-/* Reading with read(2), so that what comes from a pipe is not held back; gzip is recognised by its first two bytes. */
+/* Reads with read(2), so that what a pipe has is available at once; gzip is recognised by its first two
+ * bytes. */
 #include "tools/data/byte_reader.h"
 #include "core/file.h"
 #include "tools/signals.h"
@@ -9,7 +10,7 @@
 
 enum { BUFFER_BYTES = 1 << 17, MAGIC_BYTES = 2, GZIP_WINDOW = 15 + 16 };
 
-/* ---- memory for zlib, which does not say how much it gives back ---- */
+/* ---- memory for zlib, which does not pass the size to its free ---- */
 
 typedef struct inflater_block {
     size_t bytes;
@@ -36,7 +37,7 @@ static void inflater_free(void *user, void *memory)
 
 /* ---- the descriptor ---- */
 
-/* Reads more behind what is there. */
+/* Appends to the buffer. */
 static bool fill(byte_reader *r, rondo_error *error)
 {
     if (r->at == r->end)
@@ -61,7 +62,7 @@ static bool begins_member(const byte_reader *r)
     return r->end - r->at >= MAGIC_BYTES && r->buffer[r->at] == 0x1F && r->buffer[r->at + 1] == 0x8B;
 }
 
-/* Enough to see whether a gzip member begins here, if there is enough. */
+/* Reads enough to see whether a gzip member begins here, unless the input ends before. */
 static bool fill_magic(byte_reader *r, rondo_error *error)
 {
     while (!r->ended && r->end - r->at < MAGIC_BYTES) {
@@ -94,7 +95,7 @@ bool byte_reader_open(byte_reader *r, const rondo_allocator *allocator, const ch
     *r = (byte_reader){.allocator = allocator, .path = standard ? "standard input" : path};
     r->descriptor = standard ? STDIN_FILENO : file_open(path, O_RDONLY);
     while (r->descriptor < 0 && errno == EINTR &&
-           signals_check(error)) /* a pipe waits for who writes into it */
+           signals_check(error)) /* opening a named pipe waits for a writer */
         r->descriptor = file_open(path, O_RDONLY);
     if (r->descriptor < 0)
         return fail(error, RONDO_FILE, "cannot open %s: %s", path, strerror(errno));
@@ -114,7 +115,7 @@ static size_t copy(byte_reader *r, void *into, size_t room)
     return count;
 }
 
-/* Behind a member another may follow; anything else there is left alone, as gzip does. */
+/* A member may be followed by another one; anything else is ignored, as gzip does. */
 static bool next_member(byte_reader *r, rondo_error *error)
 {
     if (!fill_magic(r, error))
@@ -127,7 +128,7 @@ static bool next_member(byte_reader *r, rondo_error *error)
     return true;
 }
 
-/* What can be had without reading on, which may be nothing. */
+/* Decompresses what is in the buffer, which may give nothing. */
 static bool inflate_some(byte_reader *r, void *into, size_t room, size_t *got, rondo_error *error)
 {
     z_stream *z = &r->inflater;

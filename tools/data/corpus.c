@@ -1,10 +1,10 @@
-/* From lines to token ids, with what does not fit left out and counted. */
+/* Turning lines into token ids, skipping and counting what does not fit. */
 #include "tools/data/corpus.h"
 #include "tools/report/message.h"
 #include "tools/signals.h"
 #include <stdio.h>
 
-/* Makes room for `more` tokens behind the used ones. */
+/* Makes room for `more` tokens after the used ones. */
 static bool make_room(corpus *c, corpus_side *side, int64_t more, rondo_error *error)
 {
     size_t needed = (size_t)(side->used + more) * sizeof *side->tokens;
@@ -24,7 +24,7 @@ static bool make_room(corpus *c, corpus_side *side, int64_t more, rondo_error *e
     return true;
 }
 
-/* Adds a line's tokens behind the used ones, without counting them as used yet. */
+/* Encodes a line after the used tokens, without counting its tokens as used yet. */
 static bool encode(corpus *c, corpus_side *side, const lines *input, int64_t line, const tokenizer *t,
                    int64_t *count, rondo_error *error)
 {
@@ -45,7 +45,7 @@ static bool begin(corpus *c, const rondo_allocator *allocator, const lines *sour
 {
     *c = (corpus){.allocator = allocator, .has_source = source != NULL, .lines = target->count};
     if (most >= INT32_MAX)
-        return fail(error, RONDO_FILE, "%s has more lines than Rondo counts (2^31)", target->path);
+        return fail(error, RONDO_FILE, "%s has too many lines; at most 2^31 are possible", target->path);
     c->id_bytes = (size_t)most * sizeof *c->id;
     c->id = memory_new(allocator, c->id_bytes);
     for (int s = !source; s < 2; s++) {
@@ -57,7 +57,7 @@ static bool begin(corpus *c, const rondo_allocator *allocator, const lines *sour
     return true;
 }
 
-/* Counts the tokens behind the used ones of both sides as sequence number c->count. */
+/* Makes the tokens after the used ones of both sides sequence number c->count. */
 static void keep(corpus *c, const int64_t count[2], int64_t id)
 {
     for (int s = !c->has_source; s < 2; s++) {
@@ -87,7 +87,7 @@ static bool add_line(corpus *c, const lines *const input[2], int64_t line, const
     if (limits.max_tokens && (count[0] >= limits.max_tokens || count[1] >= limits.max_tokens))
         c->long_in_tokens++;
     else if ((c->has_source && count[0] == 0) || count[1] == 0)
-        c->empty++; /* nothing but characters that the tokenizer drops */
+        c->empty++; /* it has only characters that the tokenizer drops */
     else {
         c->words += words[1];
         keep(c, count, line);
@@ -131,8 +131,8 @@ bool corpus_make_blocks(corpus *c, const rondo_allocator *allocator, const lines
     }
     int64_t used = side->used, blocks = (used + block - 1) / block;
     if (good && used == input->count)
-        good = fail(error, RONDO_FILE, "%s holds no text", input->path);
-    if (good) { /* the number of blocks is known now: make the tables anew, keep the tokens */
+        good = fail(error, RONDO_FILE, "%s has no text", input->path);
+    if (good) { /* now that the number of blocks is known, allocate the tables again and keep the tokens */
         memory_free(allocator, c->id, c->id_bytes);
         memory_free(allocator, side->start, side->start_bytes);
         corpus made = *c;

@@ -1,4 +1,4 @@
-/* From apt's lists to six files. */
+/* Making a corpus from the lists of apt: reading, pairing, dropping repetitions, writing. */
 #include "tools/data/debian_corpus.h"
 #include "core/file.h"
 #include "core/folder.h"
@@ -9,14 +9,14 @@
 #include <stdlib.h>
 
 enum { TRAIN, VALID, TEST, PARTS };
-/* Of valid and of test at most so many pairs, and so many of one source package, lest one family of packages
- * decide. */
+/* At most so many pairs in valid and in test, and so many of one source package, so that no family of
+ * packages dominates. */
 enum { HELD_OUT = 1000, HELD_OUT_OF_SOURCE = 4 };
 
 typedef struct pair {
     const char *text[2];
-    uint64_t key[2]; /* of the text without case, punctuation and the value of digits */
-    int64_t number;  /* as found */
+    uint64_t key[2]; /* of the text without case and punctuation, and with all digits equal */
+    int64_t number;  /* in the order of the lists */
     uint64_t source; /* hash of the source package */
     int part;
     bool dropped;
@@ -36,7 +36,7 @@ typedef struct work {
 
 /* ---- The lists ---- */
 
-/* The first file of the folder, by name, that ends so. */
+/* The first file of the folder, by name, with this ending. */
 static char *find_list(arena *a, const char *folder, const char *ending, rondo_error *error)
 {
     DIR *open = opendir(folder);
@@ -58,7 +58,7 @@ static char *find_list(arena *a, const char *folder, const char *ending, rondo_e
             fail_memory(error, sizeof best, folder);
         return path;
     }
-    fail(error, RONDO_FILE, "%s holds no *%s; fetch it with tools/data/debian_corpus.sh", folder, ending);
+    fail(error, RONDO_FILE, "%s has no *%s; fetch it with tools/data/debian_corpus.sh", folder, ending);
     return NULL;
 }
 
@@ -101,7 +101,7 @@ static uint64_t hash_text(const char *words)
     return hash ^ hash >> 32;
 }
 
-/* What two texts share that differ in case, punctuation, spaces or numbers only. */
+/* Equal for texts that differ only in case, punctuation, spaces or numbers. */
 static uint64_t hash_normal(const char *words)
 {
     uint64_t hash = 1469598103934665603u;
@@ -117,14 +117,14 @@ static uint64_t hash_normal(const char *words)
     return hash;
 }
 
-/* 90 of 100 source packages train. */
+/* 90 of 100 source packages are for training. */
 static int part_of(uint64_t source)
 {
     uint64_t number = source % 100;
     return number < 5 ? TEST : number < 10 ? VALID : TRAIN;
 }
 
-/* One side's length in bytes is at most two and a half times the other's, a few bytes aside. */
+/* Neither side is longer than two and a half times the other, plus a few bytes. */
 static bool is_even(const char *a, const char *b)
 {
     size_t m = strlen(a), n = strlen(b);
@@ -155,7 +155,7 @@ static bool add_pair(work *w, const char *english, const char *translated, uint6
     return true;
 }
 
-/* Do the parts of both texts correspond, as far as their number and kind tell? */
+/* Whether the segments of both texts correspond, judging by their number and kind. */
 static bool correspond(const segments *a, const segments *b)
 {
     if (a->count != b->count || a->count == DESCRIPTION_SEGMENTS)
@@ -181,7 +181,7 @@ static bool collect(work *w, int64_t max_words)
         if (!segments_read(e, &w->arena, &w->english, english, w->error) ||
             !segments_read(t, &w->arena, &w->translated, translated, w->error))
             return false;
-        int both = correspond(e, t) ? e->count : e->count && t->count; /* the synopsis always does */
+        int both = correspond(e, t) ? e->count : e->count && t->count; /* the synopses always correspond */
         uint64_t source = hash_text(sources_find(&w->sources, english->package));
         for (int s = 0; s < both; s++)
             if (!add_pair(w, e->text[s], t->text[s], source, max_words))
@@ -210,8 +210,7 @@ static int by_translation(const void *a, const void *b)
     return by_key(a, b, 1);
 }
 
-/* A pair that was there already goes; so does any valid or test pair of which a side is in an earlier part
- * too. */
+/* Drops repeated pairs, and each pair of which a side occurs in an earlier part too. */
 static bool drop_repeated(work *w)
 {
     pair **order = ARENA_NEW(&w->arena, pair *, w->count + 1);
@@ -241,7 +240,7 @@ static int by_source(const void *a, const void *b)
     return (p->number > q->number) - (p->number < q->number);
 }
 
-/* Keeps the first few pairs of each source package that is held out. */
+/* Keeps the first few pairs of each source package in valid and test. */
 static bool thin_out(work *w)
 {
     pair **order = ARENA_NEW(&w->arena, pair *, w->count + 1);
@@ -296,7 +295,7 @@ bool debian_corpus_make(const rondo_allocator *allocator, const char *lists, con
     bool good = find_lists(&w, lists, language, paths) && folder_make(folder, error) &&
                 read_lists(&w, paths) && collect(&w, max_words) && drop_repeated(&w) && thin_out(&w);
     if (good && counts->kept[TRAIN] == 0)
-        good = fail(error, RONDO_FILE, "%s holds no translated descriptions", lists);
+        good = fail(error, RONDO_FILE, "%s has no translated descriptions", lists);
     for (int part = 0; good && part < PARTS; part++)
         good = write_part(&w, folder, part, 0, "en") && write_part(&w, folder, part, 1, language);
     for (int i = 0; i < 3; i++)

@@ -1,12 +1,12 @@
-/* A parallel corpus out of Debian's own package descriptions: English and their translation. */
+/* A parallel corpus from the package descriptions of Debian: English and a translation. */
 #pragma once
 #include "tools/data/lines.h"
 
 typedef struct debian_counts {
-    int64_t descriptions;            /* with a translation of exactly this text */
-    int64_t segments;                /* of those whose parts correspond */
-    int64_t same, uneven, long_ones; /* dropped: left in English, odd length ratio, more words than asked */
-    int64_t repeated; /* dropped: the same pair again, or one side of a test pair seen in training */
+    int64_t descriptions;            /* that have a translation of exactly this text */
+    int64_t segments;                /* of descriptions whose segments correspond */
+    int64_t same, uneven, long_ones; /* dropped: left in English; too different in length; too many words */
+    int64_t repeated; /* dropped: repeated pairs, and test pairs of which a side occurs in training */
     int64_t kept[3];  /* train, valid, test */
 } debian_counts;
 

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Makes a parallel corpus, English and German, out of the package descriptions of this machine's own Debian archive, as an
-# ordinary user: tools/data/debian_corpus.sh FOLDER [RONDO]. Writes FOLDER/{train,valid,test}.{en,de}; the system's own lists stay as
-# they are, and what was fetched is removed again.
+# Makes a parallel corpus, English and German, from the package descriptions in the Debian archive of this machine, as an
+# ordinary user: tools/data/debian_corpus.sh FOLDER [RONDO]. Writes FOLDER/{train,valid,test}.{en,de}; the lists of the system are not
+# changed, and what was fetched is removed again.
 folder=$1 rondo=${2:-build/rondo}
 fail() { printf 'debian_corpus.sh: %s\n' "$*" >&2; exit 1; }
 [ -n "$folder" ] || { printf 'usage: tools/data/debian_corpus.sh FOLDER [RONDO]\n' >&2; exit 2; }
-[ -x "$rondo" ] || fail "$rondo is not there; build it first: meson setup build && ninja -C build"
-command -v apt-get >/dev/null || fail "needs Debian's apt-get"
+[ -x "$rondo" ] || fail "there is no $rondo; build it first: meson setup build && ninja -C build"
+command -v apt-get >/dev/null || fail "this needs apt-get, as in Debian"
 mkdir -p "$folder" || fail "cannot make the folder $folder"
 folder=$(cd "$folder" && pwd) || exit 1
 for part in train valid test; do
@@ -14,8 +14,8 @@ for part in train valid test; do
 done
 [ -n "$missing" ] || exit 0
 
-# The archive that this machine is installed from: the main suite of its release, whichever way the sources are written.
-# Updates and security have no translations, other vendors neither.
+# The archive that this machine was installed from: the main suite of its release, in either format of sources.
+# Neither updates and security nor other vendors have translations.
 private=$folder/apt
 mkdir -p "$private/lists/partial" "$private/cache/archives/partial" "$private/sources" "$private/tmp" || fail "cannot write into $folder"
 codename=$(. /etc/os-release 2>/dev/null; printf '%s' "$VERSION_CODENAME")
@@ -60,7 +60,7 @@ END
 TMPDIR=$private/tmp apt-get -c "$private/apt.conf" -q update >"$private/update.log" 2>&1
 ls "$private"/lists/*_i18n_Translation-de >/dev/null 2>&1 || {
     grep '^[EW]:' "$private/update.log" | head -n 2 >&2
-    fail "apt could not fetch the descriptions (is this machine online?); $private/update.log says why"
+    fail "apt could not fetch the descriptions (is this machine online?); see $private/update.log"
 }
 "$rondo" corpus debian "$private/lists" "$folder" || exit
 rm -rf "$private"

@@ -1,6 +1,6 @@
-/* Reading apt's lists. A stanza is lines "Name: value" up to an empty line; a long text's lines begin with a
- * space, " ." stands between paragraphs, and two spaces begin a line that is kept as it is: in practice an
- * item of a list or its continuation. */
+/* Reading the lists of apt. A stanza is lines "Name: value" up to an empty line. The lines of a long text
+ * begin with a space, " ." separates paragraphs, and a line that begins with two spaces is verbatim: in
+ * practice a list item or its continuation. */
 #include "tools/data/debian_lists.h"
 #include <stdlib.h>
 
@@ -38,7 +38,7 @@ void descriptions_sort(description_list *d)
     qsort(d->items, (size_t)d->count, sizeof *d->items, by_md5);
 }
 
-/* Of equal texts the first one stays. */
+/* Of descriptions with the same md5 the first is kept. */
 static void drop_repeated(description_list *d)
 {
     int64_t kept = 0;
@@ -146,7 +146,7 @@ static bool begins_item(const char *words)
     return words[0] && strchr("*-+o", words[0]) && words[1] == ' ';
 }
 
-/* Words with single spaces between them, behind what is there. */
+/* Appends words, separated by single spaces. */
 static bool add_words(text *t, const char *words)
 {
     for (;;) {
@@ -186,7 +186,7 @@ bool segments_read(segments *s, arena *a, const description_list *d, const descr
         if (break_here || new_item) {
             finish(s, &now, item);
             item = new_item;
-        } else if (now.length && !item && line[1] == ' ') /* kept as it is, so a segment of its own */
+        } else if (now.length && !item && line[1] == ' ') /* verbatim, so a segment of its own */
             finish(s, &now, item);
         good = break_here || add_words(&now, words);
     }

@@ -1,12 +1,12 @@
-/* Debian's package descriptions as segments: the synopsis, and the paragraphs and list items of the long
- * text. */
+/* The package descriptions of Debian as segments: the synopsis, and the paragraphs and list items of the
+ * long text. */
 #pragma once
 #include "tools/data/lines.h"
 
 typedef struct description {
-    const char *md5; /* of the English text: equal for a translation of exactly this text */
+    const char *md5; /* of the English text; a translation has that of the text it translates */
     const char *package;
-    int64_t line; /* of the lines that it was read from: "Description-xx: synopsis"; the long text follows */
+    int64_t line; /* index into lines: "Description-xx: synopsis", followed by the long text */
 } description;
 
 typedef struct description_list {
@@ -15,13 +15,13 @@ typedef struct description_list {
     int64_t count;
 } description_list;
 
-/* The descriptions of a list i18n/Translation-xx. Texts point into `from`, which is changed: it outlives the
+/* Reads a list i18n/Translation-xx. The strings point into `from`, which is modified and must outlive the
  * list. */
 bool descriptions_read(description_list *d, arena *a, lines *from, rondo_error *error);
 const description *descriptions_find(const description_list *sorted, const char *md5);
-void descriptions_sort(description_list *d); /* by md5, for descriptions_find */
+void descriptions_sort(description_list *d); /* sorts by md5, for descriptions_find */
 
-/* Which source package a package is built from. */
+/* The source package of each package. */
 typedef struct source_map {
     struct source_entry {
         const char *package, *source;
@@ -30,12 +30,12 @@ typedef struct source_map {
 } source_map;
 bool sources_read(source_map *m, arena *a, lines *packages, rondo_error *error);
 const char *sources_find(const source_map *m,
-                         const char *package); /* the package itself when it is not listed */
+                         const char *package); /* the package itself if it is not listed */
 
 enum { DESCRIPTION_SEGMENTS = 256 };
 typedef struct segments {
     const char *text[DESCRIPTION_SEGMENTS]; /* without line breaks */
-    bool item[DESCRIPTION_SEGMENTS];        /* an item of a list, with its bullet */
+    bool item[DESCRIPTION_SEGMENTS];        /* a list item, with its bullet */
     int count;                              /* the first is the synopsis */
 } segments;
 bool segments_read(segments *s, arena *a, const description_list *d, const description *one,

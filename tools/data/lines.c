@@ -1,4 +1,4 @@
-/* Reading lines, with every complaint naming file, line and column. */
+/* Reading lines. Every error names the file, the line and the column. */
 #include "tools/data/lines.h"
 #include "tools/report/message.h"
 #include <stdio.h>
@@ -38,7 +38,7 @@ void line_reader_close(line_reader *r)
     *r = (line_reader){.bytes = r->bytes};
 }
 
-/* The first byte in [line, line + length) that is no part of UTF-8 text, a NUL included, and its column; NULL: none. */
+/* The first byte of the line that is not UTF-8 text or is NUL, and its column; NULL: there is none. */
 static const char *find_wrong(const char *line, size_t length, int64_t *column)
 {
     const char *at = line, *end = line + length;
@@ -71,10 +71,10 @@ static line_found check_text(const line_reader *r, const char *line, size_t leng
     return LINE_WRONG;
 }
 
-/* A line without end is often no text at all: that is said first. */
+/* A line that does not end is often not text at all; that is the better message. */
 static line_found too_long(const line_reader *r, const char *line, size_t length, rondo_error *error)
 {
-    enum { LAST_CHARACTER = 4 }; /* may be cut */
+    enum { LAST_CHARACTER = 4 }; /* may be incomplete */
     count_text number, most;
     if (check_text(r, line, length - LAST_CHARACTER, error) == LINE_TEXT)
         fail(error, RONDO_FILE,
@@ -83,7 +83,7 @@ static line_found too_long(const line_reader *r, const char *line, size_t length
     return LINE_FAILED;
 }
 
-/* Reads on behind what is there; *got = 0: there is no more. False: *error. */
+/* Reads more into the buffer; *got = 0: the end. False: *error. */
 static bool read_on(line_reader *r, size_t *got, rondo_error *error)
 {
     if (r->at) {
@@ -95,7 +95,7 @@ static bool read_on(line_reader *r, size_t *got, rondo_error *error)
     if (r->end + 1 == r->room && !grow(r, twice, error))
         return false;
     if (!byte_reader_read(&r->bytes, r->buffer + r->end, r->room - r->end - 1, got,
-                          error)) /* a byte stays for NUL */
+                          error)) /* one byte is reserved for NUL */
         return false;
     r->end += *got;
     return true;
@@ -129,7 +129,7 @@ line_found line_reader_next(line_reader *r, char **line, size_t *length, rondo_e
 
 /* ---- a whole file ---- */
 
-/* Room for `bytes` in a block that doubles. */
+/* Makes room for `bytes`, doubling the block. */
 static bool make_room(const lines *l, void **block, size_t *room, size_t used, size_t bytes,
                       rondo_error *error)
 {
@@ -149,7 +149,7 @@ static bool make_room(const lines *l, void **block, size_t *room, size_t used, s
     return true;
 }
 
-/* Appends a line and says where the next one begins. */
+/* Appends a line, and the position where the next one begins. */
 static bool append(lines *l, const char *line, size_t length, rondo_error *error)
 {
     size_t used = (size_t)l->start[l->count], starts = (size_t)(l->count + 1) * sizeof *l->start;

@@ -1,6 +1,5 @@
-/* Drawing: what matters for reading stays (op, shape, attributes that differ from their default), the rest
- * goes: a constant is a word in the box of its reader, and a value read by many gets its edges from one
- * port. */
+/* Drawing shows what matters to a reader (op, shape, attributes that differ from their default). A
+ * constant is a word in the box of its reader, and all edges of a value leave its node at one port. */
 #include "tools/graphs/graph_dot.h"
 #include "ops/op.h"
 #include <math.h>
@@ -9,7 +8,7 @@
 typedef struct drawing {
     const rondo_graph *g;
     text *out;
-    int depth;         /* of frames that are open */
+    int depth;         /* number of open frames */
     const char *scope; /* of the innermost one */
 } drawing;
 
@@ -24,7 +23,7 @@ static bool is_constant(const rondo_graph *g, value_id v)
     return v != NONE && graph_op_of(g, v) == OP_constant;
 }
 
-/* Constants are drawn only where an output or a port shows them. */
+/* Constants are drawn only if they are an output or the content of a port. */
 static bool is_drawn(const rondo_graph *g, node_id id)
 {
     const node *n = &g->nodes[id];
@@ -36,7 +35,7 @@ static bool is_drawn(const rondo_graph *g, node_id id)
     return shown;
 }
 
-/* ---- what stands in a box ---- */
+/* ---- the text of a box ---- */
 
 static void attribute_words(text *t, const rondo_graph *g, const attribute_field *f, attribute a)
 {
@@ -61,7 +60,7 @@ static void attribute_words(text *t, const rondo_graph *g, const attribute_field
     }
 }
 
-/* Types and dims are said by the shape, names by the first line. */
+/* Types and dims are shown by the shape, names by the first line. */
 static void attributes_words(text *t, const rondo_graph *g, const node *n)
 {
     const attribute_field *f = op_signature_of(n->op)->fields;
@@ -93,7 +92,7 @@ static void label(text *t, const rondo_graph *g, const node *n)
     const char *name = leaf ? g->names[n->attributes[input_name].integer] : op_signature_of(n->op)->name;
     size_t scope = strlen(g->names[n->scope]);
     if (leaf && scope && !strncmp(name, g->names[n->scope], scope) && name[scope] == '.')
-        name += scope + 1; /* the frame says the rest */
+        name += scope + 1; /* the frame shows the rest */
     escaped(t, name);
     attributes_words(t, g, n);
     operand_words(t, g, n);
@@ -136,7 +135,7 @@ static void indent(drawing *d)
     text_add(d->out, "%*s", 2 + 2 * d->depth, "");
 }
 
-/* How many bytes of both scopes are the same whole words. */
+/* The length of the common prefix of both scopes, in whole words. */
 static size_t common(const char *a, const char *b)
 {
     size_t whole = 0, i = 0;

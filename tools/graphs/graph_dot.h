@@ -1,6 +1,7 @@
-/* A graph as a drawing for graphviz: one box a node, scopes as frames, numbers and shapes in the boxes. */
+/* A graph as a drawing for graphviz: one box per node, scopes as frames, attributes and shapes in the
+ * boxes. */
 #pragma once
 #include "core/graph.h"
 
-/* Appends one digraph. title: its name and caption. False: memory was refused. */
+/* Appends one digraph. title: its name and caption. False: out of memory. */
 bool graph_dot(const rondo_graph *g, const char *title, text *out);

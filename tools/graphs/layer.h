@@ -1,4 +1,4 @@
-/* One mixer alone, as a graph: what `rondo check` and `rondo bench attention` look at. */
+/* One mixer alone, as a graph, for `rondo check` and `rondo bench attention`. */
 #pragma once
 #include "models/mixers/mixer.h"
 
@@ -12,7 +12,8 @@ typedef struct layer {
     rondo_graph *graph; /* the caller's */
     rondo_value y, loss;
 } layer;
-/* f32 inputs of that name (NULL: all) become parameters, so that differentiating gives their gradients. */
+/* Turns the f32 inputs of that name (NULL: all) into parameters, so that differentiating gives their
+ * gradients. */
 void train_inputs(rondo_graph *g, const char *name);
 bool layer_build(rondo *context, const mixer *m, mixer_place place, int64_t width, int64_t heads,
                  bool trained, layer *out, rondo_error *error);

@@ -1,4 +1,4 @@
-/* Numbers by name: a leaf's numbers depend on the seed and its name alone. */
+/* Numbers by name: those of a leaf depend on the seed and on its name alone. */
 #include "tools/graphs/leaves.h"
 #include "core/random.h"
 #include <math.h>
@@ -38,15 +38,15 @@ void leaf_store(leaf *x)
     }
 }
 
-/* Around `middle`, even in ± half: gains near 1, biases near 0, matrices by their fan-in, inputs with
- * deviation 1. */
+/* The interval middle ± half: gains near 1, biases near 0, matrices by their fan-in, inputs with deviation
+ * 1. */
 static void spread(const rondo_graph *g, node_id id, const int64_t *bound, double *middle, double *half)
 {
     const shape *s = graph_shape_of(g, g->nodes[id].first_output);
     const char *name = leaf_name(g, id), *last = strrchr(name, '.');
     bool parameter = g->nodes[id].op == OP_parameter;
     *middle = parameter && s->rank < 2 && !strcmp(last ? last + 1 : name, "weight") ? 1 : 0;
-    if (!parameter || !last) /* an input, or a trained tensor that stands for one */
+    if (!parameter || !last) /* an input, or a parameter in the place of one */
         *half = sqrt(3);
     else
         *half = s->rank < 2 ? 0.1 : sqrt(3 / (double)dim_value(s->dims[s->rank - 1], bound));

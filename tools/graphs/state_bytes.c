@@ -1,4 +1,4 @@
-/* The ports of the step graph, at the session's extents. */
+/* Adds up the ports of the step graph, with the extents of the session. */
 #include "tools/graphs/state_bytes.h"
 
 state_bytes state_bytes_of(const rondo_session *s)

@@ -1,5 +1,5 @@
-/* BLEU. The tokeniser works on bytes: its patterns hold ASCII only, and every byte of a longer character is
- * to them what the character is, "not a digit". */
+/* BLEU. The tokeniser works on bytes: its patterns contain only ASCII, and each byte of a longer character
+ * matches as the character would, as "not a digit". */
 #include "tools/metrics/bleu.h"
 #include "tools/data/lines.h"
 #include "tools/metrics/ngrams.h"
@@ -37,7 +37,8 @@ static bool is_symbol(char c)
            (c >= '(' && c <= '+') || (c >= ':' && c <= '@') || c == '/';
 }
 
-/* Each pass is one pattern of the tokeniser, from `in` to `out`, matching from left to right without overlap. */
+/* Each pass is one pattern of the tokeniser, from `in` to `out`; matches are found from left to right and
+ * do not overlap. */
 static void split_symbols(const char *in, char *out)
 {
     for (; *in; in++)
@@ -89,7 +90,7 @@ static void split_dashes_after_digits(const char *in, char *out)
     *out = 0;
 }
 
-/* Single spaces between tokens and none around them. */
+/* Leaves single spaces between tokens and none around them. */
 static void join(const char *in, char *out)
 {
     const char *end = in + strlen(in);
@@ -98,7 +99,7 @@ static void join(const char *in, char *out)
     while (in < end) {
         const char *here = in;
         int32_t code = utf8_next(&in, end);
-        in += code < 0; /* whatever is not UTF-8 is not white space */
+        in += code < 0; /* what is not UTF-8 is not white space */
         if (code >= 0 && is_white_space(code)) {
             space = out > begin;
             continue;
@@ -114,8 +115,9 @@ static void join(const char *in, char *out)
 
 char *bleu_tokenize(arena *a, const char *line)
 {
-    size_t room = 12 * strlen(line) +
-                  64; /* the passes make 3, 2, 2 and 2 bytes of one at most, and not of the same one */
+    size_t room =
+        12 * strlen(line) +
+        64; /* one byte becomes at most 3, 2, 2 and 2 bytes in the passes, but never in all of them */
     char *one = arena_new(a, room), *two = arena_new(a, room);
     if (!one || !two)
         return NULL;
@@ -139,7 +141,7 @@ char *bleu_tokenize(arena *a, const char *line)
 
 typedef struct word {
     const char *begin;
-    int32_t *id; /* where its number goes */
+    int32_t *id; /* where to store its number */
 } word;
 
 static int compare_words(const void *a, const void *b)
@@ -154,7 +156,7 @@ typedef struct sentence {
     int64_t counts[BLEU_ORDER];
 } sentence;
 
-/* Cuts `line` at its spaces and appends its words, whose numbers are to be filled. */
+/* Cuts `line` at its spaces and appends its words; their numbers are filled in later. */
 static bool add_words(arena *a, const char *line, sentence *s, word **words, int *count, int *capacity)
 {
     char *tokens = bleu_tokenize(a, line);
@@ -207,7 +209,8 @@ static bool read_sentences(arena *a, const char *hypothesis, const char *const *
     return true;
 }
 
-/* Of several references the one closest in length counts, the shorter of two as close. */
+/* Of several references, the length closest to that of the hypothesis; of two equally close ones the
+ * shorter. */
 static int64_t closest_length(const sentence *sentences, int count)
 {
     int64_t closest = sentences[1].length, length = sentences[0].length;

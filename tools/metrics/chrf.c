@@ -1,4 +1,4 @@
-/* chrF2: F-score of character n-grams, white space left out, recall counting twice. */
+/* chrF2: F-score of character n-grams without white space, with recall weighted twice. */
 #include "tools/metrics/bleu.h"
 #include "tools/data/lines.h"
 #include "tools/metrics/ngrams.h"
@@ -31,7 +31,7 @@ static bool compare(arena *a, const char *hypothesis, const char *reference, chr
         if (!list_h || !list_r)
             return false;
         out->in_hypothesis[n] =
-            counts[1] ? counts[0] : 0; /* nothing can be found where the reference has nothing */
+            counts[1] ? counts[0] : 0; /* nothing can match where the reference has no n-grams */
         out->in_reference[n] = counts[1];
         out->common[n] = ngrams_common(list_h, counts[0], list_r, counts[1]);
     }

@@ -3,7 +3,7 @@
 #include "tools/metrics/bleu.h"
 #include <stdlib.h>
 
-enum { ORDER = 3, LONGEST = 512 }; /* words of a line that are looked at */
+enum { ORDER = 3, LONGEST = 512 }; /* words of a line that are used */
 
 typedef struct posting {
     uint64_t key;
@@ -15,8 +15,8 @@ struct translation_memory {
     int64_t count; /* lines */
     posting *postings;
     int64_t posting_count;
-    int32_t *keys;   /* [count] distinct n-grams of a line */
-    int32_t *common; /* [count] scratch of a search */
+    int32_t *keys;   /* [count] number of distinct n-grams of a line */
+    int32_t *common; /* [count] scratch memory of a search */
     size_t posting_bytes, keys_bytes;
 };
 
@@ -26,8 +26,8 @@ static uint64_t mix(uint64_t hash, uint64_t value)
     return hash ^ hash >> 29;
 }
 
-/* The distinct n-grams of a line's words and punctuation as sorted keys; case does not count. −1: memory was
- * refused. */
+/* The distinct n-grams of the words and punctuation of a line, as sorted keys; case is ignored. −1: out of
+ * memory. */
 static int keys_of(const rondo_allocator *allocator, const char *line, uint64_t keys[LONGEST * ORDER])
 {
     uint64_t words[LONGEST];
@@ -104,7 +104,7 @@ static bool add_postings(translation_memory *m, const lines *source, rondo_error
     return true;
 }
 
-/* Twice over the lines: to count, then to fill. */
+/* Two passes over the lines: to count, then to fill. */
 static bool make_index(translation_memory *m, const lines *source, rondo_error *error)
 {
     m->keys_bytes = (size_t)(m->count + 1) * sizeof *m->keys;

@@ -1,4 +1,4 @@
-/* Reading the words of a command line: options with their values, and operands. */
+/* Parsing a command line: options with their values, and operands. */
 #include "tools/options/command_line.h"
 #include "tools/options/options_find.h"
 #include "tools/options/settings.h"
@@ -14,7 +14,7 @@ static bool is_option(const char *word)
     return word[0] == '-' && word[1] && !(word[1] >= '0' && word[1] <= '9') && word[1] != '.';
 }
 
-/* The words after an option: one for most, all up to the next option for FILES. */
+/* The values of an option: one word for most, all up to the next option for FILES. */
 static bool take_values(options *o, int id, words *w, rondo_error *error)
 {
     const option_row *row = &option_rows[id];
@@ -56,11 +56,11 @@ static bool check_operands(const options *o, rondo_error *error)
     const command_row *command = &command_rows[o->command];
     if (o->operands.count > command->most) {
         const char *extra = o->operands.items[command->most];
-        return fail(error, RONDO_ARGUMENT, "does not know what to do with '%s'; see rondo %s --help", extra,
+        return fail(error, RONDO_ARGUMENT, "unexpected argument '%s'; see rondo %s --help", extra,
                     command->name);
     }
     if (o->operands.count < command->fewest)
-        return fail(error, RONDO_ARGUMENT, "something is missing: rondo %s %s", command->name,
+        return fail(error, RONDO_ARGUMENT, "an argument is missing: rondo %s %s", command->name,
                     command->operands);
     return true;
 }

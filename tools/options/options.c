@@ -1,4 +1,4 @@
-/* The option table, and setting values by the type of their row. */
+/* The tables of commands and options, and setting a value by the type of its row. */
 #include "models/mixers/mixer.h"
 #include "tools/options/options.h"
 #include "tools/options/options_find.h"
@@ -14,7 +14,7 @@ enum {
 #define GROUP(id, title) GROUP_##id,
 #include "tools/options/options.def"
 };
-enum { /* spelled as in the table */
+enum { /* named as in */
        TYPE_FLAG = OPTION_FLAG,
        TYPE_INTEGER = OPTION_INTEGER,
        TYPE_COUNT = OPTION_COUNTED,
@@ -27,7 +27,7 @@ enum { /* spelled as in the table */
        TYPE_TEXTS = OPTION_TEXTS
 };
 
-/* "|translation|…": --type takes the names in the table of tasks. */
+/* "|translation|…": the values of --type are the names in the table of tasks. */
 static const char task_names[] =
 #define TASK(file, name, ...) "|" name
 #include "tools/tasks/tasks.def"
@@ -76,8 +76,8 @@ static bool read_flag(const char *value, bool *out)
     return false;
 }
 
-/* A number of the row's type; k, M and G multiply a count. An integer is decimal, whatever zeros it begins
- * with. */
+/* A number of the type of the row; k, M and G multiply a count. An integer is decimal even with leading
+ * zeros. */
 static bool read_number(const option_row *row, const char *value, double *out)
 {
     const char *end;
@@ -108,10 +108,10 @@ static bool set_number(void *field, const option_row *row, const char *value, ro
 {
     double number;
     if (!read_number(row, value, &number))
-        return fail(error, RONDO_ARGUMENT, "--%s wants %s, not '%s'", row->name, kind_in_words(row->type),
+        return fail(error, RONDO_ARGUMENT, "--%s takes %s, not '%s'", row->name, kind_in_words(row->type),
                     value);
     if (number < row->least || number > row->most)
-        return fail(error, RONDO_ARGUMENT, "--%s %s is out of range: it lies between %.10g and %.10g",
+        return fail(error, RONDO_ARGUMENT, "--%s %s is out of range: it must lie between %.10g and %.10g",
                     row->name, value, row->least, row->most);
     if (row->type == OPTION_REAL)
         *(double *)field = number;
@@ -142,7 +142,7 @@ static bool set_text(options *o, void *field, const option_row *row, const char 
     if (row->type == OPTION_CHOICE && !is_choice(row->shape, value))
         return fail(error, RONDO_ARGUMENT, "--%s is one of %s, not '%s'", row->name, row->shape, value);
     if (row->type == OPTION_FILE && !value[0])
-        return fail(error, RONDO_ARGUMENT, "--%s wants the name of a file, not an empty word", row->name);
+        return fail(error, RONDO_ARGUMENT, "--%s takes the name of a file, not an empty word", row->name);
     if (row->type == OPTION_MIXER_NAME && !check_mixer(o, row, value, error))
         return false;
     char *copy = arena_copy_text(o->arena, value, strlen(value));

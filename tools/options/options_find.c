@@ -1,4 +1,4 @@
-/* From a name to a row of the option table, and the answer when there is none. */
+/* Finding the row of an option by name, and advice if there is none. */
 #include "tools/options/options_find.h"
 #include <string.h>
 
@@ -27,7 +27,7 @@ int options_distance(const char *a, const char *b)
     return row[m % 3][n];
 }
 
-/* A slip of the finger: up to a third of the letters, three at most. */
+/* A typing error: at most a third of the letters, and no more than three. */
 static bool is_near(const char *name, int distance)
 {
     int third = (int)strlen(name) / 3;
@@ -90,7 +90,7 @@ static bool used_by(int id, command_id command)
     return option_rows[id].commands >> command & 1;
 }
 
-/* "train, bench": the commands that an option belongs to. */
+/* "train, bench": the commands that have the option. */
 static void list_commands(int id, char *out, size_t size)
 {
     size_t used = 0;
@@ -141,8 +141,8 @@ int option_find(command_id command, const char *name, size_t length, rondo_error
     if (id >= 0) {
         char commands[160];
         list_commands(id, commands, sizeof commands);
-        fail(error, RONDO_ARGUMENT, "--%s has no meaning here; it belongs to: %s", option_rows[id].name,
-             commands);
+        fail(error, RONDO_ARGUMENT, "--%s is not an option of this command; it belongs to: %s",
+             option_rows[id].name, commands);
         return -1;
     }
     char word[LONGEST + 3];

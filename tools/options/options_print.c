@@ -1,5 +1,4 @@
-/* What the tables of commands, options, mixers and tasks say to people and to shells: help, manual page,
- * completion. */
+/* Printing the tables of commands, options, mixers and tasks: help, manual page, completion. */
 #include "models/mixers/mixer.h"
 #include "tools/options/options.h"
 #include <string.h>
@@ -15,8 +14,8 @@ static int columns_of(const char *words, int length)
     return columns;
 }
 
-/* Prints words, broken at WIDTH, the first line being at column `at` already, later ones indented to
- * `indent`. */
+/* Prints words in lines of at most WIDTH columns. The first line begins at column `at`, the others are
+ * indented by `indent`. */
 static void print_wrapped(FILE *out, const char *words, int at, int indent)
 {
     for (bool first = true; *words; first = false) {
@@ -51,9 +50,9 @@ static void print_option(FILE *out, const option_row *row)
     print_wrapped(out, help, COLUMN, COLUMN);
 }
 
-/* ---- lists of what an option may name ---- */
+/* ---- lists of the values of an option ---- */
 
-/* One entry: prints it to `out`, in the form of a page. */
+/* Prints one entry, in the format of the page. */
 typedef void print_entry(FILE *out, const char *name, const char *meaning);
 
 static void print_help_entry(FILE *out, const char *name, const char *meaning)
@@ -140,11 +139,11 @@ void options_print_help(FILE *out, command_id command, const rondo *context)
         fprintf(out, "\n%s\n", mixers_title);
         list_mixers(out, print_help_entry, context);
     }
-    fputs("\n  -h, --help                  this text\n", out);
+    fputs("\n  -h, --help                  prints this text\n", out);
 }
 
-/* roff reads a leading dot as a request and a backslash as an escape; hyphens are written so that they can be
- * copied. */
+/* roff takes a leading dot for a request and a backslash for an escape; hyphens are escaped so that they
+ * can be copied. */
 static void print_roff(FILE *out, const char *words)
 {
     for (const char *at = words; *at; at++)

@@ -1,5 +1,6 @@
-/* The settings file: YAML of `name: value`. Every scalar is read by its option's own type, so that `no`, 1e-3
- * and 08 mean what the option says and not what YAML would guess. One flat mapping; no anchors, no nesting. */
+/* The settings file: YAML of `name: value`. A scalar is parsed by the type of its option, so that `no`,
+ * 1e-3 and 08 mean what they mean to the option, and not what YAML would make of them. One flat mapping;
+ * no anchors, no nesting. */
 #include "tools/options/settings.h"
 #include "tools/options/options_find.h"
 #include <errno.h>
@@ -30,17 +31,18 @@ static bool next(reader *r)
     return wrong(r, line, r->parser.problem ? r->parser.problem : "not YAML");
 }
 
-/* The text of a scalar; NULL with an error when it is none or empty, as in `name:` with nothing behind it. */
+/* The text of a scalar; NULL, with an error, if it is not a scalar or is empty, as in `name:` without a
+ * value. */
 static const char *scalar(reader *r)
 {
     const char *value = (const char *)r->event.data.scalar.value;
     size_t line = r->event.start_mark.line;
     if (r->event.type != YAML_SCALAR_EVENT)
-        wrong(r, line, "a plain value is wanted here: name: value");
+        wrong(r, line, "expected a plain value here: name: value");
     else if (strlen(value) != r->event.data.scalar.length)
-        wrong(r, line, "a value holds a NUL byte");
+        wrong(r, line, "a value contains a NUL byte");
     else if (!value[0] && r->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
-        wrong(r, line, "a value is missing behind the colon");
+        wrong(r, line, "a value is missing after the colon");
     else
         return value;
     return NULL;
@@ -62,10 +64,7 @@ static bool read_value(reader *r, const char *name, size_t line)
         const char *value = scalar(r);
         return value && set(r, name, value, line);
     }
-    int id = -1;
-    for (int i = 0; i < OPTION_COUNT; i++)
-        if (strcmp(option_rows[i].name, name) == 0)
-            id = i;
+    int id = option_named(name, strlen(name));
     if (id >= 0 && option_rows[id].type != OPTION_FILES && option_rows[id].type != OPTION_TEXTS)
         return wrong(r, line, "this option takes one value, not a list");
     while (next(r)) {
@@ -90,12 +89,11 @@ static bool read_pairs(reader *r)
         char name[64];
         size_t line = r->event.start_mark.line;
         snprintf(name, sizeof name, "%s", key + (strncmp(key, "--", 2) == 0 ? 2 : 0));
-        for (int id = 0; id < OPTION_COUNT; id++)
-            if (strcmp(option_rows[id].name, name) == 0) {
-                if (seen[id])
-                    return wrong(r, line, "this option stands here twice");
-                seen[id] = true;
-            }
+        int id = option_named(name, strlen(name));
+        if (id >= 0 && seen[id])
+            return wrong(r, line, "this option is set twice");
+        if (id >= 0)
+            seen[id] = true;
         if (!read_value(r, name, line))
             return false;
     }
@@ -111,7 +109,8 @@ static bool read_document(reader *r)
     if (r->event.type == YAML_STREAM_END_EVENT)
         return true; /* an empty file sets nothing */
     if (r->event.type != YAML_MAPPING_START_EVENT)
-        return wrong(r, r->event.start_mark.line, "a settings file is lines of the form name: value");
+        return wrong(r, r->event.start_mark.line,
+                     "a settings file consists of lines of the form name: value");
     return read_pairs(r);
 }
 
@@ -136,7 +135,7 @@ bool options_read_settings(options *o, const char *path, rondo_error *error)
 
 /* ---- Writing ---- */
 
-/* Double quotes with escapes: every text reads back the same. */
+/* Double quotes with escapes: any text reads back the same. */
 static bool write_quoted(text *out, const char *value)
 {
     bool good = text_add(out, "\"");

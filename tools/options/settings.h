@@ -1,9 +1,10 @@
-/* Options as a settings file: YAML of `name: value`. */
+/* Reading and writing options as a settings file: YAML of `name: value`. */
 #pragma once
 #include "tools/options/options.h"
 
-/* Sets each option of the file, read by its own type; lists for options that take several words. RONDO_ARGUMENT
- * names file and line. */
+/* Sets each option in the file, parsed by its own type; options that take several words may have a list.
+ * RONDO_ARGUMENT names file and line. */
 bool options_read_settings(options *o, const char *path, rondo_error *error);
-/* Every value of the command as YAML that options_read_settings reads back the same. False: memory was refused. */
+/* Writes every value of the command as YAML that options_read_settings reads back the same. False: out of
+ * memory. */
 bool options_write_settings(const options *o, text *out);

@@ -1,4 +1,4 @@
-/* Comparing what was measured with what was expected. */
+/* Comparing measurements with expectations. */
 #include "tools/report/expect.h"
 #include <string.h>
 
@@ -12,7 +12,7 @@ static bool find(const measured *numbers, int count, const char *name, size_t le
     return false;
 }
 
-/* A number of its own, or that of another measurement. */
+/* A number, or the name of another measurement. */
 static bool read_bound(const measured *numbers, int count, const char *words, double *bound)
 {
     const char *end;
@@ -36,8 +36,8 @@ static int check_one(const char *command, const char *wish, const measured *numb
         for (int i = 0; i < count; i++)
             snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ", " : "",
                      numbers[i].name);
-        return message_fail(command, EXIT_USE, "--expect '%s': there is no such number here; there are: %s",
-                            wish, names);
+        return message_fail(command, EXIT_USE, "--expect '%s': there is no such number; there are: %s", wish,
+                            names);
     }
     if (!read_bound(numbers, count, bound_text, &bound))
         return message_fail(command, EXIT_USE, "--expect '%s': '%s' is neither a number nor the name of one",

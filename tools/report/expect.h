@@ -1,4 +1,4 @@
-/* --expect NAME>=X: a number that was measured must be as stated, or the command ends with its own exit code. */
+/* --expect NAME>=X: unless the measured number is as stated, the command exits with a code of its own. */
 #pragma once
 #include "tools/report/message.h"
 #include "tools/options/options.h"
@@ -8,6 +8,7 @@ typedef struct measured {
     double value;
 } measured;
 
-/* Wishes are "NAME OP X" with OP one of >=, <=, >, < and X a number or another name. EXIT_DONE: all are met;
- * EXIT_EXPECTED: each missed one was named; EXIT_USE: one is malformed or names what was not measured. */
+/* A wish is "NAME OP X", with OP one of >=, <=, >, < and X a number or another name. EXIT_DONE: all are
+ * met; EXIT_EXPECTED: each one that was missed was reported; EXIT_USE: one is malformed or names a number
+ * that was not measured. */
 int expect_check(const char *command, const option_list *wishes, const measured *numbers, int count);

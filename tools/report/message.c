@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* One write a message, so that lines of two processes do not mix. */
+/* One write per message, so that the lines of two processes do not mix. */
 static void print(const char *command, const char *format, va_list arguments)
 {
     char line[4096];
@@ -75,7 +75,7 @@ int message_finish_output(const char *command)
     if (fflush(stdout) == 0 && !failed)
         return EXIT_DONE;
     struct pollfd pipe = {.fd = fileno(stdout),
-                          .events = POLLOUT}; /* what made an earlier write fail is not kept */
+                          .events = POLLOUT}; /* the errno of an earlier write is lost */
     if (errno == EPIPE || (poll(&pipe, 1, 0) == 1 && pipe.revents & POLLERR))
         return message_fail(command, EXIT_MACHINE,
                             "standard output was closed by its reader before everything was written");

@@ -1,4 +1,4 @@
-/* Writing results: numbers in the C locale whatever the host's. */
+/* Writing results; numbers are formatted as in the C locale. */
 #include "tools/report/report.h"
 #include <inttypes.h>
 #include <math.h>
@@ -20,7 +20,7 @@ static void add_quoted(text *t, const char *words)
     text_add(t, "\"");
 }
 
-/* Four significant digits where that is more than the whole part; a point and never a comma. */
+/* Four significant digits, or all of the whole part if that has more; always a point. */
 static void add_short(text *t, double number)
 {
     double size = fabs(number);
@@ -94,7 +94,8 @@ void report_begin(report *r, const char *format, ...)
     add_quoted(&r->line, name);
 }
 
-/* What the line's name says already, or the caller did: a line for people has no room for it. */
+/* What the name of the line says already, or the caller chose: there is no room for it in a line for
+ * people. */
 static bool is_left_out(const report *r, const char *key)
 {
     static const char *const known[] = {"length", "runs"};

@@ -1,4 +1,4 @@
-/* From files to batches. */
+/* Reading the text of a run and making batches of it. */
 #include "tools/run/data.h"
 #include "core/file.h"
 #include <string.h>
@@ -11,7 +11,9 @@ static bool read_text(dataset *d, command *c, const task *t, const option_list *
                     t->files == 1 ? "%s takes one file for a %s model"
                                   : "%s takes two files for a %s model: source and target",
                     option, t->name);
-    return t->read(d, &c->context->allocator, files->items, &c->error);
+    if (!t->read(d, &c->context->allocator, files->items, &c->error))
+        return false;
+    return d->target.count || fail(&c->error, RONDO_FILE, "the file %s is empty", d->target.path);
 }
 
 static bool load_tokenizer(run_data *d, command *c, const char *path)
@@ -38,7 +40,7 @@ static bool make_tokenizer(run_data *d, command *c, const options *o, const run_
         if (texts[i]->count)
             parts[count++] = (tokenizer_lines){texts[i]->text, texts[i]->start, texts[i]->count};
     message(c->name, "finding %s subwords", count_format(wanted, o->vocabulary));
-    run_folder_end_at_once(f); /* SentencePiece takes a while and cannot be stopped */
+    run_folder_end_at_once(f); /* SentencePiece takes long and cannot be interrupted */
     d->tokenizer = tokenizer_train(parts, count, o->vocabulary,
                                    strcmp(o->subwords, "bpe") ? TOKENIZER_UNIGRAM : TOKENIZER_BPE, &c->error);
     signals_be_noted();
@@ -61,7 +63,7 @@ bool run_data_keep_tokenizer(const tokenizer *t, command *c, const char *path)
     file_map_close(&there);
     return same ||
            fail(&c->error, RONDO_ARGUMENT,
-                "%s is there already and has other subwords than this run; take another folder", path);
+                "%s already exists and has other subwords than this run; choose another folder", path);
 }
 
 static bool find_tokenizer(run_data *d, command *c, const options *o, const run_folder *f)
@@ -78,7 +80,7 @@ static bool encode(dataset *d, const run_data *all, command *c, const options *o
     const corpus_limits limits = {o->max_words, o->max_length};
     if (!all->task->encode(d, &c->context->allocator, o, all->tokenizer, &c->error))
         return false;
-    if (d->corpus.ends) { /* of blocks nothing is skipped */
+    if (d->corpus.ends) { /* nothing is skipped in blocks */
         corpus_describe(&d->corpus, limits, said, sizeof said);
         message(c->name, "%s %s", use, said);
     }

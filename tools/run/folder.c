@@ -1,4 +1,5 @@
-/* A run's folder belongs to one process at a time, which overwrites and removes only what a run made there. */
+/* The folder of a run belongs to one process at a time, which overwrites and removes only what a run made
+ * there. */
 #include "tools/run/folder.h"
 #include "core/folder.h"
 #include "tools/commands/command.h"
@@ -25,14 +26,14 @@ static bool name_files(run_folder *f, const options *o, rondo_error *error)
     return !a->failed || fail_memory(error, strlen(f->path), "names of files");
 }
 
-/* Without settings this is no run, and what a run would write may be somebody's. */
+/* A folder without settings is not a run, and files in it that a run would overwrite are not Rondo's. */
 static bool check_unused(const run_folder *f, rondo_error *error)
 {
     const char *const files[] = {f->checkpoint, f->best, f->start};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         if (run_folder_has(files[i]))
             return fail(error, RONDO_MISMATCH,
-                        "%s has a %s but no settings.yaml that says of what; take another folder", f->path,
+                        "%s has a %s but no settings.yaml to go with it; choose another folder", f->path,
                         strrchr(files[i], '/') + 1);
     return true;
 }
@@ -45,8 +46,8 @@ static bool find_run(run_folder *f, options *o, rondo_error *error)
                (!o->from || run_settings_adopt_from(o, path_in(o->arena, o->from, "settings.yaml"), error));
     if (run_folder_has(f->checkpoint) && !run_folder_has(f->tokenizer))
         return fail(error, RONDO_MISMATCH,
-                    "%s has a checkpoint but not its subwords, tokenizer.model; put that file back, or take "
-                    "another folder",
+                    "%s has a checkpoint but not its subwords, tokenizer.model; put that file back, or "
+                    "choose another folder",
                     f->path);
     return run_settings_adopt(o, f->settings, error);
 }
@@ -55,7 +56,7 @@ bool run_folder_open(run_folder *f, options *o, rondo_error *error)
 {
     *f = (run_folder){.lock = -1};
     if (!o->output_folder)
-        return fail(error, RONDO_ARGUMENT, "say where the run shall live: --output-folder FOLDER");
+        return fail(error, RONDO_ARGUMENT, "name the folder of the run: --output-folder FOLDER");
     if (!name_files(f, o, error))
         return false;
     f->made = !run_folder_has(f->path);
@@ -64,7 +65,7 @@ bool run_folder_open(run_folder *f, options *o, rondo_error *error)
     return find_run(f, o, error);
 }
 
-/* A folder that this process made and that is no run. */
+/* This process made the folder, and it has no run. */
 static bool is_empty(const run_folder *f)
 {
     return f->lock >= 0 && f->made && !run_folder_has(f->settings);

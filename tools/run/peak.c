@@ -1,5 +1,5 @@
-/* Measuring takes two seconds, and many more on a busy machine: it is done once for each run and machine. The file says
- * of which machine it is: processor, threads, libraries. */
+/* Measuring takes two seconds, and more on a busy machine, so it is done once for each run and machine.
+ * The file names the machine: processor, threads, libraries. */
 #include "tools/run/peak.h"
 #include "core/file.h"
 #include "ops/kernels/products/blas.h"
@@ -18,7 +18,7 @@ static const char *machine_of(arena *a, const rondo *context)
                       onednn_version(), openblas_version());
 }
 
-/* 0: there is no such file, or it is of another machine. */
+/* 0: there is no such file, or it is from another machine. */
 static double kept_gflops(const char *path, const char *machine)
 {
     lines l;
@@ -53,7 +53,8 @@ double run_peak(command *c, const run_folder *f, bool measure)
     if (machine && gflops == 0 && measure && (gflops = measured_gflops(c)) > 0) {
         text t = {.arena = &a};
         if (text_add(&t, "%s\n%s\n", header, machine) && text_number(&t, gflops) && text_add(&t, " GF/s\n"))
-            file_store(&c->context->allocator, f->peak, t.data, t.length, NULL); /* or it is measured again */
+            file_store(&c->context->allocator, f->peak, t.data, t.length,
+                       NULL); /* on failure it is measured again next time */
     }
     arena_end(&a);
     return 1e9 * gflops;

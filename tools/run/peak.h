@@ -1,8 +1,8 @@
-/* The matmul peak of the machine, with which the progress of training is compared. */
+/* The matmul peak of the machine, which the speed of training is compared with. */
 #pragma once
 #include "tools/commands/command.h"
 #include "tools/run/folder.h"
 
-/* Flops a second: what the folder of the run says of this machine, else, with `measure`, what is measured now and kept
- * there. 0: not known. */
+/* Flops per second: from the folder of the run if it was measured on this machine, else, with `measure`,
+ * measured now and stored there. 0: not known. */
 double run_peak(command *c, const run_folder *f, bool measure);

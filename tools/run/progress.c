@@ -1,4 +1,4 @@
-/* Progress of training on stderr. */
+/* Formatting and printing the line of progress. */
 #include "tools/run/progress.h"
 #include "tools/report/message.h"
 #include <math.h>
@@ -92,8 +92,7 @@ static void describe(const progress *p, const progress_update *u, line *l)
     append(l, "gradient %.3g, rate %.3g", s->gradient_norm / (double)s->updates, u->rate);
 }
 
-/* The same for a terminal that has not room for all of it: what matters most, in a form that fits 80 columns.
- */
+/* A shorter form for a terminal of 80 columns. */
 static void describe_short(const progress *p, const progress_update *u, line *l)
 {
     const struct progress_sums *s = &p->since;
@@ -135,7 +134,7 @@ void progress_add(progress *p, const progress_update *u)
             describe_short(p, u, &l);
         }
         int width = (int)l.length;
-        if (width >= columns) /* a line that wraps could not be written over */
+        if (width >= columns) /* a line that wraps could not be overwritten */
             l.text[width = columns - 1] = 0;
         fprintf(p->out, "\r%s%*s", l.text, width < p->width ? p->width - width : 0, "");
         p->width = width;

@@ -1,6 +1,6 @@
-/* What a run was begun with stands in its folder. Going on, a command line may change how long and how fast
- * it trains; what fixes the model, its subwords or its random numbers stays, and a command line that says
- * otherwise is refused in words. */
+/* The settings of a run are in its folder. When it is resumed, the command line may change how long and
+ * how fast it trains; what determines the model, its subwords or its random numbers is fixed, and a
+ * command line that says otherwise is refused. */
 #include "tools/run/settings.h"
 #include "core/file.h"
 #include "tools/options/settings.h"
@@ -24,11 +24,11 @@ static const option_id fixed[] = {OPTION_type,
                                   OPTION_tokenizer,
                                   OPTION_seed,
                                   OPTION_from};
-/* What a run that begins with another one's weights has for itself. */
+/* What a run that starts with the weights of another has of its own. */
 static const option_id own[] = {OPTION_from,    OPTION_distill, OPTION_distill_updates, OPTION_seed,
                                 OPTION_minutes, OPTION_epochs,  OPTION_updates};
 typedef struct heritage {
-    const option_id *but; /* not these */
+    const option_id *but; /* all but these */
     int count;
 } heritage;
 
@@ -51,7 +51,7 @@ static void copy_value(options *to, const options *from, int id)
     to->origin[id] = from->origin[id];
 }
 
-/* For comparing and for messages; NULL: out of memory. Lists are never compared. */
+/* For comparisons and messages; NULL: out of memory. Lists are not compared. */
 static const char *value_text(const options *o, int id)
 {
     const void *field = field_of(o, id);
@@ -72,8 +72,7 @@ static const char *value_text(const options *o, int id)
     }
 }
 
-/* The name of a file from the root of the file system; as it is when it has none: "-", or a file that is not
- * there. */
+/* The absolute path of a file; unchanged if there is none, as for "-" or a file that does not exist. */
 static const char *full_name(arena *a, const char *path)
 {
     char *full = path && strcmp(path, "-") ? realpath(path, NULL) : NULL;
@@ -82,10 +81,10 @@ static const char *full_name(arena *a, const char *path)
     return copy ? copy : path;
 }
 
-/* ---- going on ---- */
+/* ---- resuming ---- */
 
-/* The option was said on this command line, or in the settings file that it names, or by a preset other than
- * the run's. */
+/* The option was set on this command line, in the settings file that it names, or by a preset other than
+ * that of the run. */
 static bool is_said(const options *o, const options *begun, int id)
 {
     bool same_preset = o->preset && begun->preset && !strcmp(o->preset, begun->preset);
@@ -115,8 +114,8 @@ static bool check_fixed(const options *o, const options *begun, const heritage *
             return fail_memory(error, sizeof *o, "settings");
         if (strcmp(said, was))
             return fail(error, RONDO_MISMATCH,
-                        "--%s %s: this run was begun with --%s %s (%s) and goes on with that only; leave the "
-                        "option out, or begin another run with another --output-folder",
+                        "--%s %s: this run was started with --%s %s (%s), which cannot change; leave the "
+                        "option out, or start another run with another --output-folder",
                         name, said, name, was, path);
     }
     return true;
@@ -148,8 +147,8 @@ bool run_settings_adopt(options *o, const char *path, rondo_error *error)
 bool run_settings_adopt_from(options *o, const char *path, rondo_error *error)
 {
     if (!path || access(path, F_OK))
-        return fail(error, RONDO_MISMATCH, "--from %s: this is no folder of a run; it has no settings.yaml",
-                    o->from);
+        return fail(error, RONDO_MISMATCH,
+                    "--from %s: this is not the folder of a run; it has no settings.yaml", o->from);
     return adopt(o, path, (heritage){own, sizeof own / sizeof *own}, error);
 }
 

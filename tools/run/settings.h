@@ -1,15 +1,14 @@
-/* The settings.yaml of a run: what it was begun with, and what a command line may still change when it goes
- * on. */
+/* The settings.yaml of a run: what it was started with, and what may change when it is resumed. */
 #pragma once
 #include "tools/options/options.h"
 
-/* Gives *o, as parsed from a command line, what the settings file of its run says wherever the command line
- * is silent. RONDO_MISMATCH names the option that would make it another model than the one begun. */
+/* Completes *o, as parsed from a command line, with the settings file of its run. RONDO_MISMATCH names an
+ * option that would make it another model. */
 bool run_settings_adopt(options *o, const char *path, rondo_error *error);
-/* The same for a run that begins with the weights of another, whose settings these are: limits, seed and where it
- * comes from are its own. */
+/* The same for a run that starts with the weights of another run, whose settings these are; its limits,
+ * seed and origin are its own. */
 bool run_settings_adopt_from(options *o, const char *path, rondo_error *error);
-/* Writes all options of *o to path, whole or not at all; names of files in full, so that the run goes on from
- * any folder. */
+/* Writes all options of *o to path, whole or not at all; paths are absolute, so that the run can be
+ * resumed from any folder. */
 bool run_settings_write(const options *o, const rondo_allocator *allocator, const char *path,
                         rondo_error *error);

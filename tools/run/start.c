@@ -1,4 +1,4 @@
-/* Weights to begin with, and lessons. */
+/* Initial weights from another run, and distillation. */
 #include "tools/run/start.h"
 #include "models/decode/binding.h"
 #include "models/train/trainer.h"
@@ -6,7 +6,7 @@
 
 const char *const converted_places[PLACE_COUNT] = {"decoder-self", "encoder-self", "cross"};
 
-/* ---- lessons ---- */
+/* ---- distillation ---- */
 
 static bool teach(command *c, const options *o, run_data *d, rondo_trainer *trainer)
 {
@@ -51,24 +51,23 @@ static bool distill(command *c, const options *o, run_data *d, const transformer
     lesson l;
     bool taught[PLACE_COUNT];
     if (!places)
-        return fail(&c->error, RONDO_MISMATCH,
-                    "--distill attention: only a run that `rondo convert` made has something to learn, and "
-                    "only before it is "
-                    "trained");
-    for (int p = 0; p < PLACE_COUNT; p++) /* no name is part of another */
+        return fail(
+            &c->error, RONDO_MISMATCH,
+            "--distill attention: this works for a run that `rondo convert` made, before it is trained");
+    for (int p = 0; p < PLACE_COUNT; p++) /* no name is part of another one */
         taught[p] = strstr(places, converted_places[p]) != NULL;
     if (!lesson_build(c->context, shape, taught, &l, &c->error))
         return false;
     bool good = l.parameters > 0
                     ? learn(c, o, d, &l, w)
                     : fail(&c->error, RONDO_ARGUMENT,
-                           "--distill attention: the feature maps of this model are fixed, there is "
-                           "nothing to learn; leave it out");
+                           "--distill attention: the feature maps of this model have no parameters to "
+                           "learn; leave it out");
     rondo_graph_free(l.graph);
     return good;
 }
 
-/* ---- beginning ---- */
+/* ---- initial weights ---- */
 
 static bool start_with(command *c, const options *o, const char *path, run_data *d, const transformer *shape,
                        rondo_weights *w)
@@ -78,7 +77,7 @@ static bool start_with(command *c, const options *o, const char *path, run_data 
         return false;
     bool good = weights_check(w, &file, "", &c->error) && weights_read(w, &file, "", w->block, &c->error);
     if (good)
-        message(c->name, "beginning with %s", path);
+        message(c->name, "starting with %s", path);
     if (good && o->distill)
         good = distill(c, o, d, shape, safetensors_metadata(&file, CONVERTED_KEY), w);
     safetensors_close(&file);
@@ -97,7 +96,7 @@ bool run_start(command *c, const options *o, const run_folder *f, run_data *d, c
     return !o->distill || distill(c, o, d, shape, NULL, w);
 }
 
-/* ---- looking at features ---- */
+/* ---- measuring features ---- */
 
 static bool run_once(command *c, instance *i, const task *t, const batch *b, double *result)
 {

@@ -1,10 +1,12 @@
-/* Language models: a decoder alone learns to continue the lines of one file, or blocks cut out of them. */
+/* Language models: a decoder alone learns to continue the lines of one file, or blocks that are cut from
+ * them. */
 #include "tools/tasks/task.h"
 
 bool language_check(const options *o, rondo_error *error)
 {
-    return !o->samples || fail(error, RONDO_ARGUMENT,
-                               "--samples shows translations, and a language model makes none; leave it out");
+    return !o->samples ||
+           fail(error, RONDO_ARGUMENT,
+                "--samples shows translations, which a language model does not make; leave it out");
 }
 
 bool language_read(dataset *d, const rondo_allocator *allocator, const char *const *files, rondo_error *error)

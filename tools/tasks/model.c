@@ -1,4 +1,4 @@
-/* The model of a task as the options describe it: a transformer with the attentions that the task has. */
+/* The model of a task: a transformer with the attentions of its row, and all else from the options. */
 #include "tools/tasks/task.h"
 
 transformer task_transformer(const options *o, int64_t vocabulary)

@@ -1,5 +1,5 @@
-/* Validation lines and their translations on stderr, in columns, each cut to the width of a page: the same lines
- * before, during and after training, so that one sees a run learn. */
+/* Validation lines and their translations on stderr, in columns, each cut to the width of a page: the same
+ * lines before, during and after training, to show what the model has learned. */
 #include "models/decode/decoder.h"
 #include "tools/tasks/task.h"
 #include <stdio.h>
@@ -7,7 +7,7 @@
 
 enum { TEXT_COLUMNS = 88, MOST_SAMPLES = 1000, AT_ONCE = 32 };
 
-/* As much of the words as fits, and … where something is left out. Columns are counted as characters. */
+/* As much of the text as fits, and … if something is left out. A column is a character. */
 static void print(const char *label, const char *words)
 {
     const char *at = words, *end = words + strlen(words), *cut = words;
@@ -27,7 +27,7 @@ static rondo_lines *translated(const task_model *m, const char *const *texts, in
         return NULL;
     decoder->tokenizer = m->tokenizer;
     rondo_lines *out = translate_lines(decoder, m->weights, texts, (size_t)count, error, search, AT_ONCE);
-    decoder->tokenizer = NULL; /* it is not the program's to free */
+    decoder->tokenizer = NULL; /* the program does not own it */
     rondo_program_free(decoder);
     return out;
 }

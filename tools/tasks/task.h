@@ -1,34 +1,34 @@
-/* A task is what a model is trained for: how its text is read and becomes batches, what its model is, how that is
- * judged, and which command uses it. Nothing but the table of tasks compares the name of one. */
+/* A task is what a model is trained for: how its text is read and cut into batches, what its model is, how
+ * it is validated, and which command uses it. Only the table of tasks compares names of tasks. */
 #pragma once
 #include "models/transformer.h"
 #include "models/weights.h"
 #include "tools/data/batches.h"
 #include "tools/options/options.h"
 
-/* Examples to train on, or to validate with. */
+/* Examples to train on or to validate with. */
 typedef struct dataset {
     lines source, target; /* a text of one file is the target */
     corpus corpus;
     batches batches;
 } dataset;
 
-/* What the options say that the task cannot do; called before anything is read. */
+/* Checks the options before anything is read. */
 typedef bool task_check(const options *o, rondo_error *error);
 /* Reads the files of a text into d's lines. */
 typedef bool task_read(dataset *d, const rondo_allocator *allocator, const char *const *files, rondo_error *error);
-/* Makes d's corpus of its lines. */
+/* Makes the corpus of d from its lines. */
 typedef bool task_encode(dataset *d, const rondo_allocator *allocator, const options *o, const tokenizer *t,
                          rondo_error *error);
-/* A batch as the inputs of the model, in out[TASK_INPUTS]; how many there are. */
+/* A batch as the inputs of the model, in out[TASK_INPUTS]; returns how many there are. */
 enum { TASK_INPUTS = 6 };
 typedef int task_inputs(const batch *b, rondo_tensor *out);
 /* The model that the options describe, with that many subwords. */
 typedef bool task_build(rondo *context, const options *o, int64_t vocabulary, transformer_graph *out, rondo_error *error);
-/* The loss per target on validation examples, in nats; of a part of them when a signal asks to stop. */
+/* The loss per target on the validation examples, in nats; on some of them if a signal asks to stop. */
 typedef bool task_validate(dataset *valid, task_inputs *inputs, rondo_trainer *trainer, double *nll, rondo_error *error);
-/* Prints o->samples of the validation examples on stderr: what is given, what is wanted, and behind `when` what the
- * model makes of it. */
+/* Prints o->samples of the validation examples on stderr: the source, the target, and, labelled with
+ * `when`, the output of the model. */
 typedef struct task_model {
     rondo_value logits;
     const rondo_weights *weights;
@@ -47,11 +47,11 @@ typedef struct task {
     task_inputs *inputs;
     task_build *build;
     task_validate *validate;
-    task_samples *samples; /* NULL: it shows none */
+    task_samples *samples; /* NULL: there are none */
 } task;
 extern const task tasks[]; /* ends with a NULL name */
 
-/* The task that --type names. */
+/* The task of --type. */
 const task *task_of(const options *o);
 /* The transformer that the options describe, with that many subwords. */
 transformer task_transformer(const options *o, int64_t vocabulary);

@@ -19,7 +19,7 @@ const task tasks[] = {
 const task *task_of(const options *o)
 {
     const task *t = tasks;
-    while (t[1].name && strcmp(t->name, o->type)) /* --type takes no other names than these */
+    while (t[1].name && strcmp(t->name, o->type)) /* --type has no other values */
         t++;
     return t;
 }

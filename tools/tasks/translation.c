@@ -1,4 +1,4 @@
-/* Translation: a line of one file becomes the same line of another. */
+/* Translation: a line of one file is translated to the same line of another. */
 #include "tools/tasks/task.h"
 
 bool translation_check(const options *o, rondo_error *error)

@@ -30,7 +30,7 @@ typedef struct adam_numbers {
 } adam_numbers;
 
 /* ==== matrix products: small_gemm.c ==== */
-enum { GEMM_BLOCK = 256 }; /* terms of k in one chain of multiply-adds: docs/GEMM.md, "A product's bits" */
+enum { GEMM_BLOCK = 256 }; /* terms of k in one chain of multiply-adds: docs/GEMM.md, "The bits of a product" */
 /* c[m, n] = (add ? c : 0) + a · op(b). a[i, k] is at a[i · a_row + k · a_column]; b is [k, n], transposed [n, k]. */
 typedef struct small_product {
     int64_t m, n, k;

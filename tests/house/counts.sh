@@ -68,10 +68,10 @@ docs/FILES.md|more than % axes|word $(value MAX_RANK core/graph.h)
 docs/FILES.md|at most % MB and|value MOST_HEADER_BYTES core/safetensors.c
 docs/NUMERICS.md|in blocks of %, each|value GEMM_BLOCK ops/vector/types.h
 docs/NUMERICS.md|spins for % µs|rounded SPIN_NANOSECONDS core/team.c 1000
-docs/GEMM.md|we cut k, in blocks of %|value GEMM_BLOCK ops/vector/types.h
+docs/GEMM.md|we divide k, in blocks of %|value GEMM_BLOCK ops/vector/types.h
 docs/GEMM.md|panels of % rows|value GEMM_PANEL ops/kernels/products/gemm.h
 docs/PERFORMANCE.md|panels of % rows|value GEMM_PANEL ops/kernels/products/gemm.h
-docs/PERFORMANCE.md|Medians of `--runs` (% if|default runs
+docs/PERFORMANCE.md|medians of `--runs` (% if|default runs
 docs/PERFORMANCE.md|among % random orders|value RANDOM_ORDERS tools/bench/memory.c
 docs/PERFORMANCE.md|from T = % to %, with|value SHORTEST tools/bench/attention.c; value LONGEST tools/bench/attention.c
 docs/PERFORMANCE.md|Decoding at positions %, % and %,|sed -n 's/.*positions\[MOST_POSITIONS\] = {\(.*\)};/\1/p' tools/bench/decode.c | sed 's/, */\n/g'

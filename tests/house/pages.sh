@@ -43,6 +43,8 @@ for page in *.md docs/*.md rondo.h; do
         case $name in *_) grep -q "^$name" "$names" ;; *) grep -qx "$name" "$names" ;; esac || complain "$page: nothing is called $name"
     done
     grep -nE '^.{111,}$' "$page" | grep -vE '^[0-9]*:(\||    |<!--)' >"$list/wide"
+    awk '/^[0-9]+\. / && previous !~ /^ *([0-9]+\. |$)/ && previous !~ /^ / { print FNR } { previous = $0 }' "$page" >"$list/numbered"
+    [ ! -s "$list/numbered" ] || complain "$page: a line begins with a number and becomes a list: $(tr '\n' ' ' <"$list/numbered")"
     [ ! -s "$list/wide" ] || complain "$page: lines of more than 110 columns: $(sed 's/:.*//' "$list/wide" | tr '\n' ' ')"
 done
 for page in CONVENTIONS.md CONTRIBUTING.md docs/*.md; do

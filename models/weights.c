@@ -207,20 +207,30 @@ rondo_tensor *weights_tensors(const rondo_weights *w, arena *a, const char *pref
     return tensors;
 }
 
-bool rondo_weights_save(const rondo_weights *w, const char *path, rondo_error *error)
+bool weights_save(const rondo_weights *w, const char *path, const char *const *metadata, int pairs,
+                  rondo_error *error)
 {
-    error_begin(error);
-    if (!w)
-        return false;
-    static const char *const metadata[] = {"format", "pt"};
     arena a;
     arena_begin(&a, &w->context->allocator);
     rondo_tensor *tensors = weights_tensors(w, &a, "", w->block);
-    bool good =
-        tensors ? safetensors_save(&w->context->allocator, path, tensors, w->item_count, metadata, 1, error)
-                : fail_memory(error, sizeof *tensors * (size_t)w->item_count, "weights");
+    const char **all = ARENA_NEW(&a, const char *, 2 * (pairs + 1));
+    if (all) {
+        all[0] = "format";
+        all[1] = "pt";
+    }
+    for (int i = 0; all && i < 2 * pairs; i++)
+        all[i + 2] = metadata[i];
+    bool good = tensors && all ? safetensors_save(&w->context->allocator, path, tensors, w->item_count, all,
+                                                  pairs + 1, error)
+                               : fail_memory(error, sizeof *tensors * (size_t)w->item_count, "weights");
     arena_end(&a);
     return good;
+}
+
+bool rondo_weights_save(const rondo_weights *w, const char *path, rondo_error *error)
+{
+    error_begin(error);
+    return w && weights_save(w, path, NULL, 0, error);
 }
 
 bool rondo_weights_get(rondo_weights *w, const char *name, rondo_tensor *view)

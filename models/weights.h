@@ -50,5 +50,7 @@ void weights_fill(rondo_weights *w, uint64_t seed);
 bool weights_check(const rondo_weights *w, const safetensors *file, const char *prefix, rondo_error *error);
 /* Copies them into `block`, once they have been checked. */
 bool weights_read(const rondo_weights *w, const safetensors *file, const char *prefix, float *block, rondo_error *error);
+/* As rondo_weights_save, with metadata beside: key, value, key, value, … */
+bool weights_save(const rondo_weights *w, const char *path, const char *const *metadata, int pairs, rondo_error *error);
 /* The tensors of `block`, named prefix + name; for safetensors_save. */
 rondo_tensor *weights_tensors(const rondo_weights *w, arena *a, const char *prefix, float *block);

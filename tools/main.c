@@ -1,5 +1,6 @@
 /* main of the command `rondo`. Only here is the environment read, and are the standard streams checked. */
 #include "rondo.h"
+#include "tools/report/message.h"
 #include "tools/run/progress.h"
 #include <fcntl.h>
 #include <sched.h>
@@ -36,6 +37,12 @@ static int thread_count(void)
     return (int)count;
 }
 
+static void print_log(void *user, int level, const char *line)
+{
+    (void)user, (void)level;
+    message(NULL, "%s", line);
+}
+
 int main(int argc, char **argv)
 {
     const char *no_color = getenv("NO_COLOR");
@@ -46,7 +53,7 @@ int main(int argc, char **argv)
         return 2;
     if (no_color && no_color[0])
         progress_use_lines();
-    rondo *context = rondo_new(threads);
+    rondo *context = rondo_new(threads, .log = print_log);
     int code = rondo_main(context, argc, argv);
     rondo_free(context);
     return code;

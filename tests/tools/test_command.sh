@@ -198,7 +198,7 @@ gives 0 && says '302 lines, 1 empty and 1 of more than 256 tokens skipped'
 ok 'a BOM, CRLF, gzip, an empty line and one of 10,000 words'
 
 # ---- folders, and files in them that Rondo did not write ----
-for file in checkpoint.safetensors best.safetensors start.safetensors lock; do
+for file in checkpoint.safetensors previous.safetensors diverged.safetensors best.safetensors start.safetensors lock; do
     mkdir foreign
     echo mine >foreign/$file
     refuses_train 2 "$file" foreign --train train.en train.de
@@ -401,12 +401,34 @@ cp -r kept wild
 cksum wild/checkpoint.safetensors >before
 run train --output-folder wild --updates 100 --rate 1000 --schedule constant --weight-decay 1
 cksum wild/checkpoint.safetensors >after
-gives 5 && says 'is not finite at update' && says 'wild keeps the checkpoint of update 40; resume from it with: rondo train --output-folder wild --rate 0.0025' &&
+gives 5 && says 'the loss has exploded' && says 'wild keeps the checkpoint of update 40; resume from it with: rondo train --output-folder wild --rate 0.0025' &&
     cmp -s before after
-ok 'a loss that is not finite: code 5, the last checkpoint kept, what to do'
+ok 'a loss that explodes: code 5, the last checkpoint kept, what to do'
 run train --output-folder wild --updates 42 --rate 0.0025 --weight-decay 0
 gives 0
 ok 'its advice works'
+# advice WORDS...: the command that was printed, with more words; it must train on, and better than chance (log 120 is 4.8).
+advice() {
+    words=$(sed -n 's/.* with: rondo //p' err)
+    # shellcheck disable=SC2086
+    [ -n "$words" ] && run $words "$@" && gives 0 && [ "$(sed -n 's/.* nll \([0-9]*\)\..*/\1/p' err | tail -n 1)" -lt 4 ]
+}
+for before in 40 0; do
+    rm -rf wild
+    [ $before = 0 ] || cp -r kept wild
+    train wild --updates 100 --rate 1000 --schedule constant --save-every 1
+    gives 5 && says 'the checkpoint of update .* had diverged already; it is kept as wild/diverged.safetensors' && [ -s wild/diverged.safetensors ]
+    ok "saved at each update, diverging after $before: the last checkpoint is put aside"
+    if [ $before = 0 ]; then says 'there is no checkpoint to resume from; start again with'
+    else says 'wild keeps the checkpoint of update 4[0-9]; resume from it with'; fi
+    ok 'the last good one is kept, if there was any'
+    advice --updates 150 --report-every 50
+    ok 'its advice works'
+done
+train wild --updates 152 --save-every 1
+mv wild/checkpoint.safetensors lost && run train --output-folder wild --updates 153
+gives 0 && says 'resuming after update 151' && [ ! -e wild/diverged.safetensors.part* ]
+ok 'killed between one checkpoint and the next, it resumes from the one before'
 
 # ---- a full disk ----
 cp -r kept full
@@ -447,6 +469,13 @@ damage
 cp odd/tokenizer.model damaged/tokenizer.model
 head -c 1000 kept/tokenizer.model >damaged/tokenizer.model
 refuses 4 'damaged/tokenizer.model: ' translate damaged
+tr a-z b-za <train.en >other.en
+run train --output-folder other --train other.en train.de $small --updates 1
+cp other/tokenizer.model damaged/tokenizer.model
+refuses 4 'damaged/checkpoint.safetensors was trained with another tokenizer' translate damaged
+refuses 4 'damaged/checkpoint.safetensors was trained with another tokenizer' train --output-folder damaged --updates 50
+cp kept/best.safetensors damaged
+refuses 4 'damaged/best.safetensors was trained with another tokenizer' translate damaged
 rm damaged/tokenizer.model
 refuses 2 'not its subwords, tokenizer.model' train --output-folder damaged --updates 50
 damage
@@ -459,6 +488,13 @@ refuses 2 'damaged/settings.yaml line .*' train --output-folder damaged --update
 damage
 sed 's/^dim: 32/dim: 64/' kept/settings.yaml >damaged/settings.yaml
 refuses 4 'checkpoint.safetensors: .* has another shape than the model' train --output-folder damaged --updates 50
+
+changed() { LC_ALL=C sed "s/rondo\.checksum/other.checksum/g; $1" "$2"; } # by somebody who takes the checksums off
+damage
+changed '' kept/checkpoint.safetensors >damaged/checkpoint.safetensors
+run train --output-folder damaged --updates 41
+gives 0 && [ "$(grep -c 'was written without checksums' err)" = 1 ]
+ok 'a checkpoint from before there were checksums is resumed, and it says so once'
 
 # ---- one file ----
 began=$(date +%s%N)
@@ -497,7 +533,6 @@ refuses 4 'there is no file or folder missing' translate missing
 refuses 4 'holds no compiled model; make one with' translate straight/checkpoint.safetensors
 refuses 4 'this is no safetensors file' translate train.en
 refuses 4 'fewer than 8 bytes' translate empty
-changed() { LC_ALL=C sed "s/rondo\.checksum/other.checksum/g; $1" "$2"; } # by somebody who takes the checksums off
 run check model.rondo
 gives 0 && grep -q '^ok *model.rondo$' out && [ ! -s err ]
 ok 'an exported file is checked'

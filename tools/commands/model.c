@@ -1,6 +1,7 @@
 /* The model that a command works on: the folder of a run or an exported file, opened in the same way. */
 #include "tools/commands/command.h"
 #include "core/file.h"
+#include "tools/run/checkpoint.h"
 #include "tools/options/settings.h"
 #include "tools/tasks/task.h"
 #include <errno.h>
@@ -112,6 +113,8 @@ static bool open_run(model *m, command *c, arena *a, const char *folder)
         return false;
     if (!weights)
         return fail(&c->error, RONDO_MISMATCH, "%s has no checkpoint yet; train it first", folder);
+    if (!checkpoint_check_tokenizer(&c->context->allocator, weights, m->tokenizer, &c->error))
+        return false;
     m->weights = rondo_weights_load(m->graph.graph, weights, &c->error);
     m->program = m->weights ? rondo_program_new(m->graph.logits, TRANSFORMER_TIME, &c->error) : NULL;
     if (m->program) /* rondo_translate looks for it there; model_close takes it back, so that it is freed once */

@@ -2,10 +2,12 @@
 #include "models/train/trainer.h"
 #include "tools/bench/bench.h"
 #include "tools/commands/command.h"
-#include "tools/run/progress.h"
+#include "tools/run/checkpoint.h"
 #include "tools/run/data.h"
+#include "tools/run/divergence.h"
 #include "tools/run/folder.h"
 #include "tools/run/peak.h"
+#include "tools/run/progress.h"
 #include "tools/run/settings.h"
 #include "tools/run/start.h"
 #include <math.h>
@@ -16,20 +18,18 @@ typedef struct run {
     options *options; /* those of the command line, completed by those that the run was started with */
     run_folder folder;
     run_data data;
-    uint32_t mark; /* of the data */
     transformer_graph model;
     rondo_weights *weights;
     rondo_trainer *trainer;
     progress progress;
-    int64_t epoch, index; /* the next batch */
-    int64_t updates, first,
-        saved;              /* so far; when this process started; in the checkpoint, −1: there is none */
+    checkpoints checkpoints;
+    divergence divergence;
+    checkpoint_facts facts; /* as of now; the batch is the next one */
+    int64_t updates, first; /* so far; when this process started */
     double seconds, before; /* spent training: in this process, and in those before it */
-    double nll, best_nll;   /* of the last validation and the best one; NAN: none yet */
-    int64_t best_update;    /* 0: not known */
+    double nll;             /* of the last validation */
     bool stopped;           /* by a signal */
-    exit_code
-        otherwise; /* the exit code for a failure that is neither the machine's nor the caller's fault */
+    exit_code otherwise;    /* for a failure that is neither the machine's nor the caller's fault */
 } run;
 
 /* ---- start ---- */
@@ -51,48 +51,60 @@ static bool check_options(run *r)
     return good;
 }
 
-static void find_place(run *r)
+/* Checkpoints of older versions do not say where they are in the text: batch after batch they are counted through. */
+static bool count_through(run *r)
 {
+    enum { MOST_EPOCHS = 100000 };
+    checkpoint_facts *f = &r->facts;
     int64_t left = trainer_batches(r->trainer);
-    for (r->epoch = 0;; r->epoch++) {
-        batches_plan(&r->data.train.batches, r->epoch);
-        if (left < r->data.train.batches.count)
-            break;
+    for (f->epoch = 0; f->epoch < MOST_EPOCHS && signals_check(&r->command->error); f->epoch++) {
+        batches_plan(&r->data.train.batches, f->epoch);
+        if (left < r->data.train.batches.count) {
+            f->index = left;
+            return true;
+        }
         left -= r->data.train.batches.count;
     }
-    r->index = left;
+    return fail(&r->command->error, RONDO_FILE, "%s: rondo.batches is more than %d times this text",
+                r->folder.checkpoint, MOST_EPOCHS);
 }
 
-static double number_in(const safetensors *file, const char *key, double otherwise)
+static bool find_place(run *r)
 {
-    const char *said = safetensors_metadata(file, key), *end;
-    double number;
-    return said && parse_number(said, &end, &number) ? number : otherwise;
+    checkpoint_facts *f = &r->facts;
+    if (f->epoch < 0 || f->index < 0)
+        return count_through(r);
+    batches_plan(&r->data.train.batches, f->epoch);
+    if (f->index < r->data.train.batches.count)
+        return true;
+    f->index = 0; /* the text is another one, or is cut into fewer batches */
+    batches_plan(&r->data.train.batches, ++f->epoch);
+    return true;
 }
 
 static bool resume(run *r)
 {
-    safetensors file;
     duration_text time;
     count_text updates;
     rondo_error *error = &r->command->error;
-    const char *path = r->folder.checkpoint;
-    if (!run_folder_has(path))
+    checkpoint_facts *f = &r->facts;
+    const uint64_t data = f->data;
+    if (!run_folder_has(r->folder.checkpoint)) {
+        f->epoch = f->index = 0;
         return true;
-    if (!rondo_trainer_load(r->trainer, path, error) ||
-        !safetensors_open(&file, &r->command->context->allocator, path, error))
+    }
+    if (!checkpoint_load(&r->checkpoints, r->trainer, r->data.tokenizer, f, error))
         return false;
-    r->updates = r->first = r->saved = (int64_t)number_in(&file, "rondo.updates", 0);
-    r->before = number_in(&file, "rondo.seconds", 0);
-    r->best_nll = number_in(&file, "rondo.best_nll", NAN);
-    r->best_update = (int64_t)number_in(&file, "rondo.best_update", 0);
-    bool same = number_in(&file, "rondo.data", r->mark) == r->mark;
-    safetensors_close(&file);
+    r->updates = r->first = r->checkpoints.saved;
+    r->before = f->seconds;
     message(r->command->name, "%s: resuming after update %s and %s of training", r->folder.path,
             count_format(updates, r->updates), duration_format(time, r->before));
-    if (!same)
-        message(r->command->name,
-                "the training text or --batch-tokens has changed: batches come in another order");
+    if (f->data == data)
+        return true;
+    f->data = data;
+    f->lowest_nll = INFINITY; /* which was that of another text */
+    message(r->command->name,
+            "the training text or --batch-tokens has changed: batches come in another order");
     return true;
 }
 
@@ -106,7 +118,7 @@ static bool begin_data(run *r)
     r->otherwise = EXIT_DATA;
     if (!run_data_open(&r->data, r->command, o, &r->folder))
         return false;
-    r->mark = run_data_mark(&r->data, o);
+    r->facts.data = run_data_mark(&r->data, o);
     return true;
 }
 
@@ -127,8 +139,8 @@ static bool begin_model(run *r)
                                    .weight_decay = (float)o->weight_decay, .seed = (uint64_t)o->seed);
     if (!r->trainer || !resume(r))
         return false;
-    find_place(r);
-    return true;
+    divergence_begin(&r->divergence, log((double)vocabulary), r->facts.lowest_nll);
+    return find_place(r);
 }
 
 static bool begin(run *r)
@@ -171,23 +183,10 @@ static double find_peak(run *r)
 
 static bool save(run *r)
 {
-    arena a;
-    arena_begin(&a, &r->command->context->allocator);
-    text seconds = {.arena = &a}, nll = {.arena = &a};
-    const char *mark = arena_text(&a, "%lld", (long long)r->mark),
-               *update = arena_text(&a, "%lld", (long long)r->best_update);
-    bool good =
-        text_number(&seconds, r->before + r->seconds) && text_number(&nll, r->best_nll) && mark && update;
-    if (!good)
-        fail_memory(&r->command->error, seconds.length, "a checkpoint");
-    const char *const metadata[] = {"rondo.seconds",  seconds.data, "rondo.data",        mark,
-                                    "rondo.best_nll", nll.data,     "rondo.best_update", update};
-    good = good && trainer_save(r->trainer, r->folder.checkpoint, metadata, isfinite(r->best_nll) ? 4 : 2,
-                                &r->command->error);
-    arena_end(&a);
-    if (good)
-        r->saved = r->updates;
-    return good;
+    r->facts.seconds = r->before + r->seconds;
+    r->facts.lowest_nll = r->divergence.lowest;
+    return checkpoint_save(&r->checkpoints, r->trainer, r->data.tokenizer, &r->facts, r->updates,
+                           &r->command->error);
 }
 
 static bool show_samples(run *r, const char *when)
@@ -213,15 +212,16 @@ static bool validate(run *r, const char *when)
             return fail(&r->command->error, RONDO_DIVERGED,
                         "the validation loss is not finite after update %s",
                         count_format(update, r->updates));
-        bool better = !(r->best_nll <= r->nll);
+        bool better = !(r->facts.best_nll <= r->nll);
         progress_clear(&r->progress);
         message(r->command->name, "update %s: validation nll %.3f, perplexity %.4g%s",
                 count_format(update, r->updates), r->nll, exp(r->nll), better ? ", the best so far" : "");
-        if (better && !rondo_weights_save(r->weights, r->folder.best, &r->command->error))
+        if (better &&
+            !checkpoint_save_weights(r->weights, r->data.tokenizer, r->folder.best, &r->command->error))
             return false;
         if (better) {
-            r->best_nll = r->nll;
-            r->best_update = r->updates;
+            r->facts.best_nll = r->nll;
+            r->facts.best_update = r->updates;
         }
     }
     return show_samples(r, when);
@@ -239,7 +239,7 @@ static double rate_at(const options *o, int64_t update)
 
 static double epochs_done(const run *r)
 {
-    return (double)r->epoch + (double)r->index / (double)r->data.train.batches.count;
+    return (double)r->facts.epoch + (double)r->facts.index / (double)r->data.train.batches.count;
 }
 
 /* By the limit that comes first; 0: there is none. */
@@ -261,16 +261,18 @@ static bool one_update(run *r)
     batch b;
     rondo_tensor inputs[TASK_INPUTS];
     rondo_step step;
-    batches_get(&r->data.train.batches, r->index, &b);
+    checkpoint_facts *f = &r->facts;
+    batches_get(&r->data.train.batches, f->index, &b);
     int count = r->data.task->inputs(&b, inputs);
     double rate = rate_at(r->options, r->updates + 1);
     if (!rondo_trainer_step(r->trainer, inputs, count, (float)rate, &step, &r->command->error))
         return false;
-    int64_t epoch = r->epoch;
+    int64_t epoch = f->epoch;
     r->updates = step.number;
-    if (++r->index >= r->data.train.batches.count) {
-        batches_plan(&r->data.train.batches, ++r->epoch);
-        r->index = 0;
+    checkpoint_judge(&r->checkpoints, divergence_add(&r->divergence, step.nll));
+    if (++f->index >= r->data.train.batches.count) {
+        batches_plan(&r->data.train.batches, ++f->epoch);
+        f->index = 0;
     }
     double done = share_done(r);
     const progress_update update = {.number = r->updates,
@@ -286,7 +288,7 @@ static bool one_update(run *r)
                                     .target_tokens = b.target_tokens,
                                     .done = done > 0 ? done : -1};
     progress_add(&r->progress, &update);
-    return true;
+    return divergence_check(&r->divergence, &r->command->error);
 }
 
 static bool train(run *r)
@@ -310,32 +312,50 @@ static bool train(run *r)
     if (validated && !validate(r, "after"))
         return false;
     r->stopped = signals_caught() != 0;
-    bool kept = r->saved == r->updates && (!validated || r->best_update != r->updates);
+    bool kept = r->checkpoints.saved == r->updates && (!validated || r->facts.best_update != r->updates);
     return kept || r->updates == 0 || save(r);
 }
 
 /* ---- the end ---- */
 
-static int failed(run *r)
+/* What to do now that training has diverged, and the checkpoint to do it with. */
+static void give_advice(run *r)
 {
     const char *folder = r->folder.path, *name = r->command->name;
+    rondo_error reason;
     count_text update;
     double lower = fmin(r->options->rate / 4, 2.5e-3);
-    int code = command_failed(r->command, r->otherwise);
-    if (code == EXIT_DIVERGED && r->saved >= 0)
+    int64_t saved = r->checkpoints.saved;
+    if (!checkpoint_roll_back(&r->checkpoints, &reason)) {
+        message(name, "%s", reason.message);
+        return;
+    }
+    if (r->checkpoints.saved != saved)
+        message(name, "the checkpoint of update %s had diverged already; it is kept as %s",
+                count_format(update, saved), r->folder.diverged);
+    if (r->checkpoints.saved >= 0)
         message(name,
                 "%s keeps the checkpoint of update %s; resume from it with: rondo train --output-folder %s "
                 "--rate %.3g",
-                folder, count_format(update, r->saved), folder, lower);
-    else if (code == EXIT_DIVERGED)
+                folder, count_format(update, r->checkpoints.saved), folder, lower);
+    else
         message(name,
-                "no checkpoint was saved yet; start again with: rondo train --output-folder %s --rate %.3g",
+                "there is no checkpoint to resume from; start again with: rondo train --output-folder %s "
+                "--rate %.3g",
                 folder, lower);
-    else if (code == EXIT_MACHINE && r->saved >= 0)
-        message(name,
+}
+
+static int failed(run *r)
+{
+    count_text update;
+    int code = command_failed(r->command, r->otherwise);
+    if (code == EXIT_DIVERGED)
+        give_advice(r);
+    else if (code == EXIT_MACHINE && r->checkpoints.saved >= 0)
+        message(r->command->name,
                 "%s keeps the checkpoint of update %s; once the cause is removed, the same command resumes "
                 "from it",
-                folder, count_format(update, r->saved));
+                r->folder.path, count_format(update, r->checkpoints.saved));
     return code;
 }
 
@@ -354,9 +374,9 @@ static int finish(run *r)
                                     : "",
                  all->source_tokens ? " + " : "",
                  count_format(target, llround((double)all->target_tokens / all->seconds)));
-    if (isfinite(r->best_nll))
-        text_add(&line, ", best validation nll %.3f at update %s", r->best_nll,
-                 count_format(best, r->best_update));
+    if (isfinite(r->facts.best_nll))
+        text_add(&line, ", best validation nll %.3f at update %s", r->facts.best_nll,
+                 count_format(best, r->facts.best_update));
     message(r->command->name, "%s", line.data ? line.data : folder);
     if (r->stopped)
         message(r->command->name, "stopped%s; the same command resumes", r->updates ? " and saved" : "");
@@ -373,9 +393,9 @@ int command_train(command *c)
     run r = {.command = c,
              .options = (options *)c->options,
              .folder = {.lock = -1},
-             .saved = -1,
              .nll = NAN,
-             .best_nll = NAN};
+             .facts = {.best_nll = NAN, .lowest_nll = INFINITY, .epoch = -1, .index = -1}};
+    r.checkpoints = (checkpoints){&r.folder, &c->context->allocator, .saved = -1};
     signals_begin();
     bool good = begin(&r) && train(&r);
     progress_clear(&r.progress);

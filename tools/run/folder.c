@@ -1,9 +1,11 @@
 /* The folder of a run belongs to one process at a time, which overwrites and removes only what a run made
  * there. */
 #include "tools/run/folder.h"
+#include "core/file.h"
 #include "core/folder.h"
 #include "tools/commands/command.h"
 #include "tools/run/settings.h"
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,6 +19,8 @@ static bool name_files(run_folder *f, const options *o, rondo_error *error)
     arena *a = o->arena;
     f->path = o->output_folder;
     f->checkpoint = path_in(a, f->path, "checkpoint.safetensors");
+    f->previous = path_in(a, f->path, "previous.safetensors");
+    f->diverged = path_in(a, f->path, "diverged.safetensors");
     f->best = path_in(a, f->path, "best.safetensors");
     f->settings = path_in(a, f->path, "settings.yaml");
     f->tokenizer = path_in(a, f->path, "tokenizer.model");
@@ -29,7 +33,7 @@ static bool name_files(run_folder *f, const options *o, rondo_error *error)
 /* A folder without settings is not a run, and files in it that a run would overwrite are not Rondo's. */
 static bool check_unused(const run_folder *f, rondo_error *error)
 {
-    const char *const files[] = {f->checkpoint, f->best, f->start};
+    const char *const files[] = {f->checkpoint, f->previous, f->diverged, f->best, f->start};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         if (run_folder_has(files[i]))
             return fail(error, RONDO_MISMATCH,
@@ -38,12 +42,22 @@ static bool check_unused(const run_folder *f, rondo_error *error)
     return true;
 }
 
+/* A process that was killed after it had put the last checkpoint aside, and before the next one was there. */
+static bool find_checkpoint(const run_folder *f, rondo_error *error)
+{
+    if (run_folder_has(f->checkpoint) || !run_folder_has(f->previous))
+        return true;
+    return rename(f->previous, f->checkpoint) == 0 || fail_system(error, f->previous, "rename");
+}
+
 static bool find_run(run_folder *f, options *o, rondo_error *error)
 {
     f->begun = run_folder_has(f->settings);
     if (!f->begun)
         return check_unused(f, error) &&
                (!o->from || run_settings_adopt_from(o, path_in(o->arena, o->from, "settings.yaml"), error));
+    if (!find_checkpoint(f, error))
+        return false;
     if (run_folder_has(f->checkpoint) && !run_folder_has(f->tokenizer))
         return fail(error, RONDO_MISMATCH,
                     "%s has a checkpoint but not its subwords, tokenizer.model; put that file back, or "

@@ -4,6 +4,7 @@
 
 typedef struct run_folder {
     const char *path, *checkpoint, *best, *settings;
+    const char *previous, *diverged; /* checkpoints too (tools/run/checkpoint.h) */
     const char *tokenizer; /* the subwords */
     const char *start;     /* weights to start with, if the file exists */
     const char *peak;      /* of the machine (tools/run/peak.h) */

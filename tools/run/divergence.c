@@ -1,0 +1,33 @@
+/* The loss of each update against the losses before. */
+#include "tools/run/divergence.h"
+#include <math.h>
+
+static const double weight = 0.1; /* of one update in the moving average */
+static const double margin = 1;   /* nats; more than batches differ, less than a model learns */
+static const double factor = 2;   /* times a model that knows nothing, or times the first update */
+
+void divergence_begin(divergence *d, double uniform, double lowest)
+{
+    *d = (divergence){NAN, lowest, factor * uniform};
+}
+
+bool divergence_add(divergence *d, double nll)
+{
+    bool good = nll <= d->lowest + margin;
+    if (isnan(d->usual)) {
+        d->usual = nll;
+        d->most = fmax(d->most, factor * nll);
+    }
+    d->usual += weight * (nll - d->usual);
+    d->lowest = fmin(d->lowest, d->usual);
+    return good;
+}
+
+bool divergence_check(const divergence *d, rondo_error *error)
+{
+    return d->usual <= d->most || fail(error, RONDO_DIVERGED,
+                                       "the loss has exploded: recent updates have %.3g nats a token, after "
+                                       "%.3g at the lowest; try a "
+                                       "lower rate",
+                                       d->usual, d->lowest);
+}

@@ -11,7 +11,7 @@
 #error "safetensors holds little-endian numbers, which this code maps as they are"
 #endif
 
-enum { LENGTH_BYTES = 8, MOST_HEADER_BYTES = 100 << 20, MOST_AXES = 8 };
+enum { LENGTH_BYTES = 8, MOST_HEADER_BYTES = 100 << 20, MOST_VALUES = 1000000, MOST_AXES = 8 };
 
 typedef struct dtype {
     const char *name;
@@ -241,6 +241,23 @@ static bool read_entries(reader *r, json_t *header, size_t data_start)
     return true;
 }
 
+/* jansson needs a hundred bytes and more for a value that is two bytes of text, so they are counted before it reads any. */
+const char *safetensors_over_limit(const char *header, size_t bytes)
+{
+    size_t values = 0;
+    bool in_text = false;
+    if (bytes > MOST_HEADER_BYTES)
+        return "its header is longer than 100 MB";
+    for (size_t i = 0; i < bytes; i++)
+        if (in_text && header[i] == '\\')
+            i++;
+        else if (header[i] == '"')
+            in_text = !in_text;
+        else if (!in_text)
+            values += header[i] == ',' || header[i] == ':' || header[i] == '[' || header[i] == '{';
+    return values > MOST_VALUES ? "its header has more than 1,000,000 values" : NULL;
+}
+
 static bool read_header(reader *r)
 {
     const safetensors *s = r->s;
@@ -251,10 +268,11 @@ static bool read_header(reader *r)
     memcpy(&length, data, LENGTH_BYTES);
     if (length > s->map.bytes - LENGTH_BYTES)
         return fail_header(r, "its header is longer than the file");
-    if (length > MOST_HEADER_BYTES)
-        return fail_header(r, "its header is longer than 100 MB");
     if (length == 0 || data[LENGTH_BYTES] != '{')
         return fail_header(r, "its header does not begin with {");
+    const char *limit = safetensors_over_limit(data + LENGTH_BYTES, (size_t)length);
+    if (limit)
+        return fail_header(r, limit);
     json_error_t wrong;
     json_t *header = json_loadb(data + LENGTH_BYTES, (size_t)length, JSON_REJECT_DUPLICATES, &wrong);
     if (!header && json_error_code(&wrong) == json_error_out_of_memory)

@@ -38,6 +38,8 @@ bool safetensors_number(const safetensors *s, const char *key, uint64_t most, ui
 /* Writes all or nothing. tensors[i].data is read; metadata as pairs. Checksums are added to it. */
 bool safetensors_save(const rondo_allocator *a, const char *path, const rondo_tensor *tensors, int count,
                       const char *const *metadata, int pairs, rondo_error *error);
+/* Which limit a header is over, so that reading one takes memory in proportion; NULL: none. */
+const char *safetensors_over_limit(const char *header, size_t bytes);
 
 /* ---- Checksums: what Rondo writes has them, and only a file that has both of these keys is checked ---- */
 

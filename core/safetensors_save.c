@@ -172,7 +172,11 @@ bool safetensors_save(const rondo_allocator *a, const char *path, const rondo_te
     if (good && count > 1)
         qsort(s.order, (size_t)count, sizeof *s.order, by_alignment);
     char *json = good ? header_text(&s) : NULL;
-    file_writer *w = json ? file_create(a, path, error) : NULL;
+    const char *limit = json ? safetensors_over_limit(json, strlen(json)) : NULL;
+    if (limit)
+        fail(error, RONDO_ARGUMENT, "%s cannot be saved: %s, so that it could not be read again", path,
+             limit);
+    file_writer *w = json && !limit ? file_create(a, path, error) : NULL;
     good = w && write_all(&s, json, w);
     if (w && !good)
         file_abandon(w);

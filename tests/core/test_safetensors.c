@@ -239,6 +239,64 @@ Test(safetensors, damaged_lengths_are_refused)
     }
 }
 
+/* A tensor of this many axes; each is two bytes of the header and forty of memory. */
+static void put_axes(int count)
+{
+    static const char begin[] = "{\"x\":{\"dtype\":\"F32\",\"shape\":[1",
+                      end[] = "],\"data_offsets\":[0,4]}}";
+    size_t length = sizeof begin + sizeof end - 2 + 2 * (size_t)(count - 1);
+    char *header = malloc(length + 1), *at = stpcpy(header, begin);
+    for (int i = 1; i < count; i++)
+        at = stpcpy(at, ",1");
+    strcpy(at, end);
+    put(length, header, length, 4);
+    free(header);
+}
+
+Test(safetensors, a_header_of_many_values_is_refused)
+{
+    rondo_error error;
+    put_axes(999000);
+    cr_expect(opens(&error), "%s", error.message);
+    put_axes(1000001);
+    cr_expect_not(opens(&error));
+    cr_expect(error.code == RONDO_FILE && strstr(error.message, "more than 1,000,000 values"), "%s",
+              error.message);
+}
+
+Test(safetensors, commas_in_texts_are_not_values)
+{
+    enum { COMMAS = 3000000 };
+    rondo_error error = {0};
+    char *text = malloc(COMMAS + 1);
+    memset(text, ',', COMMAS);
+    text[COMMAS] = 0;
+    text[7] = '"';
+    const char *const metadata[] = {"long", text};
+    cr_expect(safetensors_save(NULL, path, NULL, 0, metadata, 1, &error) && opens(&error), "%s",
+              error.message);
+    free(text);
+}
+
+Test(safetensors, what_could_not_be_read_is_not_written)
+{
+    enum { PAIRS = 500001 };
+    rondo_error error = {0};
+    const char **metadata = malloc(2 * PAIRS * sizeof *metadata);
+    char(*keys)[8] = malloc(PAIRS * sizeof *keys);
+    for (int i = 0; i < PAIRS; i++) {
+        snprintf(keys[i], sizeof keys[i], "%d", i);
+        metadata[2 * i] = metadata[2 * i + 1] = keys[i];
+    }
+    cr_expect_not(safetensors_save(NULL, path, NULL, 0, metadata, PAIRS, &error));
+    cr_expect(error.code == RONDO_ARGUMENT && strstr(error.message, "more than 1,000,000 values"), "%s",
+              error.message);
+    free(metadata);
+    free(keys);
+    cr_expect_null(safetensors_over_limit("{}", 2));
+    cr_expect_str_eq(safetensors_over_limit("{}", (100 << 20) + 1), "its header is longer than 100 MB");
+}
+
 Test(safetensors, deep_nesting_ends_as_an_error)
 {
     enum { DEPTH = 1000000 };

@@ -1,4 +1,5 @@
-/* Models with numbers, for tests of gradients: leaves filled by name, the graph in double, central differences. */
+/* Models with numbers, for tests of gradients: leaves filled by name, the graph in double, central
+ * differences. */
 #pragma once
 #include "autograd/differentiate.h"
 #include "ops/build.h"
@@ -18,13 +19,15 @@ typedef struct model {
 
 void model_begin(model *m);
 void model_end(model *m);
-/* After the graph is built: B = 3, T = 5, S = 4. f32 leaves hold numbers in ± 1; "length" holds 0, a part, all of T; other
- * integers are below 6. */
+/* After the graph is built: B = 3, T = 5, S = 4. f32 leaves hold numbers in ± 1; "length" holds 0, a part,
+ * all of T; other integers are below 6. */
 void model_fill(model *m);
-/* The numbers of g, whose leaves have the names of the model's. The test fails if it cannot run. */
+/* Runs g, whose leaves have the names of the model's, and gives its numbers. The test fails if it cannot
+ * run. */
 interpretation model_run(const model *m, const rondo_graph *g);
 double model_number(const model *m, const rondo_graph *g, value_id v); /* the first of v's numbers */
-/* gradient: a value of d, the gradient of leaf `leaf` of the model; held against differences of `loss`, a value of m->g. */
+/* gradient: a value of d, the gradient of the leaf `leaf` of the model. It is compared with differences of
+ * `loss`, a value of m->g. */
 void model_check_leaf(model *m, value_id loss, int leaf, const rondo_graph *d, value_id gradient);
 /* Differentiates with respect to all parameters and checks every one. Returns the gradient graph. */
 rondo_graph *model_check(model *m, rondo_value loss);

@@ -1,4 +1,5 @@
-/* Gradients of whole models against differences in double; what must cost nothing; what cannot be differentiated. */
+/* Gradients of whole models against differences in double; what must not cost anything; what cannot be
+ * differentiated. */
 #include "differences.h"
 #include "tests/core/counting_allocator.h"
 #include <criterion/criterion.h>

@@ -1,5 +1,5 @@
-/* The ops that own their gradient are held against the same thing spelled out in plain ops, results and gradients, to 1e-11
- * in double; and padding that holds NaN does not get through. */
+/* Ops with gradients of their own agree with the same computation in plain ops, results and gradients, to
+ * 1e-11 in double; and NaN in padding has no effect. */
 #include "differences.h"
 #include <criterion/criterion.h>
 #include <math.h>
@@ -147,7 +147,7 @@ Test(structured, scan_in_two_parts_through_its_state)
 
 /* ---- recurrences of their own ---- */
 
-/* One step of the delta rule in plain ops; returns what it reads, and the state goes on. */
+/* One step of the delta rule in plain ops: returns what the query reads, and updates the state. */
 static rondo_value delta_step(rondo_value x, rondo_value values, rondo_value beta, rondo_value d, int t,
                               rondo_value *state)
 {
@@ -242,7 +242,7 @@ static int leaf_called(const char *name)
     return -1;
 }
 
-/* NaN into the rows at or beyond each length of [B, 2, T, D]. */
+/* Writes NaN into the rows at or beyond each length of [B, 2, T, D]. */
 static void poison(const char *name)
 {
     int leaf = leaf_called(name);

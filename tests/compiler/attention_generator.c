@@ -71,7 +71,7 @@ static value_id matrix_input(generator *r, const char *name, dim x, dim y, bool 
     return input(r, name, &s);
 }
 
-/* x: [..., rows, F] under `flag`: what matmul must be told to see it so. */
+/* Gives x as [..., rows, F]; *flag: whether matmul has to transpose it for that. */
 static value_id operand(generator *r, const char *name, dim rows, dim columns, bool *flag, bool shared)
 {
     *flag = coin(r);
@@ -211,10 +211,10 @@ static void step_causal(generator *r)
     r->a = build_mul(r->g, r->a, causal(r, ones, 0));
 }
 
-/* A second product, a value of t, of s or of neither, added or taken away. */
+/* A second product, or a value of t, of s or of neither, added or subtracted. */
 static void step_sum(generator *r)
 {
-    if (r->triangular || r->decayed) /* what is added would be neither */
+    if (r->triangular || r->decayed) /* the sum would be neither */
         return;
     dim one = dim_number(1), first = r->swapped ? r->s : r->t, last = r->swapped ? r->t : r->s;
     int which = (int)draw(r, 4);
@@ -234,7 +234,7 @@ static void step_sum(generator *r)
                      : build_sub(r->g, r->a, other);
 }
 
-/* c[t] − c[s] as a stands, from growth g: in one of the ways that people write it. */
+/* c[t] − c[s] in the orientation of a, from growth g, in one of the usual ways to write it. */
 static value_id difference(generator *r, value_id c)
 {
     value_id t = r->swapped ? build_swap(r->g, c, -2, -1) : c,
@@ -289,7 +289,7 @@ static void some_steps(generator *r, int most)
 
 /* ---- sums over s ---- */
 
-/* Σ_s a, made positive: [..., T, 1] or [..., 1, T] as a stands. */
+/* Σ_s a, made positive: [..., T, 1] or [..., 1, T], in the orientation of a. */
 static value_id row_sum(generator *r)
 {
     int axis = r->swapped ? -2 : -1,
@@ -419,7 +419,7 @@ static void poison_unary(generator *r)
     int i = (int)draw(r, sizeof ops / sizeof *ops);
     if (ops[i].op == OP_sqrt && r->negative)
         i = 0;
-    if (ops[i].op == OP_log) /* of a positive number, also where it is masked: max is what ends it */
+    if (ops[i].op == OP_log) /* of a positive number, also where it is masked: max ends the product */
         r->a = build_binary(r->g, OP_maximum, r->a, build_number(r->g, 0.1));
     r->a = build_unary(r->g, ops[i].op, r->a);
     r->out.refusing = ops[i].op == OP_log ? OP_maximum : ops[i].op;
@@ -471,7 +471,7 @@ static void poison_square(generator *r)
     r->out.reason = "product of two forms";
 }
 
-/* Of a masked product and one that is not, or a number that is not. */
+/* The sum of a masked product and of a product or number that is not masked. */
 static void poison_sum(generator *r)
 {
     if (!r->out.causal) {
@@ -494,7 +494,7 @@ static void poison_divisor(generator *r)
     r->out.reason = "maximum is not linear";
 }
 
-/* Two and back again would be harmless; merged they are one axis. */
+/* Splitting and merging again would be harmless; t and s merged are one axis. */
 static void poison_reshape(generator *r)
 {
     shape s = *graph_shape_of(r->g, r->a), flat = s;

@@ -4,7 +4,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-static const double algebra = 1e-11; /* docs/NUMERICS.md: one and the same sum in another order, in double */
+static const double algebra = 1e-11; /* docs/NUMERICS.md: the same sum in another order, in double */
 
 /* B, T, S: three primes, one for all, and ones. */
 static const int64_t sizes[][MAX_SYMBOLS] = {{2, 7, 5}, {4, 4, 4}, {1, 1, 1}, {3, 1, 6}};

@@ -169,8 +169,7 @@ static void grow(growing *r, random_graph_options o)
         r->values[r->count++] = y;
 }
 
-/* A state, readers of it, and what it becomes: mostly f(old, something), sometimes something else altogether.
- */
+/* A state, readers of it, and its next value: mostly f(old, something), sometimes something unrelated. */
 static void add_ports(growing *r)
 {
     for (int k = 0; k < 3; k++) {

@@ -1,5 +1,5 @@
-/* A program run on numbers that follow from the leaves' names, and the same graph in the double interpreter.
- */
+/* Runs a program on numbers that follow from the names of its leaves, and the same graph in the double
+ * interpreter. */
 #pragma once
 #include "compiler/program/program.h"
 

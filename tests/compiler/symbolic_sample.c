@@ -1,11 +1,12 @@
-/* tests/compiler/symbolic_sample.h: every choice of axes is tried, and what does not infer is no sample. */
+/* tests/compiler/symbolic_sample.h: every choice of axes is tried; graphs that do not infer are no
+ * samples. */
 #include "tests/compiler/symbolic_sample.h"
 #include "tests/ops/harness.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Where the symbols go in one leaf, or in the dims that an op was given. */
+/* Where the symbols go in one leaf, or in a DIMS attribute. */
 typedef struct placing {
     bool batch;           /* on axis 0; for dims: on the axis `at` */
     int at, time, second; /* axes; −1: none. second: T again */
@@ -13,8 +14,8 @@ typedef struct placing {
     int mask;             /* of a pair: 0 as it is, 1 masked with 0, 2 with −∞ */
 } placing;
 
-/* How a result over (t, s) becomes one over t: summed over s, with weights, behind a mask; or reduced as it is, which a
- * step form takes only if it knows what stands where s > t. */
+/* How a result over (t, s) becomes one over t: summed over s with weights behind a mask, or reduced as it is,
+ * which a step form accepts only if it knows the values where s > t. */
 typedef enum closing { CLOSE_MASKED, CLOSE_SUM, CLOSE_MAX, CLOSE_LOGSUMEXP, CLOSINGS } closing;
 
 typedef struct search {
@@ -165,7 +166,7 @@ static void add_outputs(search *s, symbolic_sample *out, value_id first)
     }
 }
 
-/* "anchor" says which symbol the batch is, whatever else carries time. */
+/* The leaf "anchor" determines which symbol is the batch, whatever else carries time. */
 static void add_anchor(symbolic_sample *out)
 {
     const shape dims = {.rank = 2, .dims = {dim_symbol(out->batch), dim_symbol(out->time)}};
@@ -253,7 +254,7 @@ static void try_dims(search *s)
                     try_closings(s);
 }
 
-/* Batches of what has no time: all leaves whose first extent is that of the batch, or none. */
+/* The batch of leaves without time: all leaves whose first extent is that of the batch have it, or none. */
 static void try_batches(search *s)
 {
     bool found = false;
@@ -262,7 +263,7 @@ static void try_batches(search *s)
         p->batch = leaf_shape(s, leaf)->rank > 0 && leaf_shape(s, leaf)->dims[0].factor == s->batch_extent;
         found = found || (p->batch && p->time < 0);
         if (p->time >= 0 && !p->batch)
-            return; /* every sequence stands elsewhere in time */
+            return; /* every sequence is at another position */
     }
     try_dims(s);
     for (int leaf = 0; leaf < s->from->leaf_count; leaf++)
@@ -271,7 +272,7 @@ static void try_batches(search *s)
         try_dims(s);
 }
 
-/* Ids are no products, and three operands with all their pairs are enough. */
+/* Ids are never products, and three operands with all their pairs are enough. */
 static bool may_be_pair(const search *s, int leaf)
 {
     return !s->from->sampler.inputs[leaf].integer && s->from->leaf_count <= 3;

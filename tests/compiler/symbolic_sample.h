@@ -1,13 +1,13 @@
-/* The samples of an op with symbols: B where a leaf's first axis was, T along another, and along two for values over (t, s),
- * which are then products of two leaves. What a test of time, or of extents that are equal by chance, takes from the op
- * table. */
+/* The samples of an op with symbols: B on the first axis of a leaf, T on another, and on two for values over
+ * (t, s), which are then products of two leaves. For tests of time, and of extents that happen to be
+ * equal. */
 #pragma once
 #include "ops/build.h"
 
-enum { SYMBOLIC_LEAVES = 2 * MAX_INPUTS, SYMBOLIC_LARGEST = 4096 }; /* samples with larger leaves are for kernels */
+enum { SYMBOLIC_LEAVES = 2 * MAX_INPUTS, SYMBOLIC_LARGEST = 4096 }; /* larger samples are for kernels */
 typedef struct symbolic_leaf {
     value_id value;
-    double low, high; /* its numbers, both included if whole */
+    double low, high; /* bounds of its numbers, both inclusive if they are integers */
     bool integer;
     int time_axis; /* −1: none */
     bool lengths;  /* a whole number for each sequence */
@@ -18,7 +18,7 @@ typedef struct symbolic_sample {
     symbolic_leaf leaves[SYMBOLIC_LEAVES];
     int leaf_count;
     value_id result;     /* the op's first */
-    int64_t time_extent; /* what T stands for in the sample */
+    int64_t time_extent; /* what T is bound to in the sample */
 } symbolic_sample;
 
 /* Calls `visit` with every form of a sample that infers. False: there is no such sample. */

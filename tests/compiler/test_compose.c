@@ -1,4 +1,5 @@
-/* compose: two products with trained matrices in a row become one where that is less work, and the numbers stay. */
+/* compose: two consecutive products with trained matrices become one where that is less work; the numbers do
+ * not change. */
 #include "ops/op.h"
 #include "compiler/passes/passes.h"
 #include "tests/compiler/graph_compare.h"
@@ -11,7 +12,7 @@
     "b = parameter(name=\"b\", type=f32[8])\n"                                                               \
     "p = add(matmul(x, w, transpose_b), b)\n"
 
-/* The products over B and P that are left; the result is the same in double. */
+/* Counts the products over B and P that are left; checks that the result is the same in double. */
 static int products_of(const char *source)
 {
     rondo *context = rondo_new(1);
@@ -69,7 +70,8 @@ Test(compose, a_projection_that_others_read_stays)
                  2);
 }
 
-/* One number for all of the projection, and a number that repeats its sentences: nothing is folded, and nothing breaks. */
+/* Operands that broadcast along the projection or along the batch: nothing is composed, and nothing
+ * breaks. */
 Test(compose, what_broadcasts_between_them_stays)
 {
     cr_assert_eq(products_of("x = input(name=\"x\", type=f32[B,P,12])\n"

@@ -1,5 +1,5 @@
-/* contract: softmax attention and the loss with its projection are found however they are spelled, and only
- * where nobody else looks at what would be gone; values and gradients stay what they were. */
+/* contract: softmax attention and the loss with its projection are found however they are written, and only
+ * where nothing else reads the values that disappear; values and gradients do not change. */
 #include "compiler/passes/contract.h"
 #include "tests/compiler/graph_compare.h"
 #include <criterion/criterion.h>
@@ -185,7 +185,7 @@ Test(contract, values_of_more_heads_than_there_are_weights_stay)
                   "output y = matmul(softmax(matmul(q, k, transpose_b)), v)\n");
 }
 
-/* −∞ · −1 is no mask any more. */
+/* −∞ · −1 is not a mask. */
 Test(contract, a_mask_that_is_turned_over_stays)
 {
     contracted c = contract_text(QKV "a = neg(key_mask(matmul(q, k, transpose_b), length, fill=-inf))\n"

@@ -1,5 +1,5 @@
-/* Attentions at the edge of what can be normalised: features that nearly vanish, or are all zero, and decays that leave nothing. What the
- * kernels give is finite and is what double precision gives, and so are the gradients. */
+/* Attentions that can hardly be normalised: features that are tiny or all zero, and decays to zero. Results
+ * and gradients of the kernels are finite and agree with double precision. */
 #include "compiler/passes/linearize.h"
 #include "tests/compiler/graph_compare.h"
 #include "tests/compiler/run_program.h"
@@ -22,7 +22,8 @@ static void all_finite(const program_outputs *o, const char *body)
                       (double)o->items[i].data[e], body);
 }
 
-/* The rewritten graph with its gradients: on kernels, and in double precision. bound: docs/NUMERICS.md, gradients of a mixer. */
+/* The rewritten graph with its gradients, on kernels and in double precision. bound: docs/NUMERICS.md,
+ * gradients of a mixer. */
 static void is_finite_and_right(const char *body)
 {
     rondo *context = rondo_new(1);
@@ -67,7 +68,8 @@ Test(degenerate, features_that_are_all_zero)
                             "output y = div(matmul(a, v), maximum(sum(a, axis=-1, keep), 0.01))\n");
 }
 
-/* e^(c[t] − c[s]) underflows from one token to the next, and e^−c of the formula as written would be infinite. */
+/* e^(c[t] − c[s]) underflows from one token to the next, and e^−c of the formula as written would be
+ * infinite. */
 Test(degenerate, decays_that_leave_nothing)
 {
     is_finite_and_right(QKV "g = mul(softplus(input(name=\"g\", type=f32[B,2,T,1])), -1e4)\n"

@@ -1,5 +1,5 @@
-/* linearize: what is separable is rewritten, however it is written; what is not is refused, with the node and
- * the reason; and the numbers stay what they were. */
+/* linearize: what is separable is rewritten, however it is expressed; what is not is refused, with the node
+ * and the reason; the numbers do not change. */
 #include "compiler/explain/explain.h"
 #include "tests/compiler/attention_generator.h"
 #include "tests/compiler/linearize_text.h"
@@ -41,7 +41,7 @@ Test(linearize, the_row_sum_may_stand_before_the_values_are_made)
                 "output y = div(matmul(a, v), n)\n");
 }
 
-/* Joined they would be a cycle: the values need the normaliser. */
+/* One scan would be a cycle: the values depend on the normaliser. */
 Test(linearize, values_that_need_their_own_normaliser_take_two_scans)
 {
     rewritten r = rewrite_parse(QKV "a = causal_mask(matmul(q, k, transpose_b))\n"
@@ -62,7 +62,7 @@ Test(linearize, a_running_mean_is_a_scan)
                 "output y = matmul(div(ones, t), x)\n");
 }
 
-/* Sentences advance by different numbers of tokens, so each has a count of its own: the triangle gets their
+/* Sentences advance by different numbers of tokens, so each has its own count: the triangle gets the batch
  * axis. */
 Test(linearize, a_triangle_without_a_batch_axis_is_one_scan_for_each_sentence)
 {
@@ -99,7 +99,7 @@ Test(linearize, masks_and_scales_stand_anywhere)
                     "output y = div(matmul(a3, reshape(v, dims=[2*B,T,5])), n)\n");
 }
 
-/* Masks select: where a factor is not finite but masked, the product is 0, and so it stays. */
+/* Masks select: where a factor is not finite but masked, the product is 0, before and after the rewrite. */
 Test(linearize, what_is_masked_is_never_multiplied)
 {
     is_one_scan(QKV "length = input(name=\"length\", type=i32[B])\n"
@@ -129,7 +129,7 @@ Test(linearize, without_a_mask_the_product_is_reassociated)
     rewritten_free(&r);
 }
 
-/* The weights are looked at too: that reader keeps the old product, the other one has its scan. */
+/* The weights are an output too: that reader keeps the product, the other one gets a scan. */
 Test(linearize, two_readers_are_judged_apart)
 {
     rewritten r = rewrite_parse(QKV "a = causal_mask(matmul(q, k, transpose_b))\n"
@@ -186,7 +186,7 @@ Test(linearize, a_product_of_sentences_is_no_attention)
     rewritten_free(&r);
 }
 
-/* Random expressions that are separable: nothing over (t, s) is left, and the numbers are the same. */
+/* Random separable expressions: nothing over (t, s) is left, and the numbers are the same. */
 Test(linearize, rewrites_whatever_is_separable, .timeout = 120)
 {
     rondo *context = rondo_new(1);
@@ -236,8 +236,8 @@ Test(linearize, the_gradients_are_the_same, .timeout = 120)
     rondo_free(context);
 }
 
-/* Random expressions with one step that must be refused: that node, that reason, and nothing changes for its
- * readers. */
+/* Random expressions with one step that must be refused: node and reason are right, and nothing changes for
+ * its readers. */
 Test(linearize, refuses_with_the_node_and_the_reason, .timeout = 120)
 {
     rondo *context = rondo_new(1);
@@ -271,7 +271,7 @@ Test(linearize, refuses_with_the_node_and_the_reason, .timeout = 120)
     rondo_free(context);
 }
 
-/* What a person reads: every line fits, and the page says the three things it is for. */
+/* The report: every line fits, and it says what was written, what runs and what it costs. */
 Test(explain, a_page_says_what_why_and_how_much)
 {
     rewritten r = rewrite_parse(
@@ -295,7 +295,7 @@ Test(explain, a_page_says_what_why_and_how_much)
     rewritten_free(&r);
 }
 
-/* An allocator that says no, once, at every possible moment: an error, nothing lost, nothing touched. */
+/* An allocator that fails once, at every possible point: an error, no leak, and the graph is untouched. */
 Test(linearize, survives_every_refused_allocation)
 {
     const char *source =

@@ -1,4 +1,5 @@
-/* linearize, decays and sums: e^(c[t] − c[s]) in every spelling becomes the scan's decay a step, traced back to the summand of c. */
+/* linearize, decays and sums: e^(c[t] − c[s]) in every spelling becomes the scan's decay a step, traced back
+ * to the summand of c. */
 #include "ops/infer.h"
 #include "tests/compiler/linearize_text.h"
 #include <criterion/criterion.h>
@@ -42,7 +43,8 @@ Test(linearize_decay, masked_after_it)
               "[B,2,T,1]");
 }
 
-/* The sum is made for all heads at once and laid out afterwards; the growth is laid out in the same way. */
+/* The sum is computed for all heads at once and rearranged afterwards; the growth is rearranged in the same
+ * way. */
 Test(linearize_decay, the_running_sum_may_be_moved_scaled_and_added_to)
 {
     decays_by(QKV "g = input(name=\"g\", type=f32[B,T,2])\n"
@@ -55,7 +57,7 @@ Test(linearize_decay, the_running_sum_may_be_moved_scaled_and_added_to)
               "[B,2,T,1]");
 }
 
-/* γ^(t − s) needs no number per token. */
+/* γ^(t − s) needs one number, not one for each token. */
 Test(linearize_decay, a_power_of_the_distance_is_a_constant_decay)
 {
     decays_by(QKV "ids = input(name=\"ids\", type=i32[B,T])\n"
@@ -73,7 +75,7 @@ Test(linearize_decay, a_power_of_the_distance_is_a_constant_decay)
               "[B,2,1,1]");
 }
 
-/* Every key dimension has a decay of its own: q∘e^c and k∘e^−c, in the ways of writing it. */
+/* A decay for each key dimension: q∘e^c and k∘e^−c, in the usual ways to write it. */
 Test(linearize_decay, a_decay_of_each_key_dimension)
 {
     decays_by(QKV "g = input(name=\"g\", type=f32[B,2,T,3])\n"
@@ -101,7 +103,7 @@ Test(linearize_decay, a_decay_of_each_key_dimension)
               "[B,2,T,3]");
 }
 
-/* Heads of one feature and one value: a recurrence of each channel by itself. */
+/* Heads of one feature and one value: a recurrence for each channel. */
 Test(linearize_decay, a_channel_is_a_head_of_size_1)
 {
     decays_by("x = input(name=\"x\", type=f32[B,T,4])\n"
@@ -171,8 +173,8 @@ Test(linearize_decay, refuses_sums_under_different_masks)
                5, "not masked as the product is");
 }
 
-/* Where c is long, e^(c[t] − c[s]) in f32 is wrong in the third digit; the decay of each step is not. Here only the graph: no sum of T
- * terms is left in it. */
+/* Where c is long, e^(c[t] − c[s]) in f32 is wrong in the third digit; the decay of each step is not. Only
+ * the graph is checked here: no sum of T terms is left in it. */
 Test(linearize_decay, the_exponential_of_no_running_sum_is_left)
 {
     rewritten r = becomes_one_scan(

@@ -1,4 +1,5 @@
-/* The pipelines as a whole: they take a graph and leave it as it was. */
+/* The pipelines as a whole: they do not change the graph that they are given, and end where they are told
+ * to. */
 #include "compiler/pipeline.h"
 #include "tests/compiler/graph_compare.h"
 #include <criterion/criterion.h>
@@ -11,7 +12,7 @@ static const char *printed(const rondo_graph *g, arena *a)
     return t.data;
 }
 
-/* The caller goes on building on it, and compiles it again. */
+/* The caller may continue building on it, and compile it again. */
 Test(pipeline, leaves_the_graph_of_the_caller_alone)
 {
     rondo_error error = {0};

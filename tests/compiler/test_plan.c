@@ -66,7 +66,7 @@ Test(plan, a_gap_is_filled)
     cr_expect_eq(planned(records, 5).peak_bytes, 1920);
 }
 
-/* Any lifetimes at all. */
+/* Random lifetimes. */
 Test(plan, never_overlaps)
 {
     for (int round = 0; round < 300; round++) {
@@ -81,8 +81,8 @@ Test(plan, never_overlaps)
     }
 }
 
-/* As training makes them: most live for a step or two, activations from their forward step to the mirrored
- * backward one. */
+/* Lifetimes as in training: most are a step or two, those of activations reach from a forward step to its
+ * backward step. */
 static int training_set(lifetime *records, int layers)
 {
     int count = 0, calls = layers * 12;

@@ -1,6 +1,6 @@
-/* Programs against the double interpreter on random graphs, whatever the order of the calls, whichever
- * kernels are chosen, with and without in-place results, fused or not, in poisoned memory: and the same bits
- * wherever bits may not differ. */
+/* Programs against the double interpreter on random graphs: in any order of calls, with any choice of
+ * kernels, with and without in-place results, fused or not, in poisoned memory; and with the same bits where
+ * these may not differ. */
 #include "compiler/passes/passes.h"
 #include "tests/compiler/random_graph.h"
 #include "tests/compiler/run_program.h"
@@ -98,7 +98,7 @@ Test(program, runs_fused_graphs_with_state)
     check_random(true, true);
 }
 
-/* One program, many shapes, one instance: each specialisation as if alone. */
+/* One program, many shapes, one instance: each specialisation gives the same as alone. */
 Test(program, specialisations_do_not_disturb_each_other)
 {
     rondo_error error = {0};
@@ -136,7 +136,7 @@ Test(program, names_a_leaf_that_was_given_no_data)
     rondo_free(r);
 }
 
-/* A buffer that is written past its end is noticed, and by whom. */
+/* A write past the end of a buffer is noticed, and the message names the node. */
 static void overrun(const kernel_call *call, int phase, int64_t task, void *scratch)
 {
     (void)phase, (void)task, (void)scratch;

@@ -1,5 +1,5 @@
-/* Recurrences that are ops of their own, as a model uses them: a layer of Gated DeltaNet, short convolutions in front. The
- * decoder that is derived of it gives, by any pieces, what the parallel form gives, in double. */
+/* Recurrences that are ops, as a model uses them: a layer of Gated DeltaNet with short convolutions. The
+ * derived decoder, advanced by any pieces, gives what the parallel form gives, in double. */
 #include "compiler/explain/explain.h"
 #include "compiler/pipeline.h"
 #include "ops/interpret.h"
@@ -71,7 +71,7 @@ static const double *leaf_numbers(network *m, const rondo_graph *g, const node *
     return data;
 }
 
-/* One run with the tokens, and for a decoder with its counts and what its ports hold. */
+/* One run on the tokens; for a decoder also on its counts and the contents of its ports. */
 static interpretation run(network *m, const rondo_graph *g, int64_t step, const double *tokens,
                           const double *count, double *const *ports)
 {
@@ -145,7 +145,7 @@ typedef struct decoder {
     double worst;         /* difference of a logit */
 } decoder;
 
-/* Advances sequence b by count[b] of `step` tokens; behind them stands garbage. */
+/* Advances sequence b by count[b] of `step` tokens; the rest is garbage. */
 static void advance(network *m, decoder *d, int64_t step, const double *count)
 {
     double tokens[BATCH * TIME];
@@ -204,7 +204,7 @@ Test(recurrence, ragged_pieces_are_the_whole)
     network_free(&m);
 }
 
-/* Per layer a state of the rule and three of the convolutions; no cache. */
+/* For each layer one state of the rule and three of the convolutions; no cache. */
 Test(recurrence, carries_its_state_and_no_cache)
 {
     network m = network_new(true);
@@ -254,7 +254,7 @@ Test(recurrence, over_another_axis_is_refused)
             "it has an initial state of its own");
 }
 
-/* The state that is left over the whole of a source is no affair of the decoder's. */
+/* A final state over the whole source is not part of the decoder's state. */
 Test(recurrence, over_the_source_runs_once)
 {
     rondo_error error = {0};

@@ -54,8 +54,8 @@ static scheduled *of_text(const char *source)
     return scheduled_new(context, g);
 }
 
-/* Every node once, operands first, and nothing reads a port's old content, by whatever views, after it was
- * overwritten. */
+/* Every node once, operands first, and nothing reads the old content of a port, through any view, after it
+ * was overwritten. */
 static void check_order(const scheduled *s, const node_id *order)
 {
     const rondo_graph *g = s->g;
@@ -143,8 +143,8 @@ Test(schedule, a_sum_is_updated_in_place)
     scheduled_free(s);
 }
 
-/* Each new content is made from the other's old one: one of them has to wait, and so cannot be overwritten.
- */
+/* Each new content is computed from the other's old one: one of them has to wait, so it cannot be updated in
+ * place. */
 Test(schedule, a_cycle_of_ports_is_not_in_place)
 {
     scheduled *s = of_text(STATES "c = add(a, b)\ne = mul(b, a)\n"

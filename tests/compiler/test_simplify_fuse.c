@@ -1,5 +1,5 @@
-/* simplify and fuse change no number: random graphs with the pass on and off in double; and what they make of
- * small ones. */
+/* simplify and fuse do not change numbers: random graphs with and without the pass in double; and their
+ * results on small graphs. */
 #include "compiler/passes/passes.h"
 #include "tests/compiler/graph_compare.h"
 #include "tests/compiler/random_graph.h"
@@ -135,8 +135,8 @@ Test(fuse, products)
     becomes(fuse, SAYS("p = matmul(x, w)\ny = gelu(p)\n", "y = matmul(x, w, activation=2)\n"));
 }
 
-/* relu(p) + r is not relu(p + r); a product that two read is not recomputed; one that is a result stays one.
- */
+/* relu(p) + r is not relu(p + r); a product with two readers is not computed twice; one that is an output
+ * stays. */
 Test(fuse, not_what_would_change_numbers_or_cost_more)
 {
     becomes(fuse, SAYS("p = matmul(x, w)\nq = relu(p)\ny = add(q, r)\n",

@@ -1,6 +1,6 @@
-/* The step rule of every op, held against the op itself: its samples with a time axis, advanced in pieces, give at each
- * token what the parallel form gives for the tokens up to it. In double, through the interpreter; a new row of the op table
- * is tested by being there. */
+/* The step rule of every op against the op itself: its samples with a time axis, advanced in pieces, give at
+ * each token what the parallel form gives for the tokens up to it. In double, through the interpreter; covers
+ * every row of the op table. */
 #include "compiler/passes/passes.h"
 #include "compiler/passes/stream.h"
 #include "ops/interpret.h"
@@ -16,7 +16,7 @@
 enum { BATCH = 3, TIME = 7, CAPACITY = 16, MOST_PIECES = TIME };
 static const double bound_double = 1e-11;
 
-/* How many new tokens there are room for, and how many of them count in each sequence. */
+/* The number of new tokens there is room for, and how many of them are valid in each sequence. */
 typedef struct piece {
     int64_t room, count[BATCH];
 } piece;
@@ -37,7 +37,7 @@ typedef struct trial {
     rondo_graph *parallel, *advance;
     double *numbers[SYMBOLIC_LEAVES]; /* of all TIME tokens */
     interpretation prefixes[TIME + 1];
-    int64_t most[BATCH]; /* a sequence's tokens that its lengths let count */
+    int64_t most[BATCH]; /* the valid tokens of a sequence */
     const char *op;
     int index;
 } trial;
@@ -102,7 +102,8 @@ static void make_numbers(trial *t)
     }
 }
 
-/* The leaf's tokens from at[b] on: `room` of them, `count[b]` as they are and padding behind. */
+/* The tokens of the leaf from at[b] on: `room` of them, of which `count[b]` are valid and the rest
+ * padding. */
 static double *cut(const trial *t, int k, int64_t room, const int64_t *at, const int64_t *count)
 {
     const symbolic_leaf *leaf = &t->sample->leaves[k];
@@ -153,7 +154,7 @@ static void run(const trial *t, const rondo_graph *g, const piece *p, const int6
 
 /* ---- comparing ---- */
 
-/* A result's elements in their order as digits: each axis is B, then T, then its number. */
+/* The position of an element of a result as digits, one for each axis: B, T, or a number. */
 typedef struct digits {
     int count;
     char kind[3 * MAX_RANK];
@@ -176,7 +177,7 @@ static bool digits_of(const symbolic_sample *s, const shape *dims, digits *d)
     return true;
 }
 
-/* Element i of `room` rows: its sequence, its row, and where it stands among `rows` rows when it is moved on by at[b]. */
+/* Element i of `room` rows: its sequence, its row, and its place among `rows` rows after moving by at[b]. */
 typedef struct place {
     int64_t sequence, row, index;
 } place;
@@ -256,7 +257,7 @@ static void check_schedule(const trial *t, const piece *pieces)
 
 typedef struct tally {
     op_id op;
-    int index, moving; /* forms in which an operand moves with time and that have a step form */
+    int index, moving; /* forms with an operand over time that have a step form */
 } tally;
 
 static bool moves(const symbolic_sample *s)

@@ -1,5 +1,5 @@
-/* stream and hoist on small graphs: what has a step form gets one, what looks ahead is refused with node,
- * line and reason, and stages take what they can as early as they can. Whole models:
+/* stream and hoist on small graphs: what has a step form gets one, what reads later tokens is refused with
+ * node, line and reason, and each node goes to the earliest possible stage. Whole models:
  * tests/models/test_equality.c. */
 #include "compiler/pipeline.h"
 #include "tests/compiler/graph_compare.h"
@@ -57,7 +57,7 @@ Test(stream, refuses_what_looks_ahead)
             "attends to later tokens");
 }
 
-/* Of a bidirectional transformer the first attention is named. */
+/* In a bidirectional transformer the message names the first attention. */
 Test(stream, names_the_attention_that_is_not_causal)
 {
     rondo_error error = {0};
@@ -118,7 +118,7 @@ static const port *port_of_kind(const rondo_graph *g, port_kind kind, int *count
     return found;
 }
 
-/* A running sum carries one row; what stays as it is in time carries nothing but the position. */
+/* A running sum carries one row; a graph that does not mix time carries only the position. */
 Test(stream, makes_the_state_that_is_needed_and_no_more)
 {
     rondo_error error = {0};
@@ -186,7 +186,7 @@ Test(hoist, takes_each_node_to_its_stage)
     rondo_free(r);
 }
 
-/* What has no input but new tokens' extent is of the step, whatever it is made of. */
+/* A node that depends only on the number of new tokens belongs to the step. */
 Test(hoist, leaves_what_is_as_long_as_the_step)
 {
     rondo_error error = {0};
@@ -225,7 +225,7 @@ Test(last_only, is_gathered_before_the_wide_product)
     rondo_free(r);
 }
 
-/* Also where heads come before the tokens. */
+/* Also where the axis of heads comes before that of tokens. */
 Test(last_only, finds_the_axis_of_the_tokens)
 {
     rondo_error error = {0};

@@ -1,5 +1,5 @@
-/* Step rules seen alone: a running sum that goes on from where it was, whatever stands behind a sentence's
- * tokens; and what would look ahead is refused, with the reason. */
+/* Single step rules: a running sum continues from its last value, whatever the padding holds; and ops that
+ * would read later tokens are refused, with the reason. */
 #include "compiler/passes/stream.h"
 #include "ops/interpret.h"
 #include <criterion/criterion.h>
@@ -31,7 +31,7 @@ static void done(streamed *s)
 
 enum { BATCH = 2, STEP = 3, ROUNDS = 3, PORTS = 4 };
 
-/* x holds 1, 2, 3, … as its tokens come; padding is −1000. */
+/* x holds 1, 2, 3, … in the order of tokens; padding is −1000. */
 static void check_running_sum(const char *source, bool exclusive)
 {
     static const double counts[ROUNDS][BATCH] = {{3, 1}, {0, 2}, {2, 3}};
@@ -97,7 +97,7 @@ static void is_refused(const char *source, const char *reason)
     "q = input(name=\"q\", type=f32[B,T,3])\n"                                                               \
     "k = input(name=\"k\", type=f32[B,T,3])\n"
 
-/* Behind a causal mask an op may change what stands where s > t; the sum over s that follows would take it. */
+/* After a causal mask an op may change the values where s > t, which a following sum over s would include. */
 static void forgets_the_mask(const char *fill, const char *op, const char *reduce)
 {
     char source[700];
@@ -125,7 +125,7 @@ Test(stream_rules, a_mask_is_known_as_long_as_nothing_changes_it)
     forgets_the_mask("-inf", "transpose(softmax(transpose(m, order=[0,2,3,1])), order=[0,3,1,2])", "max");
 }
 
-/* Sequences of one batch stand at different tokens, so nothing may be taken across them. */
+/* The sequences of a batch are at different positions, so no op may combine them. */
 Test(stream_rules, what_joins_sequences_is_refused)
 {
     static const char reason[] = "it joins sequences";

@@ -1,6 +1,6 @@
-/* Symbols are equal by name, never by the number that they stand for: every op's samples, with symbols on their axes, run as
- * programs with all of them 4, all of them 1, and primes that differ, and agree with the double interpreter. Which axis is
- * which must not be told from extents. A new row of the op table is tested by being there. */
+/* Symbols are equal by name, never by their numbers: the samples of every op, with symbols on their axes, run
+ * as programs with all symbols 4, all 1, and different primes, and agree with the double interpreter. Nothing
+ * may recognise an axis by its extent. Covers every row of the op table. */
 #include "compiler/program/program.h"
 #include "ops/interpret.h"
 #include "tests/compiler/symbolic_sample.h"
@@ -29,7 +29,8 @@ static int64_t elements(const sized *z, value_id v)
     return dim_value(all, z->bound);
 }
 
-/* Reals of the leaf's domain. Whole numbers may be indices into an axis that is 1 long now: 0 there, else 0 and 1. */
+/* Reals from the domain of the leaf. Integers may be indices into an axis that has extent 1 now: then 0, else
+ * 0 and 1. */
 static double number(sampler *random, const symbolic_leaf *leaf, int64_t index, int64_t smallest)
 {
     if (leaf->integer)
@@ -58,7 +59,7 @@ static void make_leaves(sized *z)
     }
 }
 
-/* What instance_run wrote against what the references say: relative to the rms, 0.1 at least. */
+/* The results of instance_run against the references, relative to the rms, which counts as 0.1 at least. */
 static double difference(const tensor *got, const reference_tensor *wanted)
 {
     double squares = 0, largest = 0;
@@ -117,7 +118,7 @@ typedef struct checking {
     team *team;
 } checking;
 
-/* Numbers that no bound fits come of them. */
+/* Their results span too many orders of magnitude for a bound. */
 static bool has_infinities(const rondo_graph *g)
 {
     for (node_id id = 0; id < g->node_count; id++)

@@ -1,4 +1,4 @@
-/* Wisdom: the key of a call, reading the file, and that what it says is what runs. */
+/* Wisdom: the key of a call, reading the file, and that the kernels it names run. */
 #include "compiler/program/program.h"
 #include "compiler/program/wisdom.h"
 #include "ops/build.h"
@@ -93,7 +93,7 @@ Test(wisdom, damaged_files_are_refused_with_their_line)
     refused(WISDOM_HEADER "\nsoftmax 5x7\n", RONDO_FILE, "line 2: not of the form");
 }
 
-/* What a checkpoint holds may be of another version; a machine's own file may not. */
+/* The wisdom in a checkpoint may come from another version; a file of the machine may not. */
 Test(wisdom, choices_that_are_gone_can_be_left_out)
 {
     arena a;

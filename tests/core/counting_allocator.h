@@ -1,4 +1,4 @@
-/* An allocator that counts what lives and can refuse one request, for tests of what happens then. */
+/* An allocator that counts what is allocated and can refuse one request. */
 #pragma once
 #include "rondo.h"
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* Files are whole or not at all. */
+/* Files are written whole or not at all, and only regular files are replaced. */
 #include "core/file.h"
 #include "core/folder.h"
 #include <criterion/criterion.h>
@@ -246,7 +246,7 @@ static void kill_a_writer(void)
     waitpid(child, NULL, 0);
 }
 
-/* The name of the only temporary file that begins so. */
+/* The name of the only temporary file with this beginning. */
 static void find_part(const char *begin, char out[300])
 {
     *out = 0;
@@ -274,7 +274,7 @@ Test(file, the_parts_of_a_killed_process_go_and_nothing_else_does)
     *digit = *digit == '0' ? '1' : '0';
     touch(other); /* of another process */
     touch("thesis.part-2.tex");
-    touch("file.part-1-0"); /* what a person may call a file */
+    touch("file.part-1-0"); /* names that a user may give a file */
     for (int i = 0; i < 3; i++) {
         static const char *const behind[] = {".gz", "-x", "0x"};
         snprintf(name, sizeof name, "%s%s", part, behind[i]);

@@ -1,5 +1,5 @@
-/* The graph: one builder that checks, hash-conses and remembers the first mistake; copies that keep what they
- * should. */
+/* The graph: one builder that checks, hash-conses and keeps the first mistake; copies that keep
+ * everything. */
 #include "core/graph.h"
 #include "tests/core/counting_allocator.h"
 #include <criterion/criterion.h>

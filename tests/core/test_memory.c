@@ -95,7 +95,7 @@ Test(arena, push_keeps_the_items)
     arena_end(&region);
 }
 
-/* 17 digits at most, fewer where fewer do. */
+/* At most 17 digits, and fewer where fewer are enough. */
 Test(numbers, are_the_shortest_that_read_back)
 {
     static const struct {

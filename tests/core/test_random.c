@@ -1,4 +1,4 @@
-/* Philox against its published vectors, and what is made of its numbers. */
+/* Philox against its published vectors, and the distributions made from it. */
 #include "core/random.h"
 #include <criterion/criterion.h>
 #include <math.h>

@@ -1,4 +1,4 @@
-/* safetensors: what is saved comes back; what is damaged is refused with a reason. */
+/* safetensors: what is saved can be read again; damaged files are refused with a reason. */
 #include "core/safetensors.h"
 #include "tests/core/counting_allocator.h"
 #include <criterion/criterion.h>
@@ -188,7 +188,7 @@ Test(safetensors, damaged_headers_are_refused)
     }
 }
 
-/* What Rondo cannot use is no damage; it is refused when somebody asks for it. */
+/* A tensor that Rondo cannot read is no damage; it is refused when it is requested. */
 Test(safetensors, tensors_that_cannot_be_read_are_refused_by_name)
 {
     static const struct {
@@ -364,7 +364,7 @@ static void write_small(void)
     fwrite(bytes, 1, byte_count, f);
     fclose(f);
 }
-/* Opened, and all data as it was written. */
+/* The file opens, and all data is as it was written. */
 static bool is_sound(rondo_error *error)
 {
     safetensors s;

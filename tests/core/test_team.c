@@ -1,4 +1,4 @@
-/* A team does every task once, whatever its size, and leaves the caller's floating-point mode as it was. */
+/* A team of any size does every task once and restores the floating-point mode of the caller. */
 #include "core/team.h"
 #include "tests/core/counting_allocator.h"
 #include <criterion/criterion.h>

@@ -1,5 +1,5 @@
-/* The text form: a stranger writes a formula in ten lines; parse(print(g)) is g; a mistake is named with its
- * place; no text whatever does harm. */
+/* The text form: a formula is a few lines; parse(print(g)) is g; a mistake is reported with its place; no
+ * text does harm. */
 #include "core/graph.h"
 #include "tests/core/counting_allocator.h"
 #include <criterion/criterion.h>
@@ -329,7 +329,7 @@ static const char everything[] =
     "port p carry in=x out=x batch_axis=0 initial=0.5\ninitial w normal 0.02\noutput o = matmul(x, x, "
     "transpose_b)\noutput \"q r\" = %7\n";
 
-/* Bytes are changed, cut out, doubled: the answer is a graph that round-trips, or one sentence. */
+/* Bytes are changed, removed, doubled: the result is a graph that round-trips, or one sentence. */
 Test(text_form, damaged_text_never_does_harm)
 {
     static const char bytes[] = "()[],=:@#\"\\%_ \n\t.-+*^0123456789abxyzBT\x80\xff\x01";

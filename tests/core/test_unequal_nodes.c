@@ -1,5 +1,5 @@
-/* Nodes that differ in an attribute alone stay apart, also where they meet in the table: thousands are more
- * than its hash can keep from each other. */
+/* Nodes that differ only in an attribute stay different, also when they collide in the hash table, as some of
+ * thousands do. */
 #include "core/graph.h"
 #include <criterion/criterion.h>
 

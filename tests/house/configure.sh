@@ -1,10 +1,11 @@
 #!/bin/sh
-# -Dtests=false needs no Criterion; the default says that it does. $1: the root of the source; $2: meson.
+# With -Dtests=false Criterion is not needed; by default its absence is an error. $1: the root of the source;
+# $2: meson.
 root=$1 meson=$2
 folder=$(mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT
 
-# A pkg-config that has never heard of Criterion, and no cmake.
+# A pkg-config that does not know Criterion, and no cmake.
 real=$(command -v pkg-config) || { echo "no pkg-config"; exit 77; }
 cat >"$folder/pkg-config" <<END
 #!/bin/sh

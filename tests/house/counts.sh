@@ -1,7 +1,7 @@
 #!/bin/sh
-# The numbers that the pages give for the tree are those that it has. A line of the table below: the page, a phrase of it with
-# % for each number, and commands that print these numbers, one a line. A number of lines, files, ops, … in a page without a line here
-# is an error: numbers of the tree are checked or not given. (Pages that are printed or measured are left out of that.)
+# The numbers that the pages give for the tree are right. Each line of the table below is a page, a phrase of
+# it with % for each number, and commands that print these numbers, one per line. A number of lines, files,
+# ops, … in a page without a line here is an error. (Pages that are printed or measured are exempt from that.)
 # $1: the root of the source.
 LC_ALL=C.UTF-8
 export LC_ALL

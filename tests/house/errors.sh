@@ -1,6 +1,6 @@
 #!/bin/sh
-# Each public function that takes a rondo_error opens with error_begin(error), so that what the caller's struct holds is never
-# read, and has a row in the test of errors. $1: the root of the source.
+# Each public function that takes a rondo_error opens with error_begin(error), so that the previous content of
+# the struct is never read, and has a row in the test of errors. $1: the root of the source.
 cd "$1" || exit 1
 names=$(tr '\n' ' ' <rondo.h | tr ';' '\n' | grep 'RONDO_API.*rondo_error \*' | grep -o 'rondo_[a-z_]*(' | tr -d '(' | sort -u)
 [ "$(echo "$names" | wc -l)" -gt 20 ] || { echo "found no functions in rondo.h: this test looks for the wrong thing"; exit 1; }

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Debian's three OpenBLAS (pthread, openmp, serial) share a soname, and any may be there when the program starts. With each of
-# them, while a model is trained, the process has exactly RONDO_THREADS threads; and all products of both libraries have
-# the same bits, with each of them and for each number of threads. $1: the built products.so; $2: the command.
+# Debian's three OpenBLAS (pthread, openmp, serial) share a soname, and a program may be started with any of
+# them. With each, while a model is trained, the process has exactly RONDO_THREADS threads, and all products
+# of both libraries have the same bits, for any number of threads. $1: the built products.so; $2: the command.
 # Skipped (77) where fewer than two of them are installed (libopenblas0-openmp, libopenblas0-serial).
 products=$1 command=$2
 folder=$(mktemp -d) || exit 1
@@ -18,7 +18,7 @@ case $flavours in
 *) echo "not two flavours of OpenBLAS here: $flavours"; exit 77 ;;
 esac
 
-# A corpus of nothing in particular.
+# A corpus of arbitrary words.
 awk 'BEGIN { srand(7); for (i = 0; i < 400; i++) { line = ""; for (n = 4 + int(rand() * 12); n > 0; n--)
     line = line sprintf("%c%c%c ", 97 + rand() * 6, 97 + rand() * 6, 97 + rand() * 6); print line } }' >"$folder/source"
 sed 's/a/x/g; s/\([b-f]\)\(.\)/\2\1/g' "$folder/source" >"$folder/target"

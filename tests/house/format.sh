@@ -1,5 +1,6 @@
 #!/bin/sh
-# Sources are written as .clang-format says; headers are laid out by hand. $1: the root of the source; skipped (77) where there is no clang-format 14, Debian 12's: versions differ in details.
+# Sources are formatted by .clang-format; headers are laid out by hand. $1: the root of the source. Skipped
+# (77) without clang-format 14, which Debian 12 has: versions differ in details.
 cd "$1" || exit 1
 clang-format --version 2>/dev/null | grep -q "version 14\." || { echo "no clang-format 14 here"; exit 77; }
 wrong=0

@@ -1,5 +1,5 @@
-/* Preloaded into a program, this does what a desktop program does first: it takes the locale of its user, numbers with a
- * comma included. (The command never asks for it; a program that the library lives in does.) */
+/* Preloaded into a program, this does what a desktop program does first: it sets the locale of its user, in
+ * which numbers have a comma. (The command never does that; a program that uses the library may.) */
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>

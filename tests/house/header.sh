@@ -1,6 +1,7 @@
 #!/bin/sh
-# rondo.h, a file that uses every macro of it, and the examples are silent in C11, C17 and C++20 under
-# -Wall -Wextra -pedantic. $1: the root of the source; $2, $3: a C and a C++ compiler, which may be absent (77).
+# rondo.h, a file that uses each of its macros, and the examples compile without warnings as C11, C17 and
+# C++20 with -Wall -Wextra -pedantic. $1: the root of the source; $2, $3: a C and a C++ compiler, which may be
+# absent (77).
 cd "$1" || exit 1
 cc=$2 cxx=$3
 command -v "$cc" >/dev/null && command -v "$cxx" >/dev/null || { echo "no $cc or no $cxx here"; exit 77; }
@@ -16,7 +17,7 @@ silent() {
     wrong=1
 }
 
-# The header twice and alone, as the first line of a file: it brings what it needs and guards itself.
+# The header twice and alone, as the first line of a file: it includes what it needs and has a guard.
 printf '#include <rondo.h>\n#include <rondo.h>\n' >"$folder/alone.c"
 for standard in c11 c17; do
     silent "$cc" -std=$standard -I. -x c "$folder/alone.c"
@@ -29,6 +30,6 @@ for standard in c++20; do
     silent "$cxx" -std=$standard -I. -x c++ "$folder/alone.c"
     silent "$cxx" -std=$standard -I. -x c++ tests/house/macros.c
 done
-# Prototypes too: an empty () would be one in C++ only.
+# With -Wstrict-prototypes: an empty () is a prototype in C++ only.
 silent "$cc" -std=c11 -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wshadow -I. -x c "$folder/alone.c"
 exit $wrong

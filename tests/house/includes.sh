@@ -1,6 +1,6 @@
 #!/bin/sh
-# Includes go down a floor or stay: tools → models → compiler → autograd → ops → core. rondo.h stands beside the floors.
-# $1: the root of the source.
+# Includes go down a floor or stay on their own: tools → models → compiler → autograd → ops → core. rondo.h
+# may be included anywhere. $1: the root of the source.
 cd "${1:-.}" || exit 1
 floors='core ops autograd compiler models tools'
 find $floors -name '*.c' -o -name '*.cc' -o -name '*.h' -o -name '*.def' | sort | xargs awk -v floors="$floors" '

@@ -1,7 +1,8 @@
 #!/bin/sh
-# What `meson install` puts down is enough: programs outside the tree build and run with the installed header and pkg-config
-# alone, against the shared library, the static one and librondo-run; and the installed command finds its library.
-# $1: the root of the source; $2: the build folder; $3, $4: a C and a C++ compiler; $5: meson.
+# What `meson install` installs is sufficient: programs outside the tree build and run with the installed
+# header and pkg-config alone, against the shared library, the static one and librondo-run, and the installed
+# command finds its library. $1: the root of the source; $2: the build folder; $3, $4: a C and a C++ compiler;
+# $5: meson.
 root=$1 build=$2 cc=$3 cxx=$4 meson=$5
 stage=$(mktemp -d) || exit 1
 trap 'rm -rf "$stage"' EXIT
@@ -11,7 +12,7 @@ DESTDIR=$stage $meson install -C "$build" --no-rebuild --quiet >"$stage/log" 2>&
 pc=$(find "$stage" -name rondo.pc)
 [ -n "$pc" ] || stop "rondo.pc was not installed"
 prefix=$stage$(sed -n 's/^prefix=//p' "$pc")
-# The folder was installed for its final place; say where it stands now, as a packager would.
+# The prefix is that of the final place; set it to the present one, as a packager would.
 sed -i "s|^prefix=.*|prefix=$prefix|" "${pc%/*}"/rondo*.pc
 libraries=$prefix/$(sed -n 's/^libdir=${prefix}\///p' "$pc")
 PKG_CONFIG_PATH=${pc%/*}
@@ -24,7 +25,8 @@ find "$prefix" -name '*.a' ! -name librondo.a | grep . && stop "only librondo.a 
 find "$prefix" -name '*.h' ! -name rondo.h | grep . && stop "only rondo.h is for others"
 "$prefix/bin/rondo" --help >"$stage/help" || stop "the installed command does not run"
 
-# make COMPILER PROGRAM SOURCE PACKAGE [--static]: builds with what pkg-config says, away from the tree. The examples use -lm.
+# make COMPILER PROGRAM SOURCE PACKAGE [--static]: builds with the flags of pkg-config, outside the tree. The
+# examples use -lm.
 make() {
     flags=$(pkg-config $5 --cflags --libs "$4") || stop "pkg-config --cflags --libs $5 $4 failed"
     (cd "$stage" && $1 "$3" -Wall -Wextra -Werror $flags -lm -o "$2") || stop "cannot build $3 with: $flags"
@@ -48,7 +50,7 @@ cmp "$stage/shared.txt" "$stage/cxx.txt" || stop "as C++ the program does someth
 grep -qFx "    $(tail -n 1 "$stage/copy.txt")" "$root/README.md" || stop "README.md does not show the last line of copy.c: $(tail -n 1 "$stage/copy.txt")"
 (cd "$stage" && ./own_mixer --help) >"$stage/help" || stop "docs/examples/own_mixer.c does not become the command"
 
-# The static library, where there is no other.
+# The static library, with no other installed.
 rm "$libraries"/librondo*.so*
 make "$cc" static outside.c rondo --static
 (cd "$stage" && ./static static.rondo >static.txt) || stop "the statically linked program failed"

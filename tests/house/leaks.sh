@@ -1,6 +1,6 @@
 #!/bin/sh
-# The command leaks nothing, whatever it did: LeakSanitizer looks at the end of each process (it does not look inside Criterion's
-# workers). $1: the command, built with the address sanitizer; $2: a folder with .graph files.
+# The command leaks nothing, whatever it did: LeakSanitizer checks at the end of each process (but not in the
+# workers of Criterion). $1: the command, built with the address sanitizer; $2: a folder with .graph files.
 command=$(realpath "$1") graphs=$2
 folder=$(mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT
@@ -9,7 +9,7 @@ ASAN_OPTIONS=detect_leaks=1:exitcode=86 UBSAN_OPTIONS=halt_on_error=1:print_stac
 export ASAN_OPTIONS UBSAN_OPTIONS RONDO_THREADS
 wrong=0
 
-# clean CODE WORDS...: `rondo WORDS` ends with that code and no complaint.
+# clean CODE WORDS...: `rondo WORDS` ends with this code and without a report.
 clean() {
     wanted=$1
     shift
@@ -35,7 +35,7 @@ clean 0 evaluate --hypothesis source --reference target
 for graph in "$graphs"/*.graph; do
     clean 0 explain "$graph"
 done
-# Where it fails on the way.
+# Commands that fail half-way.
 clean 2 train --no-such-option
 clean 4 translate nowhere
 head -c 1000 model.rondo >cut.rondo

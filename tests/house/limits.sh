@@ -1,5 +1,5 @@
 #!/bin/sh
-# What is promised to be short is short, and every file says what it is for. $1: the root of the source.
+# Examples and the conventions stay short, and every file says what it is for. $1: the root of the source.
 cd "${1:-.}" || exit 1
 wrong=0
 at_most() {

@@ -1,7 +1,7 @@
 #!/bin/sh
-# A German host changes nothing: reports are the same to the byte, and the tests of numbers and text forms pass, in programs
-# that took over the locale (german.c). $1: the root of the source; $2: the built german.so; $3: the command; further: test
-# programs. Skipped (77) where no German locale can be had.
+# A German locale changes nothing: reports have the same bytes, and the tests of numbers and text forms pass,
+# in programs that have set the locale (german.c). $1: the root of the source; $2: the built german.so; $3:
+# the command; further: test programs. Skipped (77) where there is no German locale.
 root=$1 german=$2 command=$3
 shift 3
 folder=$(mktemp -d) || exit 1

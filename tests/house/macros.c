@@ -1,5 +1,5 @@
-/* Uses every macro of rondo.h once, so that header.sh can look whether a compiler has anything to say about what they become,
- * in C and in C++. It is compiled and never run. */
+/* Uses every macro of rondo.h once, so that header.sh can check that compilers do not warn about their
+ * expansions, in C and in C++. It is compiled and never run. */
 #include "rondo.h"
 
 rondo_value every_unary(rondo_value x);

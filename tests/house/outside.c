@@ -1,13 +1,13 @@
-/* A program outside the tree: it knows the installed rondo.h and what pkg-config says, nothing else. It writes a small language
- * model, reads the report on it, trains it a little, saves the compiled model to its first argument, and prints the tokens
- * that the model goes on with; outside_run.c then has to print the same. */
+/* A program outside the tree, which uses only the installed rondo.h and pkg-config. It builds a small
+ * language model, reads the report on it, trains it a little, saves the compiled model to its first argument,
+ * and prints the tokens that the model generates; outside_run.c has to print the same. */
 #include <rondo.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { VOCABULARY = 12, WIDTH = 16, BATCH = 2, LENGTH = 6, MORE = 8 };
 
-/* Names that a program may well use for itself; the static library must not mind. */
+/* Names that a program may use for itself; they must not clash with the static library. */
 int fail(void);
 int graph_new(void);
 int arena_begin(void);

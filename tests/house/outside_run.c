@@ -1,4 +1,5 @@
-/* The other half of outside.c, with librondo-run alone: loads the compiled model and prints the tokens that it goes on with. */
+/* The other half of outside.c, with librondo-run alone: loads the compiled model and prints the tokens that
+ * it generates. */
 #include <rondo.h>
 #include <stdio.h>
 

@@ -1,8 +1,8 @@
 #!/bin/sh
-# What the pages name is there: the target of every link, every path and file of the tree, every name of the sources in
-# backticks (rondo.h counts as a page here). README lists every page, ARCHITECTURE every folder; lines have at most 110 columns
-# outside of tables; every file of tests/ is used by a test.
-# $1: the root of the source.
+# What the pages mention exists: the target of every link, every path and file of the tree, every name of the
+# sources in backticks (rondo.h counts as a page here). README lists every page and ARCHITECTURE every folder,
+# lines have at most 110 columns outside of tables, and every file in tests/ is used by a test. $1: the root
+# of the source.
 LC_ALL=C.UTF-8
 export LC_ALL
 cd "${1:-.}" || exit 1
@@ -18,7 +18,7 @@ find $folders -type f | grep -v '\.md$' | sort >"$list/files"
 xargs grep -how '[A-Za-z_][A-Za-z0-9]*_[A-Za-z0-9_]*' <"$list/files" | sort -u >"$list/names"
 { cat "$list/names"; grep -ow '[A-Za-z_][A-Za-z0-9]*_[A-Za-z0-9_]*' rondo.h; } | sort -u >"$list/public names"
 
-# The words of $page that match $1, without addresses on the web; names in capitals stand for others.
+# The words of $page that match $1, without web addresses; names in capitals are placeholders.
 words() {
     sed 's/https*:[^) ]*//g' "$page" | grep -oE "$1" | sed 's/^[ `(]//; s/`$//' | grep -v '[A-Z][A-Z]*\.' | sort -u
 }

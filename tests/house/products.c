@@ -1,7 +1,7 @@
-/* Preloaded into the command, this stands before the matrix products of both libraries and looks, at each of them, how many
- * threads the process has, and what the product is. When the process ends it writes one line to the file that
- * RONDO_PRODUCTS names: the flavour of OpenBLAS, the fewest and the most threads, and for each library the number of its products and a sum of hashes
- * of all their results, which does not depend on their order. */
+/* Preloaded into the command, this wraps the matrix products of both libraries and records, at each product,
+ * the number of threads of the process and the result. When the process ends it writes one line to the file
+ * that RONDO_PRODUCTS names: the flavour of OpenBLAS, the fewest and the most threads, and for each library
+ * the number of products and a sum of hashes of their results, which does not depend on their order. */
 #include <cblas.h>
 #include <dirent.h>
 #include <dlfcn.h>

@@ -1,17 +1,18 @@
 #!/bin/sh
-# What the pages show is so. Every block of a page, fenced or indented, has a mark before it, an HTML comment:
+# What the pages show is right. Every block of a page, fenced or indented, has a mark before it, an HTML
+# comment:
 #
 #   <!-- output of: COMMAND -->        all that COMMAND prints; a line … stands for lines that are left out
 #   <!-- in the output of: COMMAND --> an excerpt of it
-#   <!-- excerpt: FILE -->             lines of a source file, at an indentation of the block's own
-#   <!-- file: NAME -->                a file that the marks after it may use by this name
-#   <!-- commands -->                  what a reader types: commands and options of `rondo` exist, and so do suites of tests
-#   <!-- measured: HOW -->             numbers that no test can know, with the command that gives them
-#   <!-- checked by: TEST -->          a test of its own looks after it; TEST names the page
+#   <!-- excerpt: FILE -->             lines of a source file, with any indentation
+#   <!-- file: NAME -->                a file, which later marks can use by this name
+#   <!-- commands -->                  what a reader types: commands and options of `rondo` and suites of tests exist
+#   <!-- measured: HOW -->             measured numbers, with the command that measures them
+#   <!-- checked by: TEST -->          another test checks it; TEST mentions the page
 #   <!-- notation -->                  a formula, a grammar, a drawing, names: nothing that runs
 #
-# Commands run in a folder with `docs` in it, and `rondo` is the one that was built.
-# $1: the root of the source; $2: the command; --update: writes the blocks that are wrong anew instead of failing.
+# Commands run in a folder that contains `docs`, with the `rondo` that was built. $1: the root of the source;
+# $2: the command; --update: writes the blocks that are wrong instead of failing.
 LC_ALL=C.UTF-8
 export LC_ALL
 root=$(cd "$1" && pwd) rondo=$(realpath "$2") update=$3
@@ -32,13 +33,13 @@ complain() {
     wrong=1
 }
 
-# Compares block $n with what it is of, $folder/actual.
+# Compares block $n with what it shows, $folder/actual.
 compare() {
     awk -v whole="$1" -f "$house/shown_again.awk" "$folder/$n" "$folder/actual" >"$folder/again"
-    [ -s "$folder/again" ] || complain "nothing of this block is in what it shows:$what"
+    [ -s "$folder/again" ] || complain "nothing of this block is in what it says it shows:$what"
     cmp -s "$folder/$n" "$folder/again" && return
     [ -n "$update" ] && [ -s "$folder/again" ] && cp "$folder/again" "$folder/$n.new" && return
-    complain "this block is not what it shows:$what"
+    complain "this block is not what it says it shows:$what"
     diff -u --label "$page" --label now "$folder/$n" "$folder/again"
 }
 
@@ -92,7 +93,7 @@ while read -r n page first last indentation kind; do
     esac
 done <"$folder/blocks"
 
-# From the last block to the first, so that line numbers stay right.
+# From the last block to the first, so that line numbers stay valid.
 [ -z "$update" ] || sort -rn "$folder/blocks" | while read -r n page first last indentation kind; do
     [ -e "$folder/$n.new" ] || continue
     {
@@ -101,7 +102,7 @@ done <"$folder/blocks"
         tail -n +$((last + 1)) "$page"
     } >"$folder/page"
     cat "$folder/page" >"$page"
-    echo "$page:$first: written anew"
+    echo "$page:$first: updated"
 done
 [ $count -gt 20 ] || { echo "found only $count blocks: this test looks for the wrong thing"; wrong=1; }
 exit $wrong

@@ -1,7 +1,7 @@
-# Prints a shown block (the first file) as it has to be, given what it shows (the second file). A line … of the block stands
-# for lines that are left out. whole=1: all other lines of what is shown are there. whole=0: the block is an excerpt, which may
-# begin and end anywhere and has an indentation of its own. A piece between two … that has changed goes from where its first
-# line is now to where its last one is.
+# Prints a shown block (the first file) as it has to be, given what it shows (the second file). A line … of
+# the block stands for lines that are left out. whole=1: all other lines of what is shown are there. whole=0:
+# the block is an excerpt, which may begin and end anywhere and has its own indentation. A piece between two …
+# that has changed goes from where its first line is now to where its last line is.
 FNR == NR { shown[++n] = $0; next }
 { actual[++m] = $0 }
 END {
@@ -20,7 +20,7 @@ function plain(line)
         gsub(/^ +| +$/, "", line)
     return line
 }
-# Where the lines i to j of the block are next, behind `at`; 0: nowhere.
+# The next place of the lines i to j of the block after `at`; 0: none.
 function find(i, j,    s, k)
 {
     for (s = at + 1; s + j - i <= m; s++) {
@@ -31,7 +31,7 @@ function find(i, j,    s, k)
     }
     return 0
 }
-# Where a line is, behind `at` and as near to a place as can be.
+# The place of a line after `at` that is nearest to `place`.
 function nearest(line, place,    s, best)
 {
     for (s = at + 1; s <= m; s++)
@@ -55,7 +55,7 @@ function piece(i, j,    from, to, k)
         print plain(actual[k]) == plain(shown[i + k - from]) ? shown[i + k - from] : whole ? actual[k] : margin(i) actual[k]
     at = to
 }
-# What the block's lines are indented by, beyond the lines that they show.
+# The indentation of line i of the block.
 function margin(i,    old)
 {
     match(shown[i], /^ */)

@@ -1,6 +1,6 @@
-# Takes the shown blocks out of Markdown pages. A block is fenced, or indented by four spaces; its mark is the HTML comment
-# right before it, "KIND: WHAT". For each block: folder/N has its lines without their indentation, folder/N.what has WHAT, and
-# standard output a line "N page first last indentation kind".
+# Extracts the shown blocks of Markdown pages. A block is fenced, or indented by four spaces; its mark is the
+# HTML comment right before it, "KIND: WHAT". For each block: folder/N has its lines without the indentation,
+# folder/N.what has WHAT, and standard output a line "N page first last indentation kind".
 FNR == 1 { finish(); mark = comment = ""; fenced = 0; blank = 1 }
 fenced && /^```/ { fenced = 0; finish(); next }
 fenced { add($0); next }

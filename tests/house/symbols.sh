@@ -1,7 +1,7 @@
 #!/bin/sh
-# The dynamic symbols of librondo are the functions that rondo.h declares, and no others; those of librondo-run are the
-# ones that load and run a model; and librondo-run holds no code for training.
-# $1: the root of the source; $2, $3: librondo and librondo-run; $4: a C compiler.
+# The dynamic symbols of librondo are the functions that rondo.h declares and no others; those of librondo-run
+# are the ones that load and run a model; and librondo-run contains no code for training. $1: the root of the
+# source; $2, $3: librondo and librondo-run; $4: a C compiler.
 root=$1 whole=$2 run=$3 cc=$4
 folder=$(mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT
@@ -15,7 +15,7 @@ complain() {
 }
 exported() { nm -D --defined-only "$1" | awk '{ print $3 }' | LC_ALL=C sort; }
 
-# A declaration follows RONDO_API, whatever macro wrote it: ask the preprocessor.
+# Declarations follow RONDO_API, but macros write some of them: use the preprocessor.
 $cc -E -P "$root/rondo.h" | tr '\n' ' ' |
     sed 's/__attribute__((visibility("default")))/\n@/g' |
     sed -n 's/^@[^(]*[ *]\(rondo_[a-z0-9_]*\)(.*/\1/p' | LC_ALL=C sort >"$folder/declared"
@@ -35,14 +35,15 @@ exported "$run" >"$folder/run"
 cmp -s "$folder/expected" "$folder/run" ||
     complain "the header's section on decoding (<) and librondo-run (>) differ:" diff "$folder/expected" "$folder/run"
 
-# What an unstripped librondo-run has inside. reference_elementwise is one op on numbers, which kernels use as well.
+# The symbols inside an unstripped librondo-run. reference_elementwise is one op on numbers, which kernels use
+# as well.
 nm "$run" | awk '$2 ~ /[tTwW]/ { print $3 }' >"$folder/inside"
 [ "$(wc -l <"$folder/inside")" -gt 100 ] || complain "librondo-run is stripped; nothing can be said about it" true
 grep -E '^(vjp|samples|reference|form|step|differentiate|linearize|contract|stream|trainer|weights|optimizer|transformer|mixer|command|explain)_' "$folder/inside" |
     grep -v '^reference_elementwise' >"$folder/training"
 [ ! -s "$folder/training" ] || complain "librondo-run holds what only training and compiling need:" cat "$folder/training"
 nm "$run" | grep -E ' kernel_(adam|[a-z_]*_grad)' >"$folder/training" && complain "librondo-run holds kernels of training:" cat "$folder/training"
-# And the same names are there in the whole, so that the line above can find something.
+# The same names are in the whole library, so the check above can find something.
 nm "$whole" | grep -q ' t vjp_' && nm "$whole" | grep -q ' kernel_adam' || complain "librondo has no vjp rules or no kernel_adam: this test looks for the wrong names" true
 
 for library in "$whole" "$run"; do

@@ -51,7 +51,7 @@ static double unit(const char *name, int64_t index)
     return random_uniform(bits[0]);
 }
 
-/* Weights as wide as keeps activations near 1, gains around 1, lengths from 1 to S. */
+/* Weights of a scale that keeps activations near 1, gains around 1, lengths from 1 to S. */
 const double *double_leaf(double_model *m, const rondo_graph *g, const node *leaf, const int64_t *bound)
 {
     const char *name = g->names[leaf->attributes[input_name].integer];
@@ -227,7 +227,7 @@ double state_difference(const double_state *a, const double_state *b, const doub
             most = fmax(most, double_difference(a->ports[p].data, b->ports[q].data, a->ports[p].elements));
             continue;
         }
-        /* caches are [B, H, C, D] or [B, C, …]: rows of what stands behind the capacity */
+        /* caches are [B, H, C, D] or [B, C, …]: the elements of a row after the capacity axis */
         int64_t outer = m->n.batch * (a->ports[p].axis == 2 ? m->n.heads : 1),
                 row = a->ports[p].elements / outer / m->n.capacity;
         cr_assert_eq(a->ports[p].elements, outer * m->n.capacity * row);

@@ -1,6 +1,5 @@
-/* Transformers in double precision: a model of any mixers and sizes with numbers for every leaf by name, run
- * in parallel form or through the state that a decoder graph carries. What all tests of derived decoders
- * share. */
+/* Transformers in double precision, for tests of derived decoders: a model of any mixers and sizes, with
+ * numbers for every leaf by name, run in parallel form or through the state of a decoder graph. */
 #pragma once
 #include "compiler/pipeline.h"
 #include "models/transformer.h"
@@ -27,9 +26,9 @@ transformer transformer_of(const sizes *n, const char *encoder, const char *deco
 double_model double_model_new(transformer shape, const sizes *n, uint64_t seed);
 void double_model_free(double_model *m);
 
-/* One number a symbol of g; `step`: what P is. */
+/* The numbers of the symbols of g; `step`: of P. */
 void double_bound(const double_model *m, const rondo_graph *g, int64_t step, int64_t *bound);
-/* What the leaf holds, the same under each graph that has it. NULL: a state. */
+/* The numbers of a leaf, the same in each graph that has it. NULL: a state. */
 const double *double_leaf(double_model *m, const rondo_graph *g, const node *leaf, const int64_t *bound);
 
 /* The contents of a graph's ports, by name, from call to call. */
@@ -50,10 +49,10 @@ void state_free(double_state *s);
  * the caller frees it. */
 double *double_advance(double_model *m, const rondo_graph *advance, double_state *s, int64_t step,
                        const double *tokens, const double *count, int64_t *elements);
-/* Runs a stage and puts its outputs into `s` under their names. NULL graph: nothing. */
+/* Runs a stage and puts its outputs into `s` under their names. NULL graph: does nothing. */
 void double_stage(double_model *m, const rondo_graph *stage, double_state *s);
 /* Of two tensors: the larger of rms(a − b) / rms(b) and max|a − b| / rms(b) / 10; infinite when not finite.
  */
 double double_difference(const double *a, const double *b, int64_t count);
-/* By port: what two runs left behind; of caches, the rows that were written: `filled` of them. */
+/* Compares the ports after two runs; of caches the `filled` rows that were written. */
 double state_difference(const double_state *a, const double_state *b, const double_model *m, int64_t filled);

@@ -63,7 +63,7 @@ int32_t small_token(int64_t sentence, int64_t place)
     return (int32_t)(3 + (x >> 33) % (SMALL_VOCABULARY - 3));
 }
 
-/* The source of sentence b has 1 + b mod SMALL_SOURCE tokens and padding behind them. */
+/* The source of sentence b has 1 + b mod SMALL_SOURCE tokens, followed by padding. */
 static int source_tensors(rondo_tensor *out, int32_t *source, int32_t *length, int64_t batch, int64_t first)
 {
     for (int64_t b = 0; b < batch; b++) {

@@ -1,5 +1,5 @@
-/* Every allocation of a whole life is refused once: building, weights, training, a checkpoint, compiling,
- * saving, loading, decoding. Each gives a clean RONDO_MEMORY, and what was taken is given back. */
+/* Every allocation from building a model to decoding is refused once: weights, training, a checkpoint,
+ * compiling, saving, loading. Each gives RONDO_MEMORY, and nothing leaks. */
 #include "tests/core/counting_allocator.h"
 #include "tests/models/small_model.h"
 #include <criterion/criterion.h>
@@ -16,7 +16,7 @@ typedef struct life {
     rondo_trainer *trainer;
     rondo_program *program, *loaded;
     rondo_session *session, *copy;
-    int32_t out[3 * 5]; /* what it said in the end */
+    int32_t out[3 * 5]; /* the last error */
     double scores[3];
 } life;
 
@@ -90,8 +90,8 @@ static void end(life *l)
     rondo_free(l->context);
 }
 
-/* False: no request was the refused one any more. What only a message needed may be missing: then all goes
- * on, to the same end as `whole`. */
+/* False: there were fewer requests than the refused one. Where only a message needed the memory, everything
+ * continues, to the same result as `whole`. */
 static bool refuse(long at, counting *c, const char *path, const char *checkpoint, life *whole)
 {
     rondo_error error = {0};
@@ -133,8 +133,8 @@ Test(allocation, each_refused_once_is_a_clean_error)
     unlink(checkpoint);
 }
 
-/* A session that was refused memory is as it was: the same call goes well afterwards and gives the same bits.
- */
+/* A session that was refused memory is unchanged: the same call succeeds afterwards and gives the same
+ * bits. */
 Test(allocation, a_refused_call_on_a_session_changes_nothing)
 {
     counting c = {0};

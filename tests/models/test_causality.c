@@ -1,5 +1,5 @@
-/* What comes later changes nothing, bit for bit: other tokens in the parallel form, the garbage behind what
- * counts in the derived one, and the gradient of what comes before is exactly zero. */
+/* Later tokens change nothing, bit for bit: other tokens in the parallel form, garbage in the padding of the
+ * derived form; and the gradient with respect to later tokens is exactly zero. */
 #include "compiler/pipeline.h"
 #include "autograd/differentiate.h"
 #include "models/decode/binding.h"
@@ -31,7 +31,7 @@ Test(causality, later_tokens_change_no_bit)
     for (int k = 0; k < KINDS; k++) {
         small_model m = small_model_new(kinds[k][0], kinds[k][1], kinds[k][2], 1);
         int32_t *tokens = some_tokens(0), *others = some_tokens(0);
-        for (int i = 0; i < BATCH * LENGTH; i++) /* each another one */
+        for (int i = 0; i < BATCH * LENGTH; i++) /* each different */
             others[i] = 3 + (tokens[i] - 3 + 1 + i % 7) % (V - 3);
         float *expected = small_parallel(&m, tokens, BATCH, LENGTH, 0);
         for (int t = 1; t < LENGTH; t++) {
@@ -56,7 +56,7 @@ Test(causality, later_tokens_change_no_bit)
     }
 }
 
-/* A mixer on numbers, not tokens, so that the later ones can be 1e30. */
+/* A mixer on numbers instead of tokens, so that later ones can be 1e30. */
 typedef struct hidden_model {
     rondo *context;
     rondo_graph *g;

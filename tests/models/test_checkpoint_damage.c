@@ -80,7 +80,7 @@ Test(checkpoint, damaged_anywhere_is_refused_and_changes_nothing)
         }
         write_file(bytes, from);
         expect_refused("cut", from);
-        memcpy(damaged, bytes, size); /* a page that belongs elsewhere */
+        memcpy(damaged, bytes, size); /* a page of another place */
         memcpy(damaged + from, bytes + (size - count - from), count);
         if (memcmp(damaged, bytes, size)) {
             write_file(damaged, size);
@@ -93,7 +93,7 @@ Test(checkpoint, damaged_anywhere_is_refused_and_changes_nothing)
     free(damaged);
 }
 
-/* What the checksums do not tell, because somebody wrote it so. */
+/* What checksums cannot detect, because the file was written like that. */
 Test(checkpoint, numbers_are_checked)
 {
     static const struct {

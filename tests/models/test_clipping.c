@@ -1,5 +1,5 @@
-/* The trainer clips the norm of the mean gradient: what Adam sees is shorter by the same factor everywhere,
- * and a gradient that is short enough stays as it is. */
+/* The trainer clips the norm of the mean gradient: Adam gets a gradient that is scaled by one factor, and a
+ * gradient that is short enough does not change. */
 #include "core/safetensors.h"
 #include "models/weights.h"
 #include "tests/models/small_model.h"
@@ -10,7 +10,7 @@
 
 enum { ROWS = 2, LENGTH = 5 };
 
-/* One update from the same weights; the norm, and |moment1|², which is ((1 − β1) · norm)² unless it was
+/* One update from the same weights; gives the norm, and |moment1|², which is ((1 − β1) · norm)² unless it was
  * clipped. */
 static double squares_after_step(const small_model *m, float clip, double *norm)
 {

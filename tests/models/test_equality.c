@@ -1,6 +1,6 @@
-/* One model, three forms. For every combination of mixers: the parallel form, the derived decoder run by any
- * pieces, by ragged ones with padding on the right, and its load, source and step stages give the same logits
- * and leave the same state, in double precision. */
+/* One model, three forms. For every combination of mixers, these give the same logits and the same state in
+ * double precision: the parallel form; the derived decoder, advanced by any pieces, also ragged ones with
+ * padding on the right; and its load, source and step stages. */
 #include "tests/models/double_model.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -29,7 +29,7 @@ static rondo_graph *advance_of(const double_model *m, bool no_linearize)
     return g;
 }
 
-/* Advances every sequence by pieces; bit i of `cuts`: a cut behind token i. */
+/* Advances every sequence by pieces; bit i of `cuts`: a cut after token i. */
 static double by_pieces(double_model *m, const rondo_graph *advance, uint32_t cuts, double_state *state)
 {
     int64_t batch = m->n.batch, time = m->n.time, vocabulary = m->n.vocabulary;
@@ -58,7 +58,7 @@ static double by_pieces(double_model *m, const rondo_graph *advance, uint32_t cu
     return difference;
 }
 
-/* Each call gives each sequence a number of tokens of its own, none included, and garbage behind them. */
+/* Each call gives each sequence its own number of tokens, perhaps none, followed by garbage. */
 static double ragged(double_model *m, const rondo_graph *advance, uint64_t seed, double_state *state)
 {
     int64_t batch = m->n.batch, time = m->n.time, vocabulary = m->n.vocabulary, left = batch * time;
@@ -164,8 +164,8 @@ Test(equality, with_every_size_one)
         check_forms(&all[i], &ones, i % 2, false, 1);
 }
 
-/* The quadratic form streams too, then every attention keeps a cache; but not the mean of everything before,
- * whose mask has no batch axis and so cannot tell the sequences' positions apart. */
+/* The quadratic form can be streamed too: then every attention keeps a cache. The running mean cannot,
+ * because its mask has no batch axis and sequences have different positions. */
 Test(equality, without_linearize)
 {
     for (int i = 0; i < COMBINATIONS; i++)

@@ -1,5 +1,6 @@
-/* What a caller sees of errors: each public function that can fail writes *error when it fails, whatever was there before;
- * it leaves *error alone when it succeeds, and when it is given the NULL of a call that failed before. */
+/* What a caller sees of errors: each public function that can fail writes *error when it fails, whatever was
+ * there before; it leaves *error alone when it succeeds, and when it is given the NULL of a call that failed
+ * before. */
 #include "models/transformer.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -23,7 +24,7 @@ static void release(void *user, void *memory, size_t bytes)
 
 typedef struct objects {
     rondo *context;
-    rondo_graph *wrong; /* with a mistake in it */
+    rondo_graph *wrong; /* with a mistake */
     transformer_graph built;
     rondo_weights *weights;
     rondo_trainer *trainer;
@@ -83,8 +84,8 @@ static void end(objects *o)
     rondo_free(o->context);
 }
 
-/* Each function with a call that fails, the code that it fails with, and a call with a NULL object. What is in rondo.h and
- * not here, tests/house/errors.sh misses. */
+/* Each function with a call that fails, the code that it fails with, and a call with a NULL object.
+ * tests/house/errors.sh reports functions of rondo.h that are missing here. */
 #define CALLS(X)                                                                                             \
     X(rondo_graph_new, RONDO_MEMORY, (refuse = true, rondo_graph_new(o->context, e)),                        \
       rondo_graph_new(NULL, e))                                                                              \
@@ -157,7 +158,7 @@ static const struct {
 } calls[] = {CALLS(ROW)};
 enum { CALL_COUNT = sizeof calls / sizeof *calls };
 
-/* What callers may have in theirs. */
+/* What may be in the struct of a caller. */
 enum { UNINITIALISED, OF_ANOTHER_CALL, FILLINGS };
 static void fill(rondo_error *error, int filling)
 {
@@ -179,7 +180,7 @@ Test(errors, a_call_that_fails_writes_its_own)
             cr_assert(memchr(error.message, 0, sizeof error.message), "%s", calls[i].name);
             cr_expect(error.code == calls[i].code && *error.message && !strstr(error.message, "another call"),
                       "%s: code %d: %s", calls[i].name, (int)error.code, error.message);
-            failed = calls[i].failing(&o, NULL); /* who does not want to know, need not */
+            failed = calls[i].failing(&o, NULL); /* NULL: the error is not wanted */
             refuse = false;
             cr_expect(failed);
         }

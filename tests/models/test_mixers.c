@@ -1,5 +1,6 @@
-/* The table of mixers: names and places, what refuses and why; MemSizer and T2R number by number against their
- * papers' formulas; what is frozen stays; and lessons that bring feature maps nearer to softmax. */
+/* The table of mixers: names, places and the reasons of refusals; MemSizer and T2R number by number against
+ * the formulas of their papers; frozen parameters do not change; distillation brings feature maps closer to
+ * softmax. */
 #include "models/train/distill.h"
 #include "ops/interpret.h"
 #include "tests/core/counting_allocator.h"
@@ -27,7 +28,7 @@ static transformer small_shape(const char *encoder, const char *decoder, const c
                          .cross = cross};
 }
 
-/* What building says; NULL: it was built. */
+/* The error of building; NULL: it was built. */
 static const char *refusal(const char *encoder, const char *decoder, const char *cross)
 {
     static rondo_error error;
@@ -176,13 +177,13 @@ static void softmax(double *x, int count)
         x[i] = exp(x[i]) / sum;
 }
 
-/* What token t of sentence b sees. */
+/* How many keys token t of sentence b sees. */
 static int seen(bool cross, int b, int t)
 {
     return cross ? source_lengths[b] : t + 1;
 }
 
-/* As the recurrence: S ← S + p uᵀ for each token that is seen; o = n^(−1/2) aᵀ S, a the mean over heads of
+/* As a recurrence: S ← S + p uᵀ for each visible token; o = n^(−1/2) aᵀ S, where a is the mean over heads of
  * softmax(Φ_h x). */
 static void memsizer_row(const single *s, bool cross, int b, int t, double *out)
 {
@@ -224,8 +225,8 @@ static void relu_features(const single *s, int h, const double *x, double scale,
     }
 }
 
-/* S ← S + φ(k) vᵀ, z ← z + φ(k); o = φ(q / √d_h)ᵀ S / max(φ(q / √d_h) · z, 1e-2) for each head, and the output
- * projection. */
+/* S ← S + φ(k) vᵀ, z ← z + φ(k); o = φ(q / √d_h)ᵀ S / max(φ(q / √d_h) · z, 1e-2) for each head, and the
+ * output projection. */
 static void t2r_row(const single *s, bool cross, int b, int t, double *out)
 {
     const double *x = number(s, "x") + (b * TIME + t) * WIDTH, *y = number(s, cross ? "memory" : "x");
@@ -315,7 +316,7 @@ static void sentences_fill(sentences *b)
     memcpy(b->tensors, tensors, sizeof tensors);
 }
 
-/* The loss of the first and the last of `updates`. */
+/* The losses of the first and the last of `updates`. */
 static void train(rondo_value loss, rondo_weights *w, int updates, float decay, double *first, double *last)
 {
     sentences b;
@@ -398,7 +399,7 @@ Test(mixers, weights_in_which_something_else_is_frozen_are_refused)
     rondo_free(context);
 }
 
-/* Rows in groups of the width are orthogonal and as long as normal vectors are, not all of one length. */
+/* Rows are orthogonal in groups of the width and have the lengths of normal vectors, which differ. */
 Test(mixers, random_features_are_orthogonal_in_blocks)
 {
     enum { FEATURES = 10, HEAD_WIDTH = 4 };
@@ -499,7 +500,7 @@ Test(mixers, a_refused_allocation_is_an_error_and_loses_nothing)
             rondo *context = rondo_new(1, .allocator = &allocator);
             bool good = context && build_anything(context, m, &g, &error);
             refused = c.requests >= at;
-            /* What only a message needs may be missing. */
+            /* Memory that only a message needs may be missing. */
             cr_expect(good || refused, "%s: %s", m->name, error.message);
             cr_expect(good || !context || (error.code == RONDO_MEMORY && *error.message),
                       "%s, request %ld: code %d: %s", m->name, at, (int)error.code, error.message);

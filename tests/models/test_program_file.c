@@ -1,5 +1,5 @@
-/* A compiled model in a file: loaded it gives the same bits; cut short or with bytes changed it is refused in
- * a sentence or gives what it gave, and never crashes; graphs in it that lie are found out. */
+/* A compiled model in a file: loaded, it gives the same bits; truncated or with changed bytes it is refused
+ * in a sentence or gives the same results, and never crashes; inconsistent graphs in it are detected. */
 #include "tests/models/small_model.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -85,7 +85,7 @@ static void write_whole(const char *path, const char *data, size_t bytes)
     cr_assert(f && fwrite(data, 1, bytes, f) == bytes && !fclose(f));
 }
 
-/* Loads and, when that went well, decodes. False: refused, with a sentence. */
+/* Loads and, if that succeeds, decodes. False: refused, with a sentence. */
 static bool survives(rondo *r, const char *path)
 {
     rondo_error error = {0};
@@ -185,7 +185,7 @@ static void lie(rondo *r, const char *step, const char *words)
     temporary(path, sizeof path, "lie");
     cr_assert(safetensors_save(&r->allocator, path, &tensor, 1, metadata, 4, &error), "%s", error.message);
     rondo_program *p = rondo_program_load(r, path, &error);
-    if (p && !error.code) { /* what loads must run or be refused then */
+    if (p && !error.code) { /* a program that loads must run, or be refused then */
         rondo_session *s = rondo_session_new(p, NULL, 2, &error);
         if (rondo_session_advance(s, (int32_t[]){1, 2, 1, 2}, 2, NULL, &error))
             rondo_session_advance(s, (int32_t[]){1, 2}, 1, NULL, &error);

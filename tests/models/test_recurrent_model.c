@@ -1,5 +1,5 @@
-/* A language model of Gated DeltaNet layers through the public header alone: training, whose bits do not depend on the number
- * of threads, and the session that is derived of it, in f32. */
+/* A language model of Gated DeltaNet layers, through the public header alone: training, whose bits do not
+ * depend on the number of threads, and the session derived from it, in f32. */
 #include "rondo.h"
 #include "tests/models/small_model.h"
 #include <criterion/criterion.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum { WORDS = 17, WIDTH = 32, HEADS = 2, BATCH = 5, LENGTH = 40 };
-/* Twice the 1e-6 of one mixer: NUMERICS, of a model's logits. */
+/* docs/NUMERICS.md: logits of a model have twice the 1e-6 of one mixer. */
 static const double bound_f32 = 2e-6;
 
 static rondo_value of_length_1(rondo_value x)
@@ -69,8 +69,8 @@ static void model_free(recurrent_model *m)
 
 /* ---- training ---- */
 
-/* Each line draws eight words and goes on saying them. Seven of its 40 targets are new, with log 16 nats each: 0.49 a target is
- * what perfect memory comes to. */
+/* Each line draws eight words and repeats them. Seven of its 40 targets are new, with log 16 nats each:
+ * perfect memory has a loss of 0.49 per target. */
 static void lines(unsigned seed, int32_t *tokens, int32_t *targets)
 {
     srand(seed);
@@ -85,7 +85,7 @@ static void lines(unsigned seed, int32_t *tokens, int32_t *targets)
     }
 }
 
-/* Losses of `steps` updates; the last is returned. */
+/* Makes `steps` updates and returns the last loss. */
 static double train(recurrent_model *m, int steps)
 {
     int32_t tokens[BATCH * LENGTH], targets[BATCH * LENGTH];
@@ -141,7 +141,7 @@ static const float *advance(rondo_session *s, const int32_t *tokens, int64_t fro
     return logits;
 }
 
-/* By ones the state goes through the kernels of one token, at once through chunks. */
+/* Token by token the state goes through the kernels of one token, all at once through chunks. */
 Test(recurrent_model, decodes_by_ones_by_pieces_and_at_once)
 {
     recurrent_model m = model_new(2);
@@ -170,7 +170,7 @@ Test(recurrent_model, decodes_by_ones_by_pieces_and_at_once)
     model_free(&m);
 }
 
-/* After a reorder each sequence goes on as the one it came from. */
+/* After a reorder each sequence continues like the one it came from. */
 Test(recurrent_model, reorders_all_of_its_state)
 {
     static const int64_t from[] = {3, 3, 0, 4, 1};

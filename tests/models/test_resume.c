@@ -1,5 +1,5 @@
-/* What a checkpoint knows beside the numbers. Where nobody names the sentences, dropout is drawn by the number of the
- * batch, accumulated batches included; and the kernels are those that the run began with. */
+/* What a checkpoint keeps besides the numbers. Without the input `sentences`, dropout depends on the number
+ * of the batch, accumulated batches included; and the kernels are those that the run began with. */
 #include "compiler/program/wisdom.h"
 #include "models/train/trainer.h"
 #include "models/weights.h"
@@ -61,7 +61,7 @@ Test(resume, dropout_goes_on_with_the_next_batch)
     training_free(&resumed);
 }
 
-/* Wisdom that for each call of these lengths takes the last candidate, as a machine might on which it was faster. */
+/* Wisdom that takes the last candidate for each call of these lengths, as on a machine where it is faster. */
 static void write_wisdom(const char *path)
 {
     rondo_error error = {0};
@@ -95,7 +95,7 @@ static bool same_kernels(const training *a, const training *b)
     return x->call_count == y->call_count;
 }
 
-/* Whatever wisdom there is when it goes on, and for lengths that it had not met before too. */
+/* Whatever wisdom there is on resuming, and also for lengths that did not occur before. */
 Test(resume, kernels_are_those_that_the_run_began_with)
 {
     char path[100], checkpoint[100];
@@ -107,7 +107,7 @@ Test(resume, kernels_are_those_that_the_run_began_with)
              other = training_new(path);
     run(&wise, true, LENGTH);
     run(&plain, true, LENGTH);
-    run(&resumed, true, LENGTH); /* its programs have chosen before it loads */
+    run(&resumed, true, LENGTH); /* its programs have chosen kernels before it loads */
     cr_assert_not(same_kernels(&wise, &plain), "no call has a second kernel: this test sees nothing");
     cr_assert(rondo_trainer_save(wise.trainer, checkpoint, &error) &&
                   rondo_trainer_load(resumed.trainer, checkpoint, &error) &&

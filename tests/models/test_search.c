@@ -1,5 +1,5 @@
-/* Search: a sequence that has ended stays as it is while the others go on; options out of range, vocabularies without an
- * answer and logits that are not finite are errors in a sentence. */
+/* Search: a sequence that has ended stays as it is while the others go on; options out of range, vocabularies
+ * without an answer and logits that are not finite are errors in a sentence. */
 #include "tests/models/small_model.h"
 #include <criterion/criterion.h>
 #include <math.h>
@@ -105,7 +105,7 @@ Test(search, options_out_of_range_are_refused)
     small_model_free(&m);
 }
 
-/* Bounded by what is generated: the caller's memory is as large as it likes. */
+/* Bounded by what is generated, not by the size of the caller's memory. */
 Test(search, tokens_may_go_to_the_listener_alone)
 {
     rondo_error error = {0};
@@ -194,7 +194,7 @@ Test(search, logits_that_are_not_finite_name_the_weights)
         }
 }
 
-/* One sequence alone, some way in: finite weights that overflow for one token. */
+/* One sequence alone, after some tokens: finite weights that overflow for one token. */
 Test(search, logits_that_overflow_say_where)
 {
     rondo_error error = {0};

@@ -1,5 +1,5 @@
-/* Sessions in f32: whatever way the tokens come, the logits are those of the parallel form; state moves,
- * grows and is copied without anybody noticing; what cannot be is refused in a sentence. */
+/* Sessions in f32: however the tokens are divided, the logits are those of the parallel form; moving, growing
+ * and copying the state has no effect on them; impossible requests are refused in a sentence. */
 #include "tests/models/small_model.h"
 #include <criterion/criterion.h>
 #include <pthread.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/time.h>
 
-/* Twice the 1e-6 of one mixer: NUMERICS, of a model's logits. */
+/* docs/NUMERICS.md: logits of a model have twice the 1e-6 of one mixer. */
 static const double bound_f32 = 2e-6;
 enum { V = SMALL_VOCABULARY };
 
@@ -73,7 +73,7 @@ Test(session, by_ones_by_pieces_and_at_once)
         for (int64_t t = 0; t < LENGTH; t++)
             same(advance_lines(s, BATCH, 0, t, 1), parallel, BATCH, LENGTH, t, "by ones", i);
         cr_expect_eq(s->tokens_run, BATCH * LENGTH, "something was run again");
-        small_source(&m, s, BATCH, 0); /* the same session starts anew */
+        small_source(&m, s, BATCH, 0); /* the same session begins again */
         static const int64_t pieces[] = {5, 1, 8, 7};
         for (int64_t k = 0, at = 0; k < 4; at += pieces[k++])
             same(advance_lines(s, BATCH, 0, at, pieces[k]), parallel, BATCH, LENGTH, at + pieces[k] - 1,
@@ -124,7 +124,7 @@ Test(session, ragged_pieces)
     }
 }
 
-/* After a reorder each sequence goes on as the one it came from; also to more and to fewer sequences. */
+/* After a reorder each sequence continues like the one it came from; also to more and to fewer sequences. */
 Test(session, reorder)
 {
     enum { BATCH = 3, LENGTH = 9 };
@@ -158,7 +158,7 @@ Test(session, reorder)
         }
 }
 
-/* A clone and what it was made of go different ways, bit for bit as if alone. */
+/* A clone and its original continue differently, each with the bits that it has alone. */
 Test(session, clone)
 {
     for (int i = 0; i < MODELS; i++) {
@@ -213,7 +213,7 @@ Test(session, grows_past_the_first_capacity)
     }
 }
 
-/* A sequence is the same among any neighbours, bit for bit. */
+/* A sequence does not depend on its neighbours, bit for bit. */
 Test(session, rows_do_not_know_their_neighbours)
 {
     static const int64_t batches[] = {1, 7, 64};
@@ -245,7 +245,7 @@ static int32_t largest(const float *row)
     return best;
 }
 
-/* Greedy output is what running the whole prefix again in parallel form for every token gives. */
+/* Greedy output equals that of running the whole prefix in parallel form again for every token. */
 Test(session, greedy_is_recomputing_every_prefix)
 {
     enum { BATCH = 3, LENGTH = 12 };
@@ -284,7 +284,7 @@ Test(session, greedy_is_recomputing_every_prefix)
     }
 }
 
-/* Prefill, then go on from its logits: as if fed one by one. */
+/* A prefill and then generating from its logits gives the same as feeding tokens one by one. */
 Test(session, generate_goes_on_from_a_prompt)
 {
     rondo_error error = {0};
@@ -345,7 +345,7 @@ Test(session, what_cannot_be_is_refused_in_a_sentence)
     inputs[0].dims[0] = inputs[1].dims[0] = 2;
     cr_assert(rondo_session_source(s, inputs, 2, &error), "%s", error.message);
     refused(rondo_session_source(s, inputs, 1, &error), &error,
-            "\"source_length\" was given no data"); /* the last call's is gone */
+            "\"source_length\" was given no data"); /* that of the last call is gone */
     cr_assert(rondo_session_source(s, inputs, 2, &error), "%s", error.message);
     refused(rondo_session_advance(s, tokens, 0, NULL, &error), &error, "at least one token");
     refused(rondo_session_advance(s, tokens, 2, (int32_t[]){1, 3}, &error), &error,
@@ -366,7 +366,7 @@ Test(session, what_cannot_be_is_refused_in_a_sentence)
     small_model_free(&m);
 }
 
-/* Work on parameters alone is done once, at load, whoever reads its result. */
+/* Work on parameters alone is done once, at load, whatever reads its result. */
 Test(session, the_load_stage_feeds_source_and_step)
 {
     rondo_error error = {0};
@@ -422,7 +422,8 @@ static void *cancel_from_thread(void *session)
     return NULL;
 }
 
-/* Advances until the cancel arrives; then the session waits for its source, and is as new after it. */
+/* Advances until the cancel arrives; then the session waits for its source, and is like a new one
+ * afterwards. */
 static void advance_until_cancelled(rondo_session *s)
 {
     rondo_error error = {0};

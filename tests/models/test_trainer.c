@@ -1,6 +1,5 @@
-/* The trainer: the same bits for any number of threads, any split of an update, before and after a
- * checkpoint; gradients that are the loss's; dropout that belongs to sentences; and nothing touched when it
- * diverges. */
+/* The trainer: the same bits for any number of threads and across a checkpoint; the same update however it is
+ * split; gradients of the loss; dropout by sentence; and nothing changed on divergence. */
 #include "models/train/trainer.h"
 #include "models/transformer.h"
 #include "models/weights.h"
@@ -135,7 +134,7 @@ Test(trainer, learns)
     }
 }
 
-/* Two accumulated halves are the whole, up to the order of sums; with dropout too, as masks belong to
+/* Two accumulated halves give the whole, up to the order of sums; with dropout too, since masks depend on
  * sentences. */
 Test(trainer, an_update_may_be_split)
 {
@@ -158,7 +157,7 @@ Test(trainer, an_update_may_be_split)
     }
 }
 
-/* A sentence's loss is its own: alone, in a batch, under more padding, whatever dropout draws. */
+/* The loss of a sentence is the same alone, in a batch and with more padding, also with dropout. */
 Test(trainer, dropout_belongs_to_the_sentence)
 {
     for (int k = 0; k < KINDS; k++) {
@@ -211,7 +210,7 @@ Test(trainer, goes_on_from_a_checkpoint_bit_for_bit)
         cr_assert(rondo_trainer_save(stopped.trainer, path, &error), "%s", error.message);
         training_free(&stopped);
         training_options o = every_kind[k];
-        o.seed = 123; /* the checkpoint knows better */
+        o.seed = 123; /* the checkpoint has another one */
         training resumed = training_new(o);
         cr_assert(rondo_trainer_load(resumed.trainer, path, &error), "%s", error.message);
         unlink(path);
@@ -227,7 +226,7 @@ Test(trainer, goes_on_from_a_checkpoint_bit_for_bit)
     }
 }
 
-/* A checkpoint of another model changes nothing at all. */
+/* A checkpoint of another model is refused and changes nothing. */
 Test(trainer, a_checkpoint_that_does_not_fit_changes_nothing)
 {
     char path[100];
@@ -345,7 +344,7 @@ static double loss_of(const probe *p, int64_t width)
     return loss;
 }
 
-/* The gradient is read off one Adam step: with β1 = 0, m is the gradient over the count. */
+/* The gradient is taken from one step of Adam: with β1 = 0, m is the gradient divided by the count. */
 static void check_gradient_of(training_options o)
 {
     enum { SPAN = 6 };

@@ -1,8 +1,8 @@
 /* tests/ops/harness.h, check_gradient: a random projection of the results, differentiated by the rule and by
  * differences.
  *
- * Which results carry a gradient is the rule's to say: one that it answers with NONE for every operand, or
- * refuses, carries none; result 0 must. */
+ * The rule determines which results have a gradient: one for which it gives NONE for every operand, or fails,
+ * has none; result 0 must have one. */
 #include "harness.h"
 #include <math.h>
 #include <stdio.h>
@@ -68,7 +68,7 @@ static unsigned carrying_ports(op_id op, int index)
     return ports;
 }
 
-/* Σ weights · results at the sample's present numbers. */
+/* Σ weights · results at the current numbers of the sample. */
 static const char *projected(const op_sample *s, double *const *weights, double *sum)
 {
     interpretation values;
@@ -85,7 +85,7 @@ static const char *projected(const op_sample *s, double *const *weights, double 
     return NULL;
 }
 
-/* The difference quotient along `direction` (one number an element of the leaf), of second order. */
+/* The central difference quotient along `direction` (a number for each element of the leaf). */
 static const char *quotient(op_sample *s, double *const *weights, int leaf, int64_t count,
                             const double *direction, double *slope)
 {
@@ -107,7 +107,8 @@ static const char *quotient(op_sample *s, double *const *weights, int leaf, int6
 
 enum { SMALL = 48, DIRECTIONS = 3 };
 
-/* gradient: of the leaf, by the rule. Every coordinate of a small leaf, some directions of a large one. */
+/* Compares the gradient of a leaf with differences: along every coordinate of a small leaf, along some
+ * directions of a large one. */
 static const char *check_leaf(op_sample *s, double *const *weights, int leaf, const double *gradient,
                               int64_t count)
 {
@@ -135,7 +136,7 @@ static const char *check_leaf(op_sample *s, double *const *weights, int leaf, co
     return NULL;
 }
 
-/* By leaf, what the rule gave for the operands that are it; a missing gradient is zeros. */
+/* The sum of the gradients of all operands that are this leaf; a missing gradient is zeros. */
 static const char *leaf_gradient(projection *p, const interpretation *values, int leaf, double **gradient,
                                  int64_t *count)
 {

@@ -1,4 +1,4 @@
-/* tests/ops/harness.h: samples, comparing, kernels. Gradients stand in gradient.c. */
+/* tests/ops/harness.h: samples, comparing, kernels. Gradients are in gradient.c. */
 #include "harness.h"
 #include <math.h>
 #include <stdarg.h>
@@ -53,8 +53,9 @@ static bool fill_leaves(op_sample *s)
     return true;
 }
 
-/* By the op's name, so that a row may stand anywhere in the table (Fowler, Noll & Vo's FNV-1a). The bounds are relative to
- * the rms of a result, which one whose terms happen to cancel would miss: with this first number, no sample does. */
+/* From the name of the op, so that the numbers do not depend on the order of the table (Fowler, Noll & Vo's
+ * FNV-1a). Bounds are relative to the rms of a result, which is too small where terms happen to cancel: with
+ * this initial value, no sample does. */
 static uint64_t seed_of(const char *name)
 {
     uint64_t hash = 1;
@@ -153,8 +154,7 @@ const char *compare_tensors(const double *a, const double *b, int64_t count, dou
     }
     double scale = sqrt(squares / (double)(finite ? finite : 1)),
            off = sqrt(differences / (double)(finite ? finite : 1));
-    if (scale <
-        1e-12) /* zero by cancellation, but for rounding in double: measured by the operands, which are about 1 */
+    if (scale < 1e-12) /* zero but for rounding in double: relative to the operands, which are about 1 */
         scale = 1;
     if (off <= bound * scale && largest <= 10 * bound * scale)
         return NULL;
@@ -340,7 +340,7 @@ static const char *run_both_ways(kernel_call *call, const interpretation *values
     return wrong;
 }
 
-/* Takes the data of results away that the layout has nobody read; false: there are none. */
+/* Removes the data of results that are not wanted in this layout; false: there are none. */
 static bool drop_results(kernel_call *call, tensor_layout layout)
 {
     int kept = layout == LAYOUT_FIRST_ONLY ? 0 : call->output_count - 1;

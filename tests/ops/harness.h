@@ -1,14 +1,14 @@
-/* What tests of ops share: one sample of an op with numbers, a kernel run on chosen memory layouts, and
+/* Shared by the tests of ops: a sample of an op with numbers, running a kernel on chosen memory layouts, and
  * comparing.
  *
- * A failure is text: every function here returns NULL when all is well, else one sentence in static memory.
- */
+ * A failure is text: every function here returns NULL when all is well, else one sentence in static
+ * memory. */
 #pragma once
 #include "ops/build.h"
 #include "ops/interpret.h"
 
-/* Sample `index` of an op: a graph of its own, numbers for its leaves (f32 values are floats exactly), and
- * what the references make of it. */
+/* Sample `index` of an op: its graph, numbers for its leaves (f32 values are exact floats), and the results
+ * of the references. */
 typedef struct op_sample {
     rondo *context;
     rondo_graph *graph;
@@ -22,7 +22,7 @@ typedef struct op_sample {
 } op_sample;
 
 enum sample_state { SAMPLE_OPEN, SAMPLE_PAST, SAMPLE_BROKEN };
-/* PAST: there is no such sample. BROKEN: harness_message() tells. Only an OPEN sample is to be closed. */
+/* PAST: there is no such sample. BROKEN: see harness_message(). Only an OPEN sample has to be closed. */
 enum sample_state sample_open(op_sample *s, op_id op, int index);
 void sample_close(op_sample *s);
 const char *harness_message(void);
@@ -51,9 +51,9 @@ static inline bool layout_is_optional(tensor_layout layout)
     return layout == LAYOUT_SCATTERED || layout >= LAYOUT_IN_PLACE;
 }
 extern const char *const layout_names[LAYOUT_COUNT];
-/* Runs the kernel serially on node n's operands, whose numbers are in `values`, and compares every result.
- * Results and scratch are poisoned before, gaps between elements are checked after. *ran tells whether the
- * kernel took the call. */
+/* Runs the kernel serially on the operands of node n, whose numbers are in `values`, and compares every
+ * result. Results and scratch are poisoned before, gaps between elements are checked after. *ran tells
+ * whether the kernel took the call. */
 const char *check_kernel(const op_sample *s, const kernel *k, const interpretation *values,
                          tensor_layout layout, bool *ran);
 /* Of two tensors: rms(a − b) / rms(b) ≤ bound, max|a − b| / rms(b) ≤ 10 bound; infinities and NaNs in the

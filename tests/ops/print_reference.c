@@ -1,5 +1,5 @@
-/* Prints docs/OPS.md: the op table as a page. Everything on it is read from ops/ops.def, so the page is right when it is equal to
- * what this prints (tests/house/page_reference.sh). */
+/* Prints docs/OPS.md: the op table as a page. Everything on it comes from ops/ops.def;
+ * tests/house/page_reference.sh compares the page with the output. */
 #include "ops/op.h"
 #include <math.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@ static const rule_names rules[OP_COUNT] = {
 };
 #undef OP
 
-/* Not a flag of the table: the first result may take the first operand's memory. */
+/* Not a flag of the table: the first result may take over the memory of the first operand. */
 enum { IN_PLACE = 1 << 30 };
 
 /* ---- cells ---- */

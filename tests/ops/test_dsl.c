@@ -1,4 +1,5 @@
-/* The DSL: shapes, names and ties; errors in one sentence that begins with the caller's line; nothing happens after one. */
+/* The DSL: shapes, names and tied parameters; errors are one sentence that begins with the line of the
+ * caller; after an error nothing happens. */
 #include "core/graph.h"
 #include "ops/op.h"
 #include <criterion/criterion.h>
@@ -33,7 +34,7 @@ static void expect_type(rondo_value v, const char *expected)
     cr_expect_str_eq(buffer, expected);
 }
 
-/* The first mistake of the graph was made at `line` of this file and says `sentence`, after its scope. */
+/* The first mistake of the graph is at `line` of this file, and its message is `sentence` after the scope. */
 static void expect_error(int line, const char *sentence)
 {
     char full[600];
@@ -359,7 +360,7 @@ Test(dsl, options_of_a_newer_header_are_refused_when_set)
 Test(dsl, options_of_an_older_header_are_shorter)
 {
     rondo_reduce_options older = {.size = offsetof(rondo_reduce_options, keep), .axis = 1, .keep = true};
-    expect_type(rondo_sum_at(RONDO_HERE, input("f32[B,T]"), &older), "f32[B]"); /* keep lies behind its end */
+    expect_type(rondo_sum_at(RONDO_HERE, input("f32[B,T]"), &older), "f32[B]"); /* keep is beyond its end */
 }
 
 /* Compilers differ in which line a macro call that spans two of them has. */

@@ -1,5 +1,5 @@
-/* What the rules of the plain ops say and do beside the numbers that test_table.c checks: errors in words,
- * symbols, ties, what a mask hides, and the interpreter's own errors. */
+/* The rules of plain ops, besides the numbers that test_table.c checks: error messages, symbols, ties, what a
+ * mask hides, and errors of the interpreter. */
 #include "ops/build.h"
 #include "ops/families/fused.h"
 #include "ops/interpret.h"
@@ -24,7 +24,7 @@ static void end(void)
 
 TestSuite(rules, .init = begin, .fini = end);
 
-/* A leaf by its type in words: leaf("x", "f32[B,T,8]"). */
+/* A leaf by its type as text: leaf("x", "f32[B,T,8]"). */
 static value_id leaf(const char *name, const char *type_text)
 {
     rondo_type type;
@@ -71,7 +71,7 @@ static value_id gradient(value_id y, value_id dy, int operand)
     return in[operand];
 }
 
-/* The numbers of v, the leaves' being given in order of creation. */
+/* The numbers of v; those of the leaves are given in order of creation. */
 static void expect_numbers(value_id v, const double *const *leaves, int count, const int64_t *bound,
                            const double *expected)
 {

@@ -1,10 +1,11 @@
-/* Every row of the op table, held against its own columns: a new row is tested by being there. */
+/* Every row of the op table against its own columns; new rows need no test of their own. */
 #include "harness.h"
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <criterion/alloc.h>
 
-/* One test of each kind a row. Criterion's memory, because each test is a process of its own. */
+/* One test of each kind for each row. The memory is Criterion's, because each test is a process of its
+ * own. */
 #define FOR_EVERY_OP(suite, test)                                                                            \
     ParameterizedTestParameters(suite, test)                                                                 \
     {                                                                                                        \
@@ -20,7 +21,7 @@ static const char *op_name(int op)
     return op_table[op].signature.name;
 }
 
-/* Leaves that are bound have nothing to run. */
+/* Leaves that are bound do not run. */
 static bool is_bound(int op)
 {
     return op_table[op].flags & OP_LEAF;

@@ -1,5 +1,5 @@
-/* exp, log, tanh, sigmoid, erf, sin and cos of every instruction set that this processor has, against libm in double.
- */
+/* exp, log, tanh, sigmoid, erf, sin and cos of every instruction set of this processor, against libm in
+ * double. */
 #include "ops/vector/table.h"
 #include <criterion/criterion.h>
 #include <float.h>
@@ -38,7 +38,7 @@ static double worst(row_function *f, double (*exact)(double), double low, double
     free(y);
     return most;
 }
-/* Over the exponents too: ± 2^low … 2^high. */
+/* Also over exponents: ± 2^low … 2^high. */
 static double worst_scaled(row_function *f, double (*exact)(double), double low, double high, bool negative)
 {
     float *x = malloc(sizeof *x * MANY), *y = malloc(sizeof *y * MANY);
@@ -98,7 +98,7 @@ Test(vector_math, tanh_and_erf_are_within_two_ulp_and_sigmoid_within_two_and_a_h
     }
 }
 
-/* Near a zero that is not at 0 the error is one of the angle, so it is measured against the largest sine. */
+/* Near a zero other than 0 the error is that of the angle, so it is relative to the largest sine. */
 static double worst_angle(row_function *f, double (*exact)(double), double low, double high)
 {
     float *x = malloc(sizeof *x * MANY), *y = malloc(sizeof *y * MANY);

@@ -17,7 +17,7 @@ static tensor operand(const fading_case *c, const int64_t dims[4], double low, d
     return bench_tensor(4, dims, c->channels ? channels : NULL, 0, low, high);
 }
 
-/* Rows of tokens become NaN where there is padding. */
+/* Writes NaN into the rows of tokens that are padding. */
 static void poison(const fading_scan *x, tensor *t)
 {
     for (int64_t b = 0; b < t->dims[0]; b++)

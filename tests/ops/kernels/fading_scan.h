@@ -1,8 +1,8 @@
-/* Scans whose state fades, for tests: operands, the recurrence in double, the kernel that takes them.
+/* Scans with a decay, for tests: operands, the recurrence in double, and the kernel that accepts them.
  *
  *   U_t = e^{g_t} ∘ S_{t−1}      S_t = U_t + k_t v̂_tᵀ      v̂ = (v, 1)
  *
- * What is padding is NaN in every operand. */
+ * Padding is NaN in every operand. */
 #pragma once
 #include "ops/kernels/recurrent/scan_shape.h"
 #include "tests/ops/kernels/kernel_bench.h"
@@ -11,7 +11,7 @@ typedef struct fading_case {
     int64_t batch, heads, time, key, value;
     int64_t decay[4];                         /* dims of the log decay; decay[0] 0: there is none */
     double (*gate)(int64_t t, double uniform); /* the log decay of step t, from a number in [0, 1) */
-    bool exclusive, denominator, ragged, state, channels; /* channels: heads lie side by side, [B, T, H] */
+    bool exclusive, denominator, ragged, state, channels; /* channels: heads are adjacent, [B, T, H] */
     int64_t chunk;
 } fading_case;
 
@@ -28,7 +28,7 @@ typedef struct fading_scan {
 fading_scan fading_new(fading_case c);
 void fading_free(fading_scan *x);
 void fading_free_results(fading_scan *x);
-/* Results: new tensors; then the first kernel but the plain one that takes them runs. */
+/* Makes tensors for the results and runs the first kernel that accepts them, other than the plain one. */
 void fading_run(fading_scan *x, bool grad);
 /* Fills `expected`. */
 void fading_expect(fading_scan *x, bool grad);
@@ -36,4 +36,4 @@ void fading_expect(fading_scan *x, bool grad);
 void fading_compare(const fading_scan *x, double bound);
 /* New, expected, run, compared, freed. */
 void fading_check(fading_case c, bool grad);
-float *fading_at(const tensor *t, int64_t b, int64_t h, int64_t i, int64_t j); /* indices beyond extents of 1 stay on it */
+float *fading_at(const tensor *t, int64_t b, int64_t h, int64_t i, int64_t j); /* 0 along extents of 1 */

@@ -1,5 +1,5 @@
-/* Kernels by hand: tensors with chosen strides, a call that is planned and run serially on poisoned scratch,
- * and the same call on exactly as much memory as it asked for. */
+/* Kernels run by hand: tensors with chosen strides, a call that is planned and run serially on poisoned
+ * scratch of exactly the size that it asked for. */
 #pragma once
 #include "ops/op.h"
 #include <math.h>
@@ -26,7 +26,7 @@ static inline double bench_uniform(double low, double high)
 }
 
 enum { BENCH_GUARD = 64, BENCH_TENSORS = 64 };
-/* Memory of tensors that live; what a test leaves is freed when its process ends. */
+/* The memory of all tensors of a test, which is freed when its process ends. */
 static float *bench_memory[BENCH_TENSORS];
 __attribute__((destructor)) static void bench_end(void)
 {
@@ -42,7 +42,7 @@ static inline float *bench_new(size_t count)
     bench_memory[i] = memory;
     return memory;
 }
-/* A tensor with memory of its own behind guards. gap: elements between rows; order: the storage order of the
+/* A tensor with its own memory between guards. gap: elements between rows; order: the storage order of the
  * axes, NULL: row-major. */
 static inline tensor bench_tensor(int rank, const int64_t *dims, const int *order, int64_t gap, double low,
                                   double high)
@@ -95,7 +95,7 @@ static inline int64_t bench_count(const tensor *t)
         count *= t->dims[i];
     return count;
 }
-/* Where element `flat` of a row-major walk over (rank, dims) lies in t, which broadcasts to it. */
+/* The offset in t of element `flat` of a row-major walk over (rank, dims), to which t broadcasts. */
 static inline int64_t bench_offset(const tensor *t, int rank, const int64_t *dims, int64_t flat)
 {
     int64_t offset = 0;
@@ -113,7 +113,7 @@ static inline float *bench_at(const tensor *t, int64_t flat)
     return (float *)t->data + bench_offset(t, t->rank, t->dims, flat);
 }
 
-/* Plans and runs; tasks in rising or falling order. False: plan said no. */
+/* Plans and runs, with tasks in ascending or descending order. False: the plan refused. */
 static inline bool bench_run(const kernel *k, kernel_call *call, bool backward)
 {
     call->kernel = k;

@@ -1,6 +1,6 @@
 /* Measures what docs/GEMM.md says of this machine: rates of both libraries for the shapes of a training step
- * and of decoding, and which panel heights keep a row's bits independent of M and of its slot. Prints
- * Markdown. measure_gemm [rates|rows|panels|small] */
+ * and of decoding, and for which panel heights the bits of a row are independent of M and of its position.
+ * Prints Markdown. measure_gemm [rates|rows|panels|small] */
 #include "ops/kernels/products/blas.h"
 #include "ops/kernels/products/gemm.h"
 #include <math.h>
@@ -134,8 +134,8 @@ static void small(void)
             }
 }
 
-/* How many row results of a panel differ in bits from the same row elsewhere: in another slot (the rows
- * rotated by 1 …), and in a full product. */
+/* How many rows of a panel differ in bits from the same row elsewhere: at another position (the rows rotated
+ * by 1 …), and in a full product. */
 static void differences(blas_product *f, product p, int64_t full, int *slot, int *alone)
 {
     int64_t lda = p.transpose_a ? full + 7 : p.k, ldb = p.transpose_b ? p.k : p.n, n = p.n, panel = p.panel;
@@ -146,7 +146,7 @@ static void differences(blas_product *f, product p, int64_t full, int *slot, int
         f(p.transpose_a, p.transpose_b, panel, n, p.k, 1, a + (p.transpose_a ? i : i * lda), lda, b, ldb, 0,
           c + i * n, n);
     static const int shifts[] = {1, 3, 7, 8, 16, 24, 31, 40};
-    for (size_t s = 0; s < sizeof shifts / sizeof *shifts; s++) { /* panels start elsewhere: other slots */
+    for (size_t s = 0; s < sizeof shifts / sizeof *shifts; s++) { /* panels at other positions */
         int64_t o = shifts[s];
         if (o >= panel)
             continue;

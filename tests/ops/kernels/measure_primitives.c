@@ -1,6 +1,5 @@
-/* Measures what docs/PRIMITIVES.md says of this machine: oneDNN's primitives beside our kernels, on one
- * thread and in one process, run in turns, medians of the thread's own time. Prints Markdown.
- * measure_primitives [runs] */
+/* Measures what docs/PRIMITIVES.md says of this machine: oneDNN's primitives and our kernels, run in turns in
+ * one process on one thread; medians of CPU time. Prints Markdown. measure_primitives [runs] */
 #include "core/graph.h"
 #include "ops/build.h"
 #include "ops/rules.h"
@@ -24,7 +23,7 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* A planned call with its memory; NULL scratch: plan said no. */
+/* A planned call with its memory; NULL scratch: the plan refused. */
 typedef struct planned {
     kernel_call call;
     char *scratch;
@@ -260,7 +259,7 @@ static void products(void)
     }
 }
 
-/* What a primitive costs beside its work: made, and found and run. */
+/* The overhead of a primitive: making it, and finding and running it. */
 static void costs(void)
 {
     enum { NEW = 40, AGAIN = 2000 };

@@ -1,11 +1,12 @@
-/* The attention kernels against softmax in double, over every kind of mask; what no query may meet is NaN. */
+/* The attention kernels against softmax in double, with every kind of mask; keys that no query may see are
+ * NaN. */
 #include "ops/kernels/attention/attention_shape.h"
 #include "tests/ops/kernels/kernel_bench.h"
 #include <criterion/criterion.h>
 
 typedef struct attention_case {
     int64_t batch, heads, queries, keys, key, value;
-    bool causal, ragged, moved, views; /* moved: an offset a sentence */
+    bool causal, ragged, moved, views; /* moved: an offset for each sentence */
     double rate;
 } attention_case;
 
@@ -165,7 +166,7 @@ static void compare(const attention_case *c, const tensor *got, const double *wa
         finite[i] = want[i] == -INFINITY ? 0 : want[i];
     double error = bench_error(numbers, finite, count), size = 0;
     for (int64_t i = 0; i < count;
-         i++) /* with one key the weight is 1 and its gradient cancels to nothing: no scale to compare with */
+         i++) /* with one key the weight is 1 and its gradient cancels: there is no scale */
         size = fmax(size, fabs(finite[i]));
     if (size < 1e-12)
         for (int64_t i = error = 0; i < count; i++)

@@ -1,4 +1,4 @@
-/* The causal convolution's kernels: against the sum spelled out, through its state, under padding. */
+/* The kernels of the causal convolution against the plain sum: through its state, and with padding. */
 #include "ops/kernels/recurrent/convolve_shape.h"
 #include "tests/ops/kernels/kernel_bench.h"
 #include <criterion/criterion.h>
@@ -27,7 +27,7 @@ static double at(const tensor *t, int64_t b, int64_t row, int64_t d)
     return ((float *)t->data)[b * t->strides[0] + row * t->strides[1] + d * t->strides[2]];
 }
 
-/* Lengths of all kinds, none and all included; beyond them NaN. */
+/* Lengths of all kinds, 0 and all rows included; rows beyond them are NaN. */
 static convolve_bench convolve_begin(convolve_case c)
 {
     convolve_bench x = {.c = c};
@@ -73,7 +73,8 @@ static void convolve_run(convolve_bench *x, bool grad, bool backward)
     cr_assert(bench_run(grad ? &kernel_convolve_grad : &kernel_convolve, &call, backward));
 }
 
-/* Row t of sentence b as the convolution sees it: before the first the state's, or zeros. */
+/* Row t of sentence b as the convolution reads it: rows before the first come from the state, or are
+ * zeros. */
 static double seen(const convolve_bench *x, int64_t b, int64_t t, int64_t d)
 {
     if (t >= 0)
@@ -133,7 +134,7 @@ Test(convolve_kernel, is_the_sum_over_its_taps)
             }
 }
 
-/* The same chain of taps for every row: pieces are the whole to the bit. */
+/* Every row is the same chain of taps: pieces give the bits of the whole. */
 Test(convolve_kernel, cut_anywhere_is_the_whole_to_the_bit)
 {
     convolve_case c = {1, 90, 20, 4, .state = true};
@@ -186,7 +187,7 @@ Test(convolve_kernel, is_causal_bit_for_bit)
 
 /* ---- gradient ---- */
 
-/* What element (b, row) of x, or of the state at negative rows, gets back. */
+/* The gradient of element (b, row) of x, or of the state at negative rows. */
 static double back_at(const convolve_bench *x, int64_t b, int64_t row, int64_t d)
 {
     const convolve_case *c = &x->c;

@@ -1,5 +1,5 @@
-/* A scan whose state fades: by hand, with sentences that end early. What is padding neither adds to the state
- * nor lets it fade, and it is never looked at. */
+/* A scan with a decay: by hand, with sentences that end early. Padding neither adds to the state nor decays
+ * it, and is never read. */
 #include "kernel_bench.h"
 #include "ops/kernels/recurrent/scan_shape.h"
 #include <criterion/criterion.h>

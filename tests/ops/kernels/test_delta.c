@@ -1,5 +1,5 @@
-/* The delta rule's kernels against its reference in double, in every chunk and over every length. What is padding is NaN in
- * every operand; what is not wanted is NULL. */
+/* The kernels of the delta rule against its reference in double, for every chunk and length. Padding is NaN
+ * in every operand; results that are not wanted are NULL. */
 #include "ops/kernels/recurrent/delta_chunk.h"
 #include "tests/ops/kernels/kernel_bench.h"
 #include <criterion/criterion.h>
@@ -27,7 +27,7 @@ static int64_t columns_of(const delta_case *c, int operand)
     bool each = operand == DELTA_BETA || operand == DELTA_LOG_DECAY;
     return operand <= DELTA_K ? c->key : each ? 1 : c->value;
 }
-/* Result i of the gradient is that of this operand. */
+/* The operand whose gradient is result i. */
 static const int differentiated[RESULTS] = {DELTA_Q,    DELTA_K,         DELTA_V,
                                             DELTA_BETA, DELTA_LOG_DECAY, DELTA_STATE};
 
@@ -59,7 +59,7 @@ static bool is_absent(const delta_case *c, int operand)
            (operand == DELTA_STATE && !c->state_in) || (operand == DELTA_DSTATE && !c->state_out);
 }
 
-/* Keys are about as long as 1, as the models that use the rule make them. */
+/* Keys have a length of about 1, as in the models that use the rule. */
 static delta_bench delta_begin(delta_case c)
 {
     delta_bench x = {.c = c};
@@ -282,7 +282,7 @@ Test(delta_kernel, of_many_tokens_updates_its_state_in_place)
     delta_end(&x);
 }
 
-/* Rows from … to of every operand along time; the state is that of the whole. */
+/* Rows `from` to `to` of every operand along time; the state is that of the whole. */
 static delta_bench piece_of(const delta_bench *whole, int64_t from, int64_t to)
 {
     delta_bench x = *whole;
@@ -296,7 +296,7 @@ static delta_bench piece_of(const delta_bench *whole, int64_t from, int64_t to)
     return x;
 }
 
-/* The sequence cut once, the state handed over in place: out and state of both parts. */
+/* The sequence is cut once and the state passed on in place: out and state of both parts. */
 static void run_in_two(delta_bench *x, int64_t cut, tensor *state)
 {
     for (int part = 0; part < 2; part++) {
@@ -334,7 +334,7 @@ Test(delta_kernel, cut_anywhere_is_the_whole_and_at_chunks_to_the_bit)
     }
 }
 
-/* Ten thousand steps, one by one and in chunks: errors do not add up, since the rule corrects what it finds. */
+/* Ten thousand steps, one by one and in chunks: errors do not accumulate, since the rule corrects them. */
 Test(delta_kernel, stays_true_over_ten_thousand_steps)
 {
     enum { STEPS = 10000 };
@@ -361,7 +361,7 @@ Test(delta_kernel, stays_true_over_ten_thousand_steps)
 
 /* ---- what the rule means ---- */
 
-/* What was just written under a key of length 1 with β = 1 is what that key reads. */
+/* A key of length 1 reads exactly what was just written under it with β = 1. */
 Test(delta_kernel, with_full_steps_reads_back_what_it_wrote)
 {
     delta_bench x =
@@ -382,7 +382,7 @@ Test(delta_kernel, with_full_steps_reads_back_what_it_wrote)
     delta_end(&x);
 }
 
-/* A log decay of −∞ forgets all that was, in the middle of a chunk too. */
+/* A log decay of −∞ erases the state, also in the middle of a chunk. */
 Test(delta_kernel, forgets_everything_where_the_decay_is_zero)
 {
     for (int64_t chunk = 16; chunk <= 64; chunk *= 2) {

@@ -1,4 +1,4 @@
-/* The tile interpreter against plain loops: every op, broadcasts and layouts of all kinds, programs with
+/* The tile interpreter against plain loops: every op, all kinds of broadcasts and layouts, programs with
  * several results, results in the memory of an operand, integers. */
 #include "ops/reference.h"
 #include "ops/rules.h"
@@ -20,7 +20,7 @@ static const struct {
 };
 enum { OPS = sizeof ops / sizeof *ops };
 
-/* Random dims, and operands that broadcast to them in random ways and lie in random orders. */
+/* Random dims, and operands that broadcast to them in random ways and have random storage orders. */
 static tensor random_operand(int rank, const int64_t *dims, double low, double high)
 {
     int64_t own[MAX_RANK];
@@ -180,7 +180,7 @@ Test(elementwise_kernel, a_result_that_nobody_reads_is_not_written)
     outputs[0].data = memory;
 }
 
-/* More code than fits into the call: the program is read again by each task. */
+/* A program that does not fit into the call: each task parses it again. */
 Test(elementwise_kernel, a_long_program_is_as_good_as_a_short_one)
 {
     char code[800] = "0";
@@ -265,7 +265,7 @@ Test(elementwise_kernel, a_constant_with_strides_of_zero_is_one_element)
     cr_expect(memory[0] == 7 && memory[1] == 2.5f && memory[2] == 7);
 }
 
-/* The same numbers in two rows of a tensor give the same bits, wherever the rows stand. */
+/* Equal numbers in two rows of a tensor give the same bits, wherever the rows are. */
 Test(elementwise_kernel, a_row_does_not_depend_on_its_place)
 {
     enum { ROWS = 37, WIDTH = 301 };

@@ -1,5 +1,5 @@
-/* The fast kernels of scans whose state fades, against the recurrence in double: every shape of the log decay, every cut of
- * time, and decays whose products over many steps a float cannot hold. */
+/* The fast kernels of scans with a decay, against the recurrence in double: every shape of the log decay,
+ * every division of time, and decays whose products over many steps underflow in float. */
 #include "tests/ops/kernels/fading_scan.h"
 #include <criterion/criterion.h>
 
@@ -42,7 +42,7 @@ static double waves(int64_t t, double u)
 {
     return (t / 20 % 2 ? -1 : 1) * u;
 }
-/* Long silence between cuts, and everything between. */
+/* Mostly no decay with a few strong ones, and everything between. */
 static double mixed(int64_t t, double u)
 {
     static const double sizes[] = {0, -1e-6, -5, -1e4, -1e-3};
@@ -50,7 +50,8 @@ static double mixed(int64_t t, double u)
     return u < 0.97 ? sizes[u < 0.5 ? 1 : 4] : sizes[(int)(u * 1000) % 5];
 }
 
-/* One number a step and head, or for all sentences, or for all heads; the same at every step; one a key dimension. */
+/* One number for each step and head, shared by all sentences, or by all heads; the same at every step; one
+ * for each key dimension. */
 enum { SHAPES = 7 };
 static fading_case shaped(fading_case c, int shape)
 {
@@ -95,7 +96,7 @@ Test(fading_scan, keeps_its_bound_over_a_thousand_rows)
                              grad);
 }
 
-/* A gradient that is summed over time is large or small by chance: several heads make its size. */
+/* A gradient that is summed over time may be small by chance: several heads give it a scale. */
 static void check_long(double (*gate)(int64_t, double))
 {
     for (int shape = 0; shape < SHAPES; shape++)
@@ -132,7 +133,7 @@ Test(fading_scan, grows_too)
     for (int shape = 0; shape < SHAPES; shape++)
         for (int grad = 0; grad < 2; grad++)
             for (int kind = 0; kind < (shape == 3 || shape == 4 ? 1 : 2);
-                 kind++) /* one number makes no waves */
+                 kind++) /* one number has no variation */
                 fading_check(shaped((fading_case){2, 2, 130, 6, 4, .gate = kind ? waves : growing,
                                                   .state = true, .chunk = 64},
                                     shape),
@@ -146,7 +147,7 @@ Test(fading_scan, forgets_by_a_gate_that_is_closed)
                      false);
 }
 
-/* Heads of one number, side by side. */
+/* Adjacent heads of one number. */
 Test(fading_scan, of_channels_is_the_recurrence)
 {
     static const int64_t heads[] = {2, 16, 37, 128, 200}, times[] = {1, 2, 65, 300};
@@ -245,7 +246,7 @@ Test(fading_scan, cut_between_chunks_has_the_same_bits)
         }
 }
 
-/* One token at a time, each from the state that the one before left. */
+/* Token by token, each from the state after the one before. */
 Test(fading_scan, step_by_step_is_the_recurrence)
 {
     for (int shape = 0; shape < SHAPES; shape++) {

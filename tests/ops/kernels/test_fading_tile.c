@@ -1,4 +1,4 @@
-/* The vector functions of states that fade, on every instruction set this machine has, against plain double. */
+/* The vector functions of decaying states, on every instruction set of this machine, against plain double. */
 #include "ops/vector/table.h"
 #include "ops/vector/tile.h"
 #include <criterion/criterion.h>

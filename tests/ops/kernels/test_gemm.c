@@ -1,5 +1,5 @@
-/* Matrix products: every element has defined bits, tasks cover a product once, the host's thread settings
- * stay. */
+/* Matrix products: every element has defined bits, tasks cover a product once, the thread settings of the
+ * host are restored. */
 #include "core/team.h"
 #include "ops/kernels/products/blas.h"
 #include "ops/kernels/products/gemm.h"
@@ -30,8 +30,8 @@ static bool same_bits(const float *x, const float *y, int64_t count)
     return !memcmp(x, y, (size_t)count * sizeof *x);
 }
 
-/* The definition in ops/kernels/products/gemm.h, spelled out. `fused`: this processor multiplies and adds with one rounding.
- */
+/* The definition in ops/kernels/products/gemm.h as a plain loop. `fused`: this processor multiplies and adds
+ * with one rounding. */
 static void defined(const gemm_shape *s, const float *a, const float *b, bool add, float *c, bool fused)
 {
     for (int64_t i = 0; i < s->m; i++)
@@ -78,7 +78,8 @@ static void drop(example *e)
     free(e->expected);
 }
 
-/* oneDNN's AVX2 code for transposed a, and OpenBLAS in its place, sum in their own order: only close. */
+/* oneDNN's AVX2 code for transposed a, and OpenBLAS instead of it, sum in an order of their own: close, not
+ * equal. */
 static bool has_defined_bits(const gemm_shape *s)
 {
     return !(s->transpose_a && onednn_set_here() == ONEDNN_AVX2);
@@ -138,7 +139,7 @@ Test(gemm, a_row_does_not_depend_on_the_others_nor_on_how_many_there_are)
         for (int64_t m = 1; m <= 300; m += m < 50 ? 1 : 23) {
             gemm_shape part = e.s;
             part.m = m;
-            int64_t first = pick(0, 300 - m); /* other rows above it, so another place in the panel */
+            int64_t first = pick(0, 300 - m); /* other rows above it, so another position in the panel */
             gemm_panel(&part, e.a + first * e.s.lda, e.b, false, e.c);
             for (int64_t i = 0; i < m; i++)
                 cr_expect(same_bits(e.c + i * e.s.ldc, e.expected + (first + i) * e.s.ldc, e.s.n), "%d rows",

@@ -1,5 +1,5 @@
-/* The loss kernels against cross entropy in double: sums, counts, gradients; ignored rows are NaN and leave
- * no trace. */
+/* The loss kernels against cross entropy in double: sums, counts, gradients; ignored rows are NaN and have no
+ * effect. */
 #include "ops/kernels/products/blas.h"
 #include "ops/rules.h"
 #include "tests/ops/kernels/kernel_bench.h"
@@ -36,7 +36,7 @@ static void loss_begin(loss_bench *b, loss_case c)
     b->ids = malloc(sizeof *b->ids * (size_t)(b->rows + 1));
     for (int64_t i = 0; i < b->rows; i++) {
         bool live = bench_uniform(0, 1) < c.live;
-        b->ids[i] = live ? (int32_t)bench_below(c.vocabulary) : 1; /* 1 is ignored, and drawn now and then */
+        b->ids[i] = live ? (int32_t)bench_below(c.vocabulary) : 1; /* id 1 is ignored, and drawn sometimes */
         for (int64_t j = 0; b->ids[i] == 1 && j < c.width; j++)
             *bench_at(&b->h, i * c.width + j) = NAN;
         for (int64_t j = 0; b->ids[i] == 1 && j < c.vocabulary; j++)
@@ -194,7 +194,7 @@ Test(loss_kernel, shares_many_rows_among_lanes)
     check_linear((loss_case){7, 300, 300, 32, 0.1, 0.9});
     check_linear((loss_case){1, 241, 67, 16, 0, 1, .bias = true});
     check_linear((loss_case){1, 2500, 40, 8, 0.1, 0.05});
-    check_linear((loss_case){1, 2500, 40, 8, 0.1, 1}); /* more than one chunk a lane */
+    check_linear((loss_case){1, 2500, 40, 8, 0.1, 1}); /* more than one chunk for each lane */
     check_linear((loss_case){9, 250, 50, 8, 0.1, 1, .evaluation = true});
 }
 

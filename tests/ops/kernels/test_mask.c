@@ -1,5 +1,4 @@
-/* The causal mask, element by element: which keys a token sees, from where it stands and in either direction.
- */
+/* The causal mask, element by element: which keys a token sees, at any position and in either direction. */
 #include "kernel_bench.h"
 #include "ops/rules.h"
 #include <criterion/criterion.h>

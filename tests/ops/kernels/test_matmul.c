@@ -1,5 +1,5 @@
-/* The matmul kernel on strided views: any layout gives the numbers that plain loops in double precision give,
- * and a row's bits are the same whether it comes in a batch, alone or through a copy. */
+/* The matmul kernel on strided views: any layout gives the numbers of plain loops in double precision, and a
+ * row has the same bits in a batch, alone and through a copy. */
 #include "ops/kernels/products/blas.h"
 #include "ops/kernels/kernel.h"
 #include "ops/op.h"
@@ -16,7 +16,7 @@ static int64_t pick(int64_t least, int64_t most)
     return least + (int64_t)((seed >> 33) % (uint64_t)(most - least + 1));
 }
 
-/* A view with its axes in any order in memory, holes between rows, and extents of 1 (or whole axes)
+/* A view with axes in any storage order, gaps between rows, and extents of 1 (or whole axes) that
  * broadcast. */
 static tensor view(int rank, const int64_t *dims, bool may_broadcast)
 {

@@ -1,4 +1,4 @@
-/* Norms, softmax, the optimiser and dropout against plain loops in double, in layouts of all kinds. */
+/* Norms, softmax, the optimiser and dropout against plain loops in double, in all kinds of layouts. */
 #include "ops/kernels/dropout_hash.h"
 #include "ops/rules.h"
 #include "ops/vector/table.h"
@@ -276,7 +276,7 @@ Test(dropout_kernel, keeps_what_the_hash_says_in_every_layout)
     check_dropout(1, (int64_t[]){5}, 0, NULL);
 }
 
-/* Every set's lanes agree with the scalar definition. */
+/* The lanes of every instruction set agree with the scalar definition. */
 Test(dropout_kernel, all_instruction_sets_agree)
 {
     float x[301], y[301];
@@ -291,8 +291,8 @@ Test(dropout_kernel, all_instruction_sets_agree)
         }
 }
 
-/* Rates, and independence of neighbours in channel, in t, in sentence, in site and in seed: counts within
- * five deviations. */
+/* Rates, and independence of neighbours in channel, t, sentence, site and seed: counts within five standard
+ * deviations. */
 Test(dropout_kernel, the_hash_is_even_and_its_neighbours_do_not_agree)
 {
     enum { ROWS = 400, CHANNELS = 500, ALL = ROWS * CHANNELS };

@@ -1,5 +1,5 @@
-/* oneDNN's candidates where the op table's samples do not reach: numbers that are none, rows of one number,
- * several tasks, more shapes than are kept, many threads. */
+/* oneDNN's candidates in cases that the samples of the op table do not cover: NaN and infinities, rows of one
+ * repeated number, several tasks, more shapes than are kept, many threads. */
 #include "kernel_bench.h"
 #include "ops/build.h"
 #include "ops/rules.h"
@@ -13,7 +13,7 @@ static bool is_onednn(const kernel *k)
     return strstr(k->name, "_onednn") || k == &kernel_layer_norm_narrow;
 }
 
-/* The two results: NaN and infinity in the same places, and else close. */
+/* Both results have NaN and infinity in the same places, and are close elsewhere. */
 static void expect_alike(const char *what, const tensor *ours, const tensor *theirs, double bound)
 {
     double differences = 0, squares = 0;
@@ -30,7 +30,8 @@ static void expect_alike(const char *what, const tensor *ours, const tensor *the
     cr_expect(differences <= bound * bound * squares, "%s: %g of %g", what, sqrt(differences), sqrt(squares));
 }
 
-/* Every candidate of the op against the first that is ours. y, z: results 0. How many ran. */
+/* Compares every candidate of the op with the first of our own kernels. y, z: results 0. Returns how many
+ * ran. */
 static int compare_candidates(kernel_call *call, tensor *y, tensor *z, double bound)
 {
     const kernel *const *k = op_table[call->op].kernels;

@@ -1,5 +1,5 @@
-/* The vector functions of the delta rule and of the convolution on every instruction set this machine has, against plain
- * double. */
+/* The vector functions of the delta rule and of the convolution, on every instruction set of this machine,
+ * against plain double. */
 #include "ops/vector/table.h"
 #include "ops/vector/tile.h"
 #include <criterion/criterion.h>
@@ -21,7 +21,7 @@ static void fill(float *x, unsigned seed)
 static const int64_t widths[] = {1, 4, 7, 16, 17, 33, 64, 65, 130};
 enum { WIDTHS = sizeof widths / sizeof *widths };
 
-/* What is masked is not looked at: it holds NaN. */
+/* Masked elements are not read: they hold NaN. */
 Test(recurrent_vectors, weighs_the_lower_triangle_by_selection)
 {
     EACH_SET(v)

@@ -1,4 +1,4 @@
-/* Reductions in every axis and layout against plain loops in double; long ones; bits; the running sum. */
+/* Reductions over every axis and layout against plain loops in double; long ones; bits; the running sum. */
 #include "ops/rules.h"
 #include "tests/ops/kernels/kernel_bench.h"
 #include <criterion/criterion.h>

@@ -1,6 +1,6 @@
 /* The scan kernels against the recurrence in double: S_t = S_{t−1} + k_t v̂_tᵀ, (numerator, denominator)_t =
- * S_tᵀ q_t with v̂ = (v, 1), and its adjoint. What is padding is NaN in every operand; what is not wanted is
- * NULL. */
+ * S_tᵀ q_t with v̂ = (v, 1), and its adjoint. Padding is NaN in every operand; results that are not wanted
+ * are NULL. */
 #include "ops/kernels/recurrent/scan_shape.h"
 #include "tests/ops/kernels/kernel_bench.h"
 #include <criterion/criterion.h>
@@ -265,7 +265,7 @@ Test(scan_kernel, keeps_its_bound_over_a_thousand_rows)
     }
 }
 
-/* The state out of 2 sequences with 2 heads, in the memory of the state in. Ends x. */
+/* The state after 2 sequences with 2 heads, in the memory of the state before. Ends x. */
 static void check_in_place(scan_bench *x, bool backwards)
 {
     expected e = expected_new(x);
@@ -354,7 +354,7 @@ Test(scan_kernel, is_causal_bit_for_bit)
             }
 }
 
-/* Σ results · weights over small moves of each operand: the adjoint above is the gradient of the recurrence
+/* Differences of Σ results · weights for each operand: the adjoint above is the gradient of the recurrence
  * above. */
 Test(scan_kernel, has_a_reference_whose_gradient_is_its_gradient)
 {

@@ -1,4 +1,4 @@
-/* The small vector functions of scan, attention and loss on every instruction set this machine has, against
+/* The small vector functions of scan, attention and loss, on every instruction set of this machine, against
  * plain double. */
 #include "ops/vector/table.h"
 #include "ops/vector/tile.h"
@@ -128,7 +128,7 @@ Test(small_tile, weights_of_what_is_not_a_number_are_not_numbers)
 {
     EACH_SET(v)
     for (int64_t limit = 1; limit < 40; limit++)
-        for (int64_t one = 0; one <= limit; one++) { /* a NaN among numbers; at the end nothing else */
+        for (int64_t one = 0; one <= limit; one++) { /* a NaN among numbers; in the last case nothing else */
             fill(a, 5);
             for (int64_t s = 0; s < limit; s++)
                 a[s] = s == one || one == limit ? NAN : a[s];

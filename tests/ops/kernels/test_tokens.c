@@ -1,4 +1,4 @@
-/* Kernels of tokens and places on numbers that can be checked by eye. */
+/* Kernels of tokens and positions on numbers that can be checked by eye. */
 #include "kernel_bench.h"
 #include "ops/rules.h"
 #include <criterion/criterion.h>
@@ -15,10 +15,10 @@ static tensor dense(rondo_type type, void *data, int rank, const int64_t *dims)
     return t;
 }
 
-/* A token that stands at several places gets the sum of their gradients, one that stands nowhere zero. */
+/* A token that occurs several times gets the sum of the gradients, one that does not occur zero. */
 Test(tokens_kernel, a_repeated_token_has_the_sum_of_its_gradients)
 {
-    int32_t ids[] = {2, 0, 2, 2, 9, -1}; /* the last two are no ids of this table */
+    int32_t ids[] = {2, 0, 2, 2, 9, -1}; /* the last two are not ids of this table */
     float dy[] = {1, 2, 10, 20, 3, 4, 5, 6, 100, 100, 100, 100}, table[8];
     const float expected[] = {10, 20, 0, 0, 9, 12, 0, 0};
     tensor in[] = {dense(RONDO_I32, ids, 2, (int64_t[]){2, 3}),
@@ -34,7 +34,7 @@ Test(tokens_kernel, a_repeated_token_has_the_sum_of_its_gradients)
     }
 }
 
-/* New rows stand behind those that are there, in each sentence at its own position; what has no room is left
+/* New rows are appended to each sentence at its own position; rows for which there is no room are left
  * out. */
 Test(tokens_kernel, new_rows_stand_at_their_sentences_position)
 {

@@ -26,7 +26,7 @@ static bool read_options(rondo_options *out, const rondo_options *options)
     return out->threads >= 0 && (!out->allocator || (out->allocator->allocate && out->allocator->release));
 }
 
-rondo *rondo_new_with(const rondo_options *options)
+rondo *context_new(const rondo_options *options, const op_list *ops)
 {
     rondo_options o;
     if (!read_options(&o, options))
@@ -36,6 +36,7 @@ rondo *rondo_new_with(const rondo_options *options)
     if (!context)
         return NULL;
     context->allocator = *allocator;
+    context->ops = ops;
     arena_begin(&context->arena, &context->allocator);
     context->threads = o.threads ? o.threads : 1;
     context->log = o.log;

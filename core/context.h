@@ -1,6 +1,6 @@
 /* The context that every object hangs on: allocator, log, size of the team, wisdom, and the mixers a caller added. */
 #pragma once
-#include "core/memory.h"
+#include "core/signature.h"
 
 typedef struct added_mixer {
     const char *name;
@@ -10,6 +10,7 @@ typedef struct added_mixer {
 
 struct rondo {
     rondo_allocator allocator;
+    const op_list *ops; /* of which graphs are made */
     arena arena; /* names, wisdom, added mixers */
     int threads; /* at least 1 */
     void (*log)(void *user, int level, const char *line);
@@ -20,6 +21,8 @@ struct rondo {
     added_mixer *mixers;
     int mixer_count, mixer_capacity;
 };
+/* What rondo_new_with does, for these ops, which outlive the context. */
+rondo *context_new(const rondo_options *options, const op_list *ops);
 /* The team, started by the first that asks; any thread may. NULL: refused. */
 struct team *context_team(rondo *context, rondo_error *error);
 void context_log(const rondo *context, int level, const char *format, ...) RONDO_FORMAT(3, 4);

@@ -9,6 +9,7 @@
  * never by the number they are bound to. Only the literal 1 broadcasts. */
 #pragma once
 #include "core/context.h"
+#include "core/signature.h"
 
 enum { MAX_RANK = 8, MAX_SYMBOLS = 12, MAX_ATTRIBUTES = 8, MAX_INPUTS = 12, MAX_OUTPUTS = 12 };
 
@@ -37,27 +38,6 @@ dim dim_replace(dim a, int symbol, dim by);   /* symbol → by, with its power *
 int64_t dim_value(dim a, const int64_t *bound);
 bool shape_equal(const shape *a, const shape *b);
 bool shape_elements(const shape *a, dim *product);
-
-/* ---- ops as the graph sees them; the table itself is ops/ops.def ---- */
-typedef enum attribute_kind {
-    ATTRIBUTE_END,
-    ATTRIBUTE_INTEGER, /* axis=-1 */
-    ATTRIBUTE_REAL,    /* epsilon=1e-5 */
-    ATTRIBUTE_FLAG,    /* transpose_b */
-    ATTRIBUTE_DIMS,    /* dims=[B,T,64]: an index into graph.shapes */
-    ATTRIBUTE_NAME,    /* name="tokens": an index into graph.names */
-    ATTRIBUTE_ORDER,   /* order=[0,2,1,3]: packed, 4 bits an axis from the lowest, count in bits 60… */
-    ATTRIBUTE_TYPE     /* type=i32 */
-} attribute_kind;
-typedef struct attribute_field {
-    const char *name;
-    attribute_kind kind;
-    double initial; /* what an attribute that is not written has; NAN: it must be written */
-} attribute_field;
-typedef union attribute {
-    int64_t integer; /* INTEGER, FLAG, DIMS, NAME, ORDER, TYPE */
-    double real;     /* REAL */
-} attribute;
 
 typedef int32_t value_id; /* −1: none */
 typedef int32_t node_id;
@@ -162,6 +142,8 @@ const char *graph_place(rondo_graph *g, node_id n);
 static inline const node *graph_node_of(const rondo_graph *g, value_id v) { return &g->nodes[g->values[v].node]; }
 static inline const shape *graph_shape_of(const rondo_graph *g, value_id v) { return &g->values[v].shape; }
 static inline int graph_op_of(const rondo_graph *g, value_id v) { return graph_node_of(g, v)->op; }
+static inline const op_signature *graph_signature(const rondo_graph *g, int op) { return op_list_at(g->context->ops, op); }
+static inline int graph_find_op(const rondo_graph *g, const char *name) { return op_list_find(g->context->ops, name); }
 
 int graph_add_initial(rondo_graph *g, value_id v, rondo_initial kind, double scale); /* the last one for v wins */
 /* out may be NONE, to be set in g->ports when it is known. */
@@ -196,16 +178,3 @@ bool parse_type(rondo_graph *g, const char *source, bool with_type, rondo_type *
 /* Parses "axis=1, keep" as between the parentheses of an op; `attributes` gets one entry a field. False: graph_fail called. */
 bool parse_attributes(rondo_graph *g, int op, const char *source, attribute *attributes);
 bool graph_same(const rondo_graph *a, const rondo_graph *b); /* structure, types, ports, outputs: not lines */
-
-/* ---- what core needs to know of ops: filled in by ops/op.c from ops.def ---- */
-typedef struct op_signature {
-    const char *name;
-    /* Operands before min_inputs are there always, those from it on may be absent. Trailing absent ones are cut off, but
-     * node.inputs has room for max_inputs and holds NONE there. */
-    int min_inputs, max_inputs, output_count; /* output_count of the node may be lower: see ops/op.h */
-    const attribute_field *fields;
-    bool pure; /* hash-consed; everything but leaves with names and update ops */
-    bool (*infer)(rondo_graph *g, node *n, value *outputs); /* sets outputs[].type and .shape; false: graph_fail called */
-} op_signature;
-const op_signature *op_signature_of(int op); /* ops/op.c */
-int op_find(const char *name);               /* −1: no such op */

@@ -147,7 +147,7 @@ static bool buckets_room(rondo_graph *g)
     if (!graph_grow_buckets(g, &g->buckets, &g->bucket_count))
         return false;
     for (node_id id = 0; id < g->node_count; id++)
-        if (op_signature_of(g->nodes[id].op)->pure)
+        if (graph_signature(g, g->nodes[id].op)->pure)
             *node_bucket(g, &g->nodes[id]) = id;
     return true;
 }
@@ -196,7 +196,7 @@ value_id graph_add(rondo_graph *g, int op, const value_id *inputs, int input_cou
 {
     if (!g || g->error.code)
         return NONE;
-    const op_signature *signature = op_signature_of(op);
+    const op_signature *signature = graph_signature(g, op);
     if (!signature)
         return graph_fail(g, RONDO_ARGUMENT, "there is no op with the number %d", op);
     node n = {.op = op,
@@ -328,7 +328,7 @@ value_id graph_find_output(const rondo_graph *g, const char *name)
 
 value_id graph_find_leaf(const rondo_graph *g, int op, const char *name)
 {
-    const op_signature *signature = op_signature_of(op);
+    const op_signature *signature = graph_signature(g, op);
     int field = 0;
     while (signature && signature->fields[field].kind != ATTRIBUTE_END &&
            signature->fields[field].kind != ATTRIBUTE_NAME)

@@ -75,7 +75,7 @@ static int map_shape(rondo_graph *to, const rondo_graph *from, int64_t index)
 
 static bool map_attributes(rondo_graph *to, const rondo_graph *from, const node *n, attribute *out)
 {
-    const attribute_field *f = op_signature_of(n->op)->fields;
+    const attribute_field *f = graph_signature(from, n->op)->fields;
     memcpy(out, n->attributes, sizeof n->attributes);
     for (int i = 0; f && f[i].kind != ATTRIBUTE_END; i++) {
         if (f[i].kind == ATTRIBUTE_NAME)
@@ -91,7 +91,7 @@ bool graph_copy_node(rondo_graph *to, const rondo_graph *from, node_id id, value
     if (to->error.code)
         return false;
     const node *n = &from->nodes[id];
-    const char *name = op_signature_of(n->op)->name;
+    const char *name = graph_signature(from, n->op)->name;
     value_id inputs[MAX_INPUTS];
     graph_at(to, from, id);
     for (int i = 0; i < n->input_count; i++) {
@@ -194,7 +194,7 @@ static bool copy_after_inputs(cleaner *c, node_id root)
         }
         if (needed != NONE && c->seen[needed] == OPEN)
             return graph_fail(c->to, RONDO_ARGUMENT, "the graph has a cycle through %s",
-                              op_signature_of(n->op)->name),
+                              graph_signature(c->from, n->op)->name),
                    false;
         if (needed != NONE) {
             c->stack[c->depth++] = needed;
@@ -278,7 +278,7 @@ static bool same_real(double x, double y)
 
 static bool same_attributes(const rondo_graph *a, const rondo_graph *b, const node *x, const node *y)
 {
-    const attribute_field *f = op_signature_of(x->op)->fields;
+    const attribute_field *f = graph_signature(a, x->op)->fields;
     for (int i = 0; f && f[i].kind != ATTRIBUTE_END; i++) {
         attribute p = x->attributes[i], q = y->attributes[i];
         bool same = p.integer == q.integer;

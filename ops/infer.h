@@ -9,7 +9,7 @@ const char *shape_words(rondo_graph *g, const shape *s); /* "[B,T,64]", in the g
 const char *dim_words(rondo_graph *g, dim d);            /* "2·T" as the text form writes it */
 static inline const char *op_words(const node *n)
 {
-    return op_signature_of(n->op)->name;
+    return op_table[n->op].signature.name;
 }
 
 /* Operand i, which must be there; of `type` unless that is 0. NULL: the graph failed. */

@@ -13,7 +13,7 @@ typedef struct interpreter {
 static bool interpret_fail(const interpreter *i, node_id id, const char *what)
 {
     const node *n = &i->graph->nodes[id];
-    const char *scope = i->graph->names[n->scope], *op = op_signature_of(n->op)->name;
+    const char *scope = i->graph->names[n->scope], *op = op_table[n->op].signature.name;
     if (n->file)
         return fail(i->error, RONDO_ARGUMENT, "%s:%d: %s%snode %d, %s: %s", n->file, n->line, scope,
                     *scope ? ": " : "", id, op, what);

@@ -68,23 +68,17 @@ int node_in_place(const node *n, int result)
     return operand < n->input_count ? operand : -1;
 }
 
-const op_signature *op_signature_of(int op)
-{
-    return op >= 0 && op < OP_COUNT ? &op_table[op].signature : NULL;
-}
-
-int op_find(const char *name)
-{
-    for (int op = 0; op < OP_COUNT; op++)
-        if (!strcmp(op_table[op].signature.name, name))
-            return op;
-    return -1;
-}
+#define OP(name, ...) [OP_##name] = &op_table[OP_##name].signature,
+static const op_signature *const signatures[OP_COUNT] = {
+#include "ops/ops.def"
+};
+#undef OP
+const op_list all_ops = {signatures, OP_COUNT};
 
 static bool verify_ids(const rondo_graph *g, node_id id, rondo_error *error)
 {
     const node *n = &g->nodes[id];
-    const op_signature *s = op_signature_of(n->op);
+    const op_signature *s = graph_signature(g, n->op);
     if (!s)
         return fail(error, RONDO_ARGUMENT, "node %d: op %d is not in the table", id, n->op);
     if (n->input_count < s->min_inputs || n->input_count > s->max_inputs)

@@ -178,6 +178,8 @@ typedef struct op_row {
     struct { signed char operand, result; } state; /* of the recurrence: before the first row, after the last */
 } op_row;
 extern const op_row op_table[OP_COUNT];
+extern const op_list all_ops; /* the signatures of the table, for contexts */
+static inline int op_find(const char *name) { return op_list_find(&all_ops, name); } /* −1: no such op */
 
 /* The operand whose memory this result may take when nobody reads that later; −1: none. */
 int node_in_place(const node *n, int result);

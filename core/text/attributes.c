@@ -142,7 +142,7 @@ bool parse_attributes(rondo_graph *g, int op, const char *source, attribute *att
 {
     if (!g || g->error.code)
         return false;
-    const op_signature *signature = op_signature_of(op);
+    const op_signature *signature = graph_signature(g, op);
     if (!signature)
         return graph_fail(g, RONDO_ARGUMENT, "there is no op with the number %d", op), false;
     lexer s;

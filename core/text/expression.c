@@ -113,11 +113,11 @@ static bool add_node(parser *p, lex_mark at, int op, const operands *in, const a
 static bool add_constant(parser *p, lex_mark at, double number, expression *result)
 {
     static const operands none;
-    int op = op_find("constant");
+    int op = graph_find_op(p->s.g, "constant");
     if (op < 0)
         return lex_fail(&p->s, RONDO_ARGUMENT, "a number is no value here: there is no op constant");
     attribute_set set;
-    attributes_begin(&set, op_signature_of(op));
+    attributes_begin(&set, graph_signature(p->s.g, op));
     for (int i = 0; i < set.count; i++)
         if (set.op->fields[i].kind == ATTRIBUTE_REAL)
             set.values[i].real = number;
@@ -134,11 +134,11 @@ static bool unknown_op(lexer *s, const char *name)
 {
     const char *closest = NULL;
     int least = 3;
-    for (int op = 0; op_signature_of(op); op++) {
-        int distance = word_distance(op_signature_of(op)->name, name);
+    for (int op = 0; graph_signature(s->g, op); op++) {
+        int distance = word_distance(graph_signature(s->g, op)->name, name);
         if (distance < least) {
             least = distance;
-            closest = op_signature_of(op)->name;
+            closest = graph_signature(s->g, op)->name;
         }
     }
     if (closest)
@@ -192,14 +192,14 @@ static bool read_argument(parser *p, attribute_set *set, operands *in, int depth
 static bool read_call(parser *p, const char *name, int depth, expression *result)
 {
     lex_mark at = p->s.mark;
-    int op = op_find(name);
+    int op = graph_find_op(p->s.g, name);
     if (op < 0)
         return unknown_op(&p->s, name);
     if (depth >= MAX_DEPTH)
         return lex_fail(&p->s, RONDO_ARGUMENT,
                         "calls nest deeper than %d; give some of them lines of their own", MAX_DEPTH);
     attribute_set set;
-    attributes_begin(&set, op_signature_of(op));
+    attributes_begin(&set, graph_signature(p->s.g, op));
     operands in = {.count = 0};
     if (!lex_expect(&p->s, '(', name))
         return false;

@@ -80,7 +80,7 @@ static bool *named_values(const rondo_graph *g, arena *a)
         named[v] = g->values[v].name && uses[g->values[v].name] == 1 && is_label(g->names[g->values[v].name]);
     for (node_id id = 0; id < g->node_count; id++) {
         const node *n = &g->nodes[id];
-        const attribute_field *f = op_signature_of(n->op)->fields;
+        const attribute_field *f = graph_signature(g, n->op)->fields;
         for (int a_field = 0; f && f[a_field].kind != ATTRIBUTE_END; a_field++)
             for (int i = 0; f[a_field].kind == ATTRIBUTE_FLAG && i < n->input_count; i++)
                 if (n->inputs[i] != NONE && !strcmp(g->names[g->values[n->inputs[i]].name], f[a_field].name))
@@ -159,7 +159,7 @@ static bool is_initial(const attribute_field *f, attribute a)
 /* A type and dims of one op are written as one: type=f32[B,T]. */
 static void attributes_text(printer *p, const node *n)
 {
-    const attribute_field *f = op_signature_of(n->op)->fields;
+    const attribute_field *f = graph_signature(p->g, n->op)->fields;
     const char *comma = n->input_count ? ", " : "";
     int dims = -1, type = -1;
     for (int i = 0; f && f[i].kind != ATTRIBUTE_END; i++) {
@@ -210,7 +210,7 @@ static void node_text(printer *p, const node *n)
         text_add(p->t, "%s", o ? ", " : "");
         value_text(p, n->first_output + o);
     }
-    text_add(p->t, " = %s(", op_signature_of(n->op)->name);
+    text_add(p->t, " = %s(", graph_signature(p->g, n->op)->name);
     for (int i = 0; i < n->input_count; i++) {
         text_add(p->t, "%s", i ? ", " : "");
         value_text(p, n->inputs[i]);

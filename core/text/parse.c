@@ -173,7 +173,7 @@ static bool read_statement(parser *p)
 static void count_sites(rondo_graph *g)
 {
     for (node_id n = 0; n < g->node_count; n++) {
-        const attribute_field *f = op_signature_of(g->nodes[n].op)->fields;
+        const attribute_field *f = graph_signature(g, g->nodes[n].op)->fields;
         for (int i = 0; f && f[i].kind != ATTRIBUTE_END; i++) {
             int64_t site = g->nodes[n].attributes[i].integer;
             if (f[i].kind == ATTRIBUTE_INTEGER && !strcmp(f[i].name, "site") && site >= g->site_count &&

@@ -214,10 +214,10 @@ static bool mask_by_length(form_context *c, const node *n, int axis, double fill
         return form_ends(c, n, outputs);
     if (fill != 0)
         return form_end(c, n, outputs, "%s with fill %s: a separable product is masked with 0",
-                        op_signature_of(n->op)->name, fill < -1e30 ? "−inf" : "other than 0");
+                        op_table[n->op].signature.name, fill < -1e30 ? "−inf" : "other than 0");
     if ((axis != f->t_axis && axis != f->s_axis) || f->t_axis == 0 || f->s_axis == 0)
         return form_end(c, n, outputs, "%s over other axes than those of the product",
-                        op_signature_of(n->op)->name);
+                        op_table[n->op].signature.name);
     const shape *s = graph_shape_of(c->from, n->first_output);
     outputs[0] = *f;
     bool rows = axis == f->t_axis;

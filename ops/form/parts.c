@@ -51,7 +51,7 @@ bool form_end(form_context *c, const node *n, pair_form *outputs, const char *fo
 bool form_ends(form_context *c, const node *n, pair_form *outputs)
 {
     return form_end(c, n, outputs, "%s is not linear in the product over t and s",
-                    op_signature_of(n->op)->name);
+                    op_table[n->op].signature.name);
 }
 
 /* ---- factors ---- */

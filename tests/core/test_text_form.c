@@ -192,11 +192,12 @@ Test(text_form, what_the_dsl_builds_round_trips)
     g->line = 3;
     attribute a[MAX_ATTRIBUTES] = {
         {.integer = graph_name(g, "x")}, {.integer = type}, {.integer = graph_shape(g, &s)}};
-    value_id x = graph_add(g, op_find("input"), NULL, 0, a);
+    value_id x = graph_add(g, graph_find_op(g, "input"), NULL, 0, a);
     g->file = NULL;
-    value_id y = graph_add(g, op_find("exp"), &x, 1, NULL);
+    value_id y = graph_add(g, graph_find_op(g, "exp"), &x, 1, NULL);
     rondo_leave(g);
-    value_id z = graph_add(g, op_find("neg"), &y, 1, NULL), w = graph_add(g, op_find("sum"), &z, 1, NULL);
+    value_id z = graph_add(g, graph_find_op(g, "neg"), &y, 1, NULL),
+             w = graph_add(g, graph_find_op(g, "sum"), &z, 1, NULL);
     g->values[x].name = graph_name(g, "twice");
     g->values[y].name = graph_name(g, "twice");
     g->values[z].name = graph_name(g, "keep"); /* a flag of its reader */

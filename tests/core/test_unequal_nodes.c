@@ -8,7 +8,7 @@ enum { NODES = 5000 };
 static value_id slice(rondo_graph *g, value_id x, int64_t start)
 {
     attribute attributes[MAX_ATTRIBUTES] = {{.integer = 0}, {.integer = start}, {.integer = 1}};
-    return graph_add(g, op_find("slice"), &x, 1, attributes);
+    return graph_add(g, graph_find_op(g, "slice"), &x, 1, attributes);
 }
 
 Test(unequal_nodes, stay_apart_wherever_they_meet)

@@ -83,7 +83,7 @@ enum sample_state sample_open(op_sample *s, op_id op, int index)
     if (s->result == NONE)
         say("sample %d: %s", index, s->graph->error.message);
     else if (graph_op_of(s->graph, s->result) != (int)op)
-        say("sample %d makes %s", index, op_signature_of(graph_op_of(s->graph, s->result))->name);
+        say("sample %d makes %s", index, op_table[graph_op_of(s->graph, s->result)].signature.name);
     else if (!fill_leaves(s))
         say("sample %d: its leaves are not those of the sampler", index);
     else

@@ -63,7 +63,7 @@ static void attribute_words(text *t, const rondo_graph *g, const attribute_field
 /* Types and dims are shown by the shape, names by the first line. */
 static void attributes_words(text *t, const rondo_graph *g, const node *n)
 {
-    const attribute_field *f = op_signature_of(n->op)->fields;
+    const attribute_field *f = op_table[n->op].signature.fields;
     bool leaf = op_table[n->op].flags & OP_LEAF;
     for (int i = 0; f && f[i].kind != ATTRIBUTE_END; i++) {
         attribute a = n->attributes[i];
@@ -89,7 +89,7 @@ static void operand_words(text *t, const rondo_graph *g, const node *n)
 static void label(text *t, const rondo_graph *g, const node *n)
 {
     bool leaf = op_table[n->op].flags & OP_LEAF;
-    const char *name = leaf ? g->names[n->attributes[input_name].integer] : op_signature_of(n->op)->name;
+    const char *name = leaf ? g->names[n->attributes[input_name].integer] : op_table[n->op].signature.name;
     size_t scope = strlen(g->names[n->scope]);
     if (leaf && scope && !strncmp(name, g->names[n->scope], scope) && name[scope] == '.')
         name += scope + 1; /* the frame shows the rest */

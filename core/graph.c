@@ -4,6 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
+const char *type_name(rondo_type type)
+{
+    static const char *const names[] = {"none", "f32", "f64", "i32"};
+    return names[type >= RONDO_F32 && type <= RONDO_I32 ? type : 0];
+}
+
 /* ---- the object ---- */
 
 rondo_graph *graph_new(rondo *context, rondo_error *error)

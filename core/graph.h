@@ -39,6 +39,9 @@ int64_t dim_value(dim a, const int64_t *bound);
 bool shape_equal(const shape *a, const shape *b);
 bool shape_elements(const shape *a, dim *product);
 
+const char *type_name(rondo_type type); /* "f32" */
+static inline int64_t type_bytes(rondo_type type) { return type == RONDO_F64 ? 8 : 4; } /* of one element */
+
 typedef int32_t value_id; /* −1: none */
 typedef int32_t node_id;
 enum { NONE = -1 };
@@ -167,8 +170,6 @@ rondo_graph *graph_clean(const rondo_graph *from, value_id **map, rondo_error *e
 
 /* ---- text form: core/text/form.c. Grammar in docs/GRAPH.md ---- */
 bool shape_text(text *t, const rondo_graph *g, const shape *s); /* "[B,T,64]" */
-const char *type_name(rondo_type type);                         /* "f32" */
-static inline int64_t type_bytes(rondo_type type) { return type == RONDO_F64 ? 8 : 4; } /* of one element */
 bool graph_print(const rondo_graph *g, text *t);
 /* A copy for the caller of the library, who gives it to rondo_text_free. An arena that failed: NULL and the error. */
 char *text_hand_over(const text *t, const rondo *context, rondo_error *error);

@@ -1,5 +1,6 @@
 /* Reading the attributes of an op, in the text form of a graph and in rondo_apply. */
 #include "core/text/lex.h"
+#include "core/text/words.h"
 #include <math.h>
 #include <string.h>
 
@@ -28,17 +29,13 @@ int attributes_find(const attribute_set *set, const char *name)
 
 static bool unknown_attribute(lexer *s, const attribute_set *set, const char *name)
 {
-    const char *closest = NULL;
-    int least = 3;
-    for (int i = 0; i < set->count; i++) {
-        int distance = word_distance(set->op->fields[i].name, name);
-        if (distance < least) {
-            least = distance;
-            closest = set->op->fields[i].name;
-        }
-    }
-    return lex_fail(s, RONDO_ARGUMENT, "%s has no attribute %.40s%s%s%s", set->op->name, name,
-                    closest ? "; did you mean " : "", closest ? closest : "", closest ? "?" : "");
+    suggestion near = {.word = name};
+    for (int i = 0; i < set->count; i++)
+        suggestion_offer(&near, set->op->fields[i].name);
+    if (near.closest)
+        return lex_fail(s, RONDO_ARGUMENT, "%s has no attribute %.40s; did you mean %s?", set->op->name, name,
+                        near.closest);
+    return lex_fail(s, RONDO_ARGUMENT, "%s has no attribute %.40s", set->op->name, name);
 }
 
 /* [0,2,1,3], packed as ATTRIBUTE_ORDER says. */

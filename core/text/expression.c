@@ -1,5 +1,6 @@
 /* Expressions of the text form: calls that may nest, labels, numbers, then types to check and a place. */
 #include "core/text/expression.h"
+#include "core/text/words.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -132,17 +133,11 @@ static bool add_constant(parser *p, lex_mark at, double number, expression *resu
 
 static bool unknown_op(lexer *s, const char *name)
 {
-    const char *closest = NULL;
-    int least = 3;
-    for (int op = 0; graph_signature(s->g, op); op++) {
-        int distance = word_distance(graph_signature(s->g, op)->name, name);
-        if (distance < least) {
-            least = distance;
-            closest = graph_signature(s->g, op)->name;
-        }
-    }
-    if (closest)
-        return lex_fail(s, RONDO_ARGUMENT, "there is no op %.40s; did you mean %s?", name, closest);
+    suggestion near = {.word = name};
+    for (int op = 0; graph_signature(s->g, op); op++)
+        suggestion_offer(&near, graph_signature(s->g, op)->name);
+    if (near.closest)
+        return lex_fail(s, RONDO_ARGUMENT, "there is no op %.40s; did you mean %s?", name, near.closest);
     return lex_fail(s, RONDO_ARGUMENT, "there is no op %.40s", name);
 }
 

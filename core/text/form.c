@@ -5,12 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-const char *type_name(rondo_type type)
-{
-    static const char *const names[] = {"none", "f32", "f64", "i32"};
-    return names[type >= RONDO_F32 && type <= RONDO_I32 ? type : 0];
-}
-
 static bool dim_text(text *t, const rondo_graph *g, dim d)
 {
     if (d.factor != 1 || dim_is_literal(d)) {

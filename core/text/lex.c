@@ -304,20 +304,3 @@ bool is_label(const char *name)
             return false;
     return true;
 }
-
-int word_distance(const char *a, const char *b)
-{
-    int row[WORD_BYTES] = {0}; /* Levenshtein's table, one row at a time */
-    int columns = (int)strnlen(b, WORD_BYTES - 1);
-    for (int j = 0; j <= columns; j++)
-        row[j] = j;
-    for (int i = 0; a[i]; i++) {
-        int corner = row[0]++;
-        for (int j = 0; j < columns; j++) {
-            int change = corner + (a[i] != b[j]), gap = (row[j] < row[j + 1] ? row[j] : row[j + 1]) + 1;
-            corner = row[j + 1];
-            row[j + 1] = change < gap ? change : gap;
-        }
-    }
-    return row[columns];
-}

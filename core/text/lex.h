@@ -51,5 +51,3 @@ bool attributes_read(lexer *s, attribute_set *set,
 bool attributes_end(lexer *s, const attribute_set *set); /* fails if one is missing that must be written */
 
 bool is_label(const char *name); /* can a value stand under this name in the text? */
-/* How many letters must be put in, taken out or changed to make a of b; words only. */
-int word_distance(const char *a, const char *b);

@@ -1,6 +1,6 @@
 /* The DSL's ground: leaves, outputs, elementwise ops, reductions, and any op by name. Layers stand in ops/dsl/layers.c. */
 #include "ops/dsl/dsl.h"
-#include "core/text/lex.h"
+#include "core/text/words.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -200,17 +200,15 @@ void rondo_output(rondo_value v, const char *name)
 
 static void unknown_op(rondo_graph *g, const char *name)
 {
-    const char *closest = NULL;
-    int least = 3;
-    for (int op = 0; op < OP_COUNT; op++) {
-        int distance = word_distance(op_table[op].signature.name, name);
-        if (distance < least && !(op_table[op].flags & OP_LEAF)) {
-            least = distance;
-            closest = op_table[op].signature.name;
-        }
-    }
-    graph_fail(g, RONDO_ARGUMENT, "rondo_apply: there is no op %.60s%s%s%s", name,
-               closest ? "; did you mean " : "", closest ? closest : "", closest ? "?" : "");
+    suggestion near = {.word = name};
+    for (int op = 0; op < OP_COUNT; op++)
+        if (!(op_table[op].flags & OP_LEAF))
+            suggestion_offer(&near, op_table[op].signature.name);
+    if (near.closest)
+        graph_fail(g, RONDO_ARGUMENT, "rondo_apply: there is no op %.60s; did you mean %s?", name,
+                   near.closest);
+    else
+        graph_fail(g, RONDO_ARGUMENT, "rondo_apply: there is no op %.60s", name);
 }
 
 static int op_by_name(rondo_graph *g, const char *name)

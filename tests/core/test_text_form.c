@@ -301,6 +301,14 @@ Test(text_form, mistakes_are_named_with_their_place)
     cr_assert_null(rondo_graph_parse(NULL, "", "x.graph", NULL));
 }
 
+Test(text_form, an_op_is_suggested_only_if_it_is_near)
+{
+    cr_assert_null(parse(X "y = foo(x)"));
+    cr_assert_str_eq(error.message, "x.graph:2:5: there is no op foo");
+    cr_assert_null(parse(X "y = exq(x)"));
+    cr_assert_str_eq(error.message, "x.graph:2:5: there is no op exq; did you mean exp?");
+}
+
 Test(text_form, a_text_without_a_name_is_called_text)
 {
     cr_assert_null(rondo_graph_parse(context, "\n\n?", NULL, &error));

@@ -99,8 +99,6 @@ extern const int option_group_count;
 
 /* The command of that name; −1: there is none, and *near is the closest name or NULL. */
 int command_find(const char *name, const char **near);
-int options_distance(const char *a,
-                     const char *b); /* number of edits from a to b; swapping two neighbours is one edit */
 
 /* ---- Help. The context knows the mixers that the program added; NULL: only those of Rondo. ---- */
 

@@ -1,52 +1,20 @@
 /* Finding the row of an option by name, and advice if there is none. */
 #include "tools/options/options_find.h"
+#include "core/text/words.h"
 #include <string.h>
 
 enum { LONGEST = 48 };
 
-int options_distance(const char *a, const char *b)
-{
-    size_t m = strlen(a), n = strlen(b);
-    int row[3][LONGEST + 1];
-    if (m > LONGEST || n > LONGEST)
-        return LONGEST;
-    for (size_t j = 0; j <= n; j++)
-        row[0][j] = (int)j;
-    for (size_t i = 1; i <= m; i++) {
-        int *now = row[i % 3], *before = row[(i + 2) % 3], *earlier = row[(i + 1) % 3];
-        now[0] = (int)i;
-        for (size_t j = 1; j <= n; j++) {
-            int best = before[j - 1] + (a[i - 1] != b[j - 1]);
-            best = before[j] + 1 < best ? before[j] + 1 : best;
-            best = now[j - 1] + 1 < best ? now[j - 1] + 1 : best;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && earlier[j - 2] + 1 < best)
-                best = earlier[j - 2] + 1;
-            now[j] = best;
-        }
-    }
-    return row[m % 3][n];
-}
-
-/* A typing error: at most a third of the letters, and no more than three. */
-static bool is_near(const char *name, int distance)
-{
-    int third = (int)strlen(name) / 3;
-    return distance <= (third < 1 ? 1 : third > 3 ? 3 : third);
-}
-
 int command_find(const char *name, const char **near)
 {
-    int closest = LONGEST;
+    suggestion s = {.word = name};
     *near = NULL;
     for (int id = 0; id < COMMAND_COUNT; id++) {
-        int distance = options_distance(name, command_rows[id].name);
-        if (distance == 0)
+        if (!strcmp(name, command_rows[id].name))
             return id;
-        if (distance < closest && is_near(name, distance)) {
-            closest = distance;
-            *near = command_rows[id].name;
-        }
+        suggestion_offer(&s, command_rows[id].name);
     }
+    *near = s.closest;
     return -1;
 }
 
@@ -109,18 +77,12 @@ static bool advise(command_id command, const char *word, rondo_error *error)
     const char *answer = foreign_answer(word);
     if (answer)
         return fail(error, RONDO_ARGUMENT, "there is no option %s: %s", word, answer);
-    int best = -1, closest = LONGEST;
-    const char *name = word + strspn(word, "-");
-    for (int id = 0; id < OPTION_COUNT; id++) {
-        int distance = options_distance(name, option_rows[id].name);
-        if (used_by(id, command) && distance < closest && is_near(name, distance)) {
-            closest = distance;
-            best = id;
-        }
-    }
-    if (best >= 0)
-        return fail(error, RONDO_ARGUMENT, "there is no option %s; did you mean --%s?", word,
-                    option_rows[best].name);
+    suggestion near = {.word = word + strspn(word, "-")};
+    for (int id = 0; id < OPTION_COUNT; id++)
+        if (used_by(id, command))
+            suggestion_offer(&near, option_rows[id].name);
+    if (near.closest)
+        return fail(error, RONDO_ARGUMENT, "there is no option %s; did you mean --%s?", word, near.closest);
     for (int id = 0; id < OPTION_COUNT; id++)
         if (listed(option_rows[id].others, word)) {
             char commands[160];

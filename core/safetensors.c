@@ -1,6 +1,6 @@
-/* Reading safetensors. Nothing of the header is believed: sizes are computed with overflow checks, and the
- * tensors must cover the bytes behind the header exactly, without hole or overlap, as the format demands.
- * Writing: safetensors_save.c. */
+/* Reading safetensors. The header is not trusted: sizes are computed with overflow checks, and the tensors
+ * must cover the bytes after the header exactly, without gaps or overlaps, as the format demands. Writing:
+ * safetensors_save.c. */
 #include "core/safetensors.h"
 #include <jansson.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@ enum { LENGTH_BYTES = 8, MOST_HEADER_BYTES = 100 << 20, MOST_VALUES = 1000000, M
 
 typedef struct dtype {
     const char *name;
-    rondo_type type; /* 0: Rondo has no use for it */
+    rondo_type type; /* 0: Rondo does not compute with it */
     size_t bytes;
 } dtype;
 static const dtype dtypes[] = {
@@ -24,14 +24,14 @@ static const dtype dtypes[] = {
     {"U16", 0, 2},         {"U8", 0, 1},          {"BOOL", 0, 1},        {"F8_E5M2", 0, 1}, {"F8_E4M3", 0, 1},
     {"F8_E8M0", 0, 1},     {"C64", 0, 8}};
 
-/* What is being read, for messages. */
+/* The file and the tensor that are being read, for messages. */
 typedef struct reader {
     safetensors *s;
     rondo_error *error;
     char name[64]; /* of the tensor, printable */
 } reader;
 
-/* Text of the file, with nothing in it that moves a terminal's cursor, cut between two characters. */
+/* Copies text of the file without control characters; if it is too long, it is cut between two characters. */
 static void copy_printable(char *to, size_t room, const char *from)
 {
     size_t i = 0;
@@ -48,13 +48,13 @@ static bool fail_tensor(const reader *r, const char *what)
 }
 static bool fail_header(const reader *r, const char *what)
 {
-    return fail(r->error, RONDO_FILE, "%s: %s; this is no safetensors file, or a damaged one", r->s->path,
+    return fail(r->error, RONDO_FILE, "%s: %s; this is not a safetensors file, or it is damaged", r->s->path,
                 what);
 }
 
 /* ---- one tensor ---- */
 
-/* A dtype that is not in the table leaves *element_bytes at 0: newer writers have more of them. */
+/* *element_bytes stays 0 for a dtype that is not in the table: the format may have new ones. */
 static bool read_type(reader *r, const json_t *entry, stored_tensor *t, size_t *element_bytes)
 {
     const char *word = json_string_value(json_object_get(entry, "dtype"));
@@ -69,7 +69,7 @@ static bool read_type(reader *r, const json_t *entry, stored_tensor *t, size_t *
     return true;
 }
 
-/* *bytes: those of an element, then those of the tensor. */
+/* *bytes: the size of an element on entry, that of the tensor on return. */
 static bool read_shape(reader *r, const json_t *entry, stored_tensor *t, size_t *bytes)
 {
     const json_t *shape = json_object_get(entry, "shape");
@@ -79,22 +79,22 @@ static bool read_shape(reader *r, const json_t *entry, stored_tensor *t, size_t 
     for (size_t i = 0; i < json_array_size(shape); i++) {
         const json_t *extent = json_array_get(shape, i);
         if (!json_is_integer(extent) || json_integer_value(extent) < 0)
-            return fail_tensor(r, "has a shape that is not made of natural numbers");
+            return fail_tensor(r, "has a shape that is not a list of natural numbers");
         if (i < MOST_AXES)
             t->dims[i] = json_integer_value(extent);
         empty = empty || json_integer_value(extent) == 0;
         overflow = __builtin_mul_overflow(*bytes, (size_t)json_integer_value(extent), bytes) || overflow;
     }
     if (overflow && !empty)
-        return fail_tensor(r, "is larger than memory can be");
+        return fail_tensor(r, "is larger than the address space");
     if (empty)
         *bytes = 0;
     t->rank = json_array_size(shape) > MOST_AXES ? 0 : (int)json_array_size(shape);
     return true;
 }
 
-/* What the format allows and Rondo has no use for is no damage: whoever asks for the tensor learns why it cannot be
- * had. */
+/* A tensor that the format allows but Rondo cannot read does not make the file damaged; it is an error only
+ * for a caller that asks for this tensor. */
 static bool note_unreadable(reader *r, const json_t *entry, size_t element_bytes, stored_tensor *t)
 {
     size_t axes = json_array_size(json_object_get(entry, "shape"));
@@ -141,7 +141,7 @@ static bool read_tensor(reader *r, const char *name, const json_t *entry, size_t
     return note_unreadable(r, entry, element_bytes, t);
 }
 
-/* ---- all of them ---- */
+/* ---- the header ---- */
 
 static bool read_metadata(reader *r, json_t *metadata)
 {
@@ -156,7 +156,7 @@ static bool read_metadata(reader *r, json_t *metadata)
     json_object_foreach(metadata, key, value)
     {
         if (!json_is_string(value))
-            return fail_header(r, "__metadata__ holds something else than text");
+            return fail_header(r, "__metadata__ has a value that is not text");
         const char **pair = &s->metadata[2 * s->metadata_count++];
         pair[0] = arena_copy_text(&s->arena, key, strlen(key));
         pair[1] = arena_copy_text(&s->arena, json_string_value(value), json_string_length(value));
@@ -189,12 +189,12 @@ static bool check_cover(reader *r, size_t data_start)
         if (s->tensors[i].offset_bytes < end)
             return fail_tensor(r, "overlaps another");
         if (s->tensors[i].offset_bytes > end)
-            return fail_tensor(r, "does not begin where the one before it ends");
+            return fail_tensor(r, "does not start where the one before it ends");
     }
-    return end == s->map.bytes || fail_header(r, "there are bytes behind the last tensor");
+    return end == s->map.bytes || fail_header(r, "there are bytes after the last tensor");
 }
 
-/* The tensors are in the order of the file. */
+/* Called while the tensors are in the order of the file. */
 static bool read_checksums(reader *r, size_t data_start)
 {
     safetensors *s = r->s;
@@ -206,7 +206,7 @@ static bool read_checksums(reader *r, size_t data_start)
     if (!header || !data)
         return fail_header(r, "one of its checksums is missing");
     if (!checksum_of_header(s->map.data, data_start, found) || strcmp(header, found))
-        return fail_header(r, "its header does not have the checksum that it was written with");
+        return fail_header(r, "its header does not match its checksum");
     for (int i = 0; i < s->count; i++, data += CHECKSUM_DIGITS) {
         data += i && *data == ' ';
         if (!checksum_parse(data, &s->tensors[i].checksum))
@@ -241,7 +241,8 @@ static bool read_entries(reader *r, json_t *header, size_t data_start)
     return true;
 }
 
-/* jansson needs a hundred bytes and more for a value that is two bytes of text, so they are counted before it reads any. */
+/* jansson needs more than a hundred bytes for a value of two bytes of text, so values are counted before it
+ * parses them. */
 const char *safetensors_over_limit(const char *header, size_t bytes)
 {
     size_t values = 0;
@@ -297,7 +298,7 @@ bool safetensors_open(safetensors *s, const rondo_allocator *a, const char *path
     bool good = copy || fail_memory(error, strlen(path), "the name of a file");
     if (good && file_map_open(&s->map, path, error) && read_header(&r))
         return true;
-    safetensors_close(s); /* a caller that gives up has nothing to close */
+    safetensors_close(s); /* so that the caller has nothing to close */
     return false;
 }
 
@@ -311,7 +312,7 @@ void safetensors_close(safetensors *s)
     s->count = s->metadata_count = 0;
 }
 
-/* ---- looking ---- */
+/* ---- access ---- */
 
 static int name_against(const void *name, const void *tensor)
 {

@@ -1,5 +1,6 @@
-/* Checksums of a safetensors file. zlib's CRC-32 notices what happens to files by accident: any damage of up to 32 bits in a row
- * for certain, anything else but for one in four billion. It does not hold against intent. */
+/* Checksums of a safetensors file. CRC-32, because zlib has a fast one and because accidental damage is
+ * what they are for: it detects any burst of up to 32 bits for certain and misses other damage once in four
+ * billion. It is no protection against intent. */
 #include "core/context.h"
 #include "core/safetensors.h"
 #include <stdio.h>
@@ -49,9 +50,7 @@ bool checksum_parse(const char *digits, uint32_t *checksum)
 bool safetensors_check_data(const safetensors *s, const stored_tensor *t, rondo_error *error)
 {
     return !s->has_checksums || checksum_of(safetensors_data(s, t), t->size_bytes) == t->checksum ||
-           fail(error, RONDO_FILE,
-                "%s: tensor \"%.100s\" does not have the checksum that it was written with; the file is "
-                "damaged",
+           fail(error, RONDO_FILE, "%s: tensor \"%.100s\" does not match its checksum; the file is damaged",
                 s->path, t->name);
 }
 
@@ -72,7 +71,7 @@ bool rondo_file_check(rondo *context, const char *path, rondo_error *error)
     bool good = file.has_checksums
                     ? safetensors_check_all(&file, error)
                     : fail(error, RONDO_MISMATCH,
-                           "%s was written without checksums; damage in it cannot be noticed", path);
+                           "%s was written without checksums, so damage in it cannot be detected", path);
     safetensors_close(&file);
     return good;
 }

@@ -1,7 +1,7 @@
-/* Writing safetensors. The format allows no hole between tensors, so alignment comes from order: the header
- * is padded to 64 bytes, then come tensors of a multiple of 64 bytes, then of 32, 16, 8 and 4: each lies
- * aligned to 64 bytes or to the largest power of two that divides its own size. The checksum of the header is
- * part of the header: it is computed with zeros in its place. */
+/* Writing safetensors. The format allows no gaps between tensors, so alignment comes from order: the header
+ * is padded to 64 bytes, then come tensors whose size is a multiple of 64 bytes, then of 32, 16, 8 and 4.
+ * Each is aligned to 64 bytes or to the largest power of two that divides its own size. The checksum of the
+ * header is part of the header and is computed with zeros in its place. */
 #include "core/safetensors.h"
 #include <jansson.h>
 #include <stdlib.h>
@@ -48,7 +48,7 @@ static bool place(const rondo_tensor *t, int number, placed *to, rondo_error *er
     size_t bytes = t->type == RONDO_F64 ? 8 : 4;
     for (int i = 0; i < t->rank; i++)
         if (t->dims[i] < 0 || __builtin_mul_overflow(bytes, (size_t)t->dims[i], &bytes) || bytes > INT64_MAX)
-            return fail(error, RONDO_SHAPE, "tensor \"%s\" to be saved has a shape that cannot be", t->name);
+            return fail(error, RONDO_SHAPE, "tensor \"%s\" to be saved has an impossible shape", t->name);
     if (bytes && !t->data)
         return fail(error, RONDO_ARGUMENT, "tensor \"%s\" to be saved has no data", t->name);
     size_t alignment = bytes & (~bytes + 1);
@@ -84,7 +84,7 @@ static bool add_entry(json_t *header, const char *name, json_t *entry, rondo_err
            fail(error, RONDO_ARGUMENT, "the name of a tensor to be saved is not UTF-8");
 }
 
-/* Those of the tensors' data, and space for that of the header. */
+/* The checksums of the data of tensors, and space for that of the header. */
 static bool add_checksums(const saving *s, json_t *metadata)
 {
     const size_t each = CHECKSUM_DIGITS + 1, bytes = each * ((size_t)s->count + 1);
@@ -174,8 +174,7 @@ bool safetensors_save(const rondo_allocator *a, const char *path, const rondo_te
     char *json = good ? header_text(&s) : NULL;
     const char *limit = json ? safetensors_over_limit(json, strlen(json)) : NULL;
     if (limit)
-        fail(error, RONDO_ARGUMENT, "%s cannot be saved: %s, so that it could not be read again", path,
-             limit);
+        fail(error, RONDO_ARGUMENT, "%s cannot be saved: %s, so it could not be read again", path, limit);
     file_writer *w = json && !limit ? file_create(a, path, error) : NULL;
     good = w && write_all(&s, json, w);
     if (w && !good)

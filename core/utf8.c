@@ -1,4 +1,4 @@
-/* UTF-8, character by character; nothing that the standard forbids passes. */
+/* Decodes UTF-8, strictly by the standard. */
 #include "core/utf8.h"
 #include <stddef.h>
 

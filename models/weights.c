@@ -1,4 +1,4 @@
-/* weights: layout, reading and writing. */
+/* The layout of weights, and loading and saving them. */
 #include "models/weights.h"
 #include <string.h>
 
@@ -41,7 +41,8 @@ static bool add_weight(rondo_weights *w, const rondo_graph *g, const node *n, in
         return fail(error, RONDO_SHAPE, "parameter %s: only f32 parameters can be trained", name);
     for (int a = 0; a < v->shape.rank; a++) {
         if (!dim_is_literal(v->shape.dims[a]))
-            return fail(error, RONDO_SHAPE, "parameter %s: its extents must be numbers, not symbols", name);
+            return fail(error, RONDO_SHAPE, "parameter %s: its extents must be literal numbers, not symbols",
+                        name);
         item->dims[a] = v->shape.dims[a].factor;
         if (item->dims[a] && item->count > INT64_MAX / 64 / item->dims[a])
             return fail(error, RONDO_SHAPE, "parameter %s is too large", name);
@@ -51,7 +52,7 @@ static bool add_weight(rondo_weights *w, const rondo_graph *g, const node *n, in
     return true;
 }
 
-/* Those that are frozen, or those that are not. */
+/* Adds either the frozen parameters or the others. */
 static bool add_weights(rondo_weights *w, const rondo_graph *g, bool frozen, int *capacity,
                         rondo_error *error)
 {

@@ -1,6 +1,6 @@
-/* The numbers of a model: one contiguous block, one tensor a parameter, those that are trained before the frozen
- * ones, else in graph order, each on a 64-byte boundary. Gradients and moments have the layout of the trained
- * part, so that optimiser, clipping and checkpoints are linear sweeps. */
+/* The weights of a model in one contiguous block: one tensor per parameter, trained ones before frozen
+ * ones, otherwise in graph order, each on a 64-byte boundary. Gradients and moments have the layout of the
+ * trained part, so that optimiser, clipping and checkpoints are linear sweeps. */
 #pragma once
 #include "core/safetensors.h"
 #include "ops/op.h"
@@ -18,13 +18,13 @@ struct rondo_weights {
     rondo *context;
     arena arena;
     weight *items;
-    int item_count, trained_count; /* of all of them, of the first ones that are trained */
+    int item_count, trained_count; /* all; those at the front that are trained */
     int64_t size, trained_size;    /* of a block in elements, gaps included; multiples of WEIGHTS_BLOCK */
     float *block;
 };
 enum { WEIGHTS_BLOCK = 4096 };
 
-/* The layout alone, block NULL; parameters must have literal dims. */
+/* The layout only, with block NULL; parameters must have literal dims. */
 rondo_weights *weights_layout(const rondo_graph *g, rondo_error *error);
 bool weights_allocate(rondo_weights *w, rondo_error *error);
 /* NULL: no such parameter. */
@@ -35,7 +35,7 @@ static inline const weight *weights_find(const rondo_weights *w, const char *nam
             return &w->items[i];
     return NULL;
 }
-/* The trained ones alone: a view, which has nothing of its own. */
+/* A view of the trained weights; it owns nothing. */
 static inline rondo_weights weights_trained(const rondo_weights *w)
 {
     rondo_weights part = *w;
@@ -43,14 +43,16 @@ static inline rondo_weights weights_trained(const rondo_weights *w)
     part.size = w->trained_size;
     return part;
 }
-/* Fills each item as its parameter was told to begin. */
+/* Fills each item with the initial values of its parameter. */
 void weights_fill(rondo_weights *w, uint64_t seed);
-/* Whether an open file holds each weight of w under prefix + name, with its shape and its checksum; names what is missing,
- * does not fit or is damaged. */
+/* Checks that an open file has each weight of w under prefix + name, with the right shape and checksum.
+ * RONDO_MISMATCH or RONDO_FILE names the tensor that is missing, does not fit or is damaged. */
 bool weights_check(const rondo_weights *w, const safetensors *file, const char *prefix, rondo_error *error);
-/* Copies them into `block`, once they have been checked. */
-bool weights_read(const rondo_weights *w, const safetensors *file, const char *prefix, float *block, rondo_error *error);
-/* As rondo_weights_save, with metadata beside: key, value, key, value, … */
-bool weights_save(const rondo_weights *w, const char *path, const char *const *metadata, int pairs, rondo_error *error);
+/* Copies them into `block`; weights_check has succeeded before. */
+bool weights_read(const rondo_weights *w, const safetensors *file, const char *prefix, float *block,
+                  rondo_error *error);
+/* rondo_weights_save with additional metadata: key, value, key, value, … */
+bool weights_save(const rondo_weights *w, const char *path, const char *const *metadata, int pairs,
+                  rondo_error *error);
 /* The tensors of `block`, named prefix + name; for safetensors_save. */
 rondo_tensor *weights_tensors(const rondo_weights *w, arena *a, const char *prefix, float *block);

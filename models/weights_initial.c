@@ -1,4 +1,5 @@
-/* What weights are before training: by the name of each and the seed alone, whatever else a model has. */
+/* Initial weights. They depend on the name of the parameter and the seed only, not on the rest of the
+ * model. */
 #include "core/random.h"
 #include "models/weights.h"
 #include <math.h>
@@ -9,7 +10,7 @@ static bool ends_with(const char *name, const char *end)
     return n >= e && !strcmp(name + n - e, end);
 }
 
-/* What a parameter starts as when nothing was said: matrices Xavier, a norm's gain one, any other vector zero. */
+/* The default: Xavier for matrices, one for the gain of a norm, zero for any other vector. */
 static parameter_initial usual_initial(const weight *item)
 {
     if (item->rank >= 2)
@@ -25,12 +26,12 @@ static double dot(const float *a, const float *b, int64_t count)
     return sum;
 }
 
-/* Takes out of row what lies along the rows before it; its length stays, which is a normal vector's (Performer,
- * §2.4). */
+/* Makes a row orthogonal to the rows before it and keeps its length, which is that of a normal vector
+ * (Performer, §2.4). */
 static void turn_row(const float *rows, int64_t before, float *row, int64_t width)
 {
     double length = sqrt(dot(row, row, width));
-    for (int turn = 0; turn < 2; turn++) /* the second time takes out the first one's rounding */
+    for (int turn = 0; turn < 2; turn++) /* the second pass removes the rounding error of the first */
         for (int64_t r = 0; r < before; r++) {
             const float *other = rows + r * width;
             double share = dot(row, other, width) / dot(other, other, width);

@@ -1,5 +1,6 @@
-/* The compiled map of a SentencePiece normalizer: the size of a trie in bytes, the trie as a double array (darts-clone), and a
- * pool of NUL-terminated replacements that its leaves point into. The library walks the trie without looking at its size. */
+/* The compiled map of a SentencePiece normalizer: the size of a trie in bytes, the trie as a double array
+ * (darts-clone), and a pool of NUL-terminated replacements that its leaves point into. The library walks
+ * the trie without bounds checks. */
 #include "core/utf8.h"
 #include "models/tokenizer/verify.h"
 #include "core/memory.h"
@@ -10,7 +11,7 @@ enum {
     BLOCK = 256, /* children of a unit differ in the last 8 bits of their index: they stay in one block */
     MOST_BYTES = 16 << 20,
     MOST_REPLACEMENT_BYTES = 1000,
-    MOST_MATCHES = 31, /* rules that are a beginning of one text: the library has room for 32 of them */
+    MOST_MATCHES = 31, /* rules that match at one position of a text: the library has room for 32 */
     MOST_RULE_BYTES = 256
 };
 
@@ -43,7 +44,7 @@ static uint32_t offset_of(uint32_t unit)
 
 /* ---- the checks ---- */
 
-/* Replacements are UTF-8, short, and each ends before the pool does. */
+/* Replacements are short, in UTF-8, and each is terminated inside the pool. */
 static bool check_pool(const trie *t)
 {
     const char *end = t->pool + t->pool_bytes, *begin = t->pool;
@@ -62,7 +63,7 @@ static bool points_into_pool(const trie *t, uint32_t value)
     return value < t->pool_bytes && ((unsigned char)t->pool[value] & 0xc0) != 0x80;
 }
 
-/* No unit leads outside the trie, no leaf outside the pool. */
+/* No unit points outside the trie, no leaf outside the pool. */
 static bool check_units(const trie *t)
 {
     if (is_value(unit_at(t, 0)))
@@ -80,8 +81,8 @@ static bool check_units(const trie *t)
     return true;
 }
 
-/* One more character of all texts at once: matches[i] is 1 + the most leaves on a way to the children at i, 0 if none leads
- * there. False: no way has changed. */
+/* Relaxes every edge once. matches[i] is 1 + the largest number of leaves on a path from the root to the
+ * children at i, 0 if no path is known. False: nothing has changed, or a path has too many leaves. */
 static bool walk_on(const trie *t, unsigned char *matches, bool *too_many)
 {
     bool changed = false;
@@ -97,21 +98,21 @@ static bool walk_on(const trie *t, unsigned char *matches, bool *too_many)
     return changed && !*too_many;
 }
 
-/* A trie that is no tree, but leads back to a unit before, matches without end. */
+/* A hostile trie may have cycles; a cycle with a leaf on it would match without end. */
 static const char *check_matches(const trie *t, rondo_error *error)
 {
     unsigned char *matches = memory_new(&memory_malloc, t->count);
     bool too_many = false, changed = true;
     if (!matches) {
         fail_memory(error, t->count, "checking a tokenizer");
-        return "cannot be checked";
+        return "could not be checked";
     }
     matches[offset_of(unit_at(t, 0))] = 1;
     for (int bytes = 0; changed && bytes <= MOST_RULE_BYTES; bytes++)
         changed = walk_on(t, matches, &too_many);
     memory_free(&memory_malloc, matches, t->count);
-    return too_many  ? "has more rules for one text than there is room for"
-           : changed ? "has a rule that is too long"
+    return too_many  ? "has more than 31 rules that match at one position"
+           : changed ? "has a rule of more than 256 bytes"
                      : NULL;
 }
 
@@ -120,15 +121,15 @@ const char *charsmap_verify(const unsigned char *data, size_t bytes, rondo_error
     if (bytes == 0)
         return NULL;
     if (bytes <= UNIT_BYTES || bytes > MOST_BYTES)
-        return "has a size that cannot be";
+        return "has an impossible size";
     uint32_t trie_bytes = unit_at(&(trie){.units = data}, 0);
     if (trie_bytes == 0 || trie_bytes % (UNIT_BYTES * BLOCK) || trie_bytes >= bytes - UNIT_BYTES)
-        return "has a trie of a size that cannot be";
+        return "has a trie of an impossible size";
     const trie t = {.units = data + UNIT_BYTES,
                     .count = trie_bytes / UNIT_BYTES,
                     .pool = (const char *)data + UNIT_BYTES + trie_bytes,
                     .pool_bytes = bytes - UNIT_BYTES - trie_bytes};
     if (!check_pool(&t))
-        return "has replacements that are not short texts in UTF-8";
-    return check_units(&t) ? check_matches(&t, error) : "has a trie that leads outside of it";
+        return "has a replacement that is not UTF-8 of at most 1000 bytes";
+    return check_units(&t) ? check_matches(&t, error) : "has a trie that points outside of itself";
 }

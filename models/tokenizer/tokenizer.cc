@@ -1,5 +1,5 @@
-/* Loading and using a SentencePiece model. Every function is a wall: exceptions and statuses become
- * rondo_error. */
+/* Loading and using a SentencePiece model. No exception leaves these functions: exceptions and statuses
+ * become rondo_error. */
 #include "models/tokenizer/tokenizer.h"
 #include "models/tokenizer/tokenizer_status.h"
 #include "models/tokenizer/verify.h"
@@ -27,16 +27,16 @@ static bool ids_are_ours(const sentencepiece::SentencePieceProcessor &p, rondo_e
                 p.pad_id(), p.bos_id(), p.eos_id(), p.unk_id());
 }
 
-/* The library does not survive a refused allocation while it reads a model: destructors of what is half made crash. So it
- * reads only when the memory for it was free a moment ago. Measured: at most 22 bytes for each of the model and 70 KB; a
- * quarter of that for a model that is mostly its charsmap. */
+/* The library does not survive a failed allocation while it reads a model: the destructors of incomplete
+ * objects crash. So it is called only if the memory that it needs could just be allocated. Measured: 70 KB
+ * and at most 22 bytes per byte of the model. */
 static bool memory_is_there(size_t bytes, rondo_error *error)
 {
     const size_t wanted = 32 * bytes + (1u << 20);
     void *probe = ::operator new(wanted, std::nothrow);
     if (!probe)
         return fail_memory(error, wanted, "a tokenizer");
-    *static_cast<volatile char *>(probe) = 0; /* so that no compiler leaves the allocation out */
+    *static_cast<volatile char *>(probe) = 0; /* so that no compiler omits the allocation */
     ::operator delete(probe);
     return true;
 }

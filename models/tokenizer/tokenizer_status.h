@@ -1,4 +1,4 @@
-/* How SentencePiece's ways of failing become ours: exceptions and util::Status. C++ only. */
+/* Turns the exceptions and statuses of SentencePiece into rondo_error. C++ only. */
 #pragma once
 #include "rondo.h" /* holds a template: not inside extern "C" */
 #include <exception>

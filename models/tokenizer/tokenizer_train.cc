@@ -1,5 +1,5 @@
-/* Learning a vocabulary with SentencePiece: quiet, in one thread, and smaller than asked when the text is
- * small. */
+/* Training a vocabulary with SentencePiece: silent, in one thread, and smaller than requested if the text is
+ * too small. */
 #include "models/tokenizer/tokenizer.h"
 #include "models/tokenizer/tokenizer_status.h"
 #include <cstdio>
@@ -11,7 +11,7 @@
 namespace
 {
 
-/* Walks through the lines of all texts, one after the other. */
+/* Iterates over the lines of all texts, one text after the other. */
 class lines_iterator : public sentencepiece::SentenceIterator
 {
   public:
@@ -72,7 +72,7 @@ bool has_text(const tokenizer_lines *texts, int count)
     return false;
 }
 
-/* The number behind `words` in SentencePiece's answer; 0: they are not there. */
+/* The number that follows `words` in an error message of SentencePiece; 0: the words are not in it. */
 int64_t number_behind(const std::string &answer, const char *words)
 {
     size_t at = answer.find(words);
@@ -98,7 +98,7 @@ extern "C" tokenizer *tokenizer_train(const tokenizer_lines *texts, int count, i
             const int64_t most = number_behind(answer, "to a value <= "),
                           least = number_behind(answer, " vs ");
             if (attempt == 0 && most > TOKEN_UNKNOWN && most < vocabulary) {
-                vocabulary = most; /* the text has no more subwords than that */
+                vocabulary = most; /* the largest vocabulary of this text */
                 continue;
             }
             if (least > 0)

@@ -1,5 +1,6 @@
-/* Checks a serialized SentencePiece model field by field. It is a protocol buffer: a tag (number and wire type), then a varint,
- * four or eight bytes, or a length and so many bytes. Each message has a table of the fields that matter; others are skipped. */
+/* Checks a serialized SentencePiece model field by field. It is a protocol buffer: a tag (number and wire
+ * type), then a varint, four or eight bytes, or a length and so many bytes. Each message has a table of the
+ * fields that matter; others are skipped. */
 #include "models/tokenizer/verify.h"
 #include "core/memory.h"
 #include "core/utf8.h"
@@ -11,9 +12,9 @@
 enum {
     MOST_PIECES = 1 << 20,
     MOST_PIECE_BYTES =
-        1000, /* the library recurses once a byte when it builds its trie, and has room for 1024 matches */
+        1000, /* the library recurses once per byte when it builds its trie, and has room for 1024 matches */
     MOST_NESTED_SYMBOLS =
-        63 /* user-defined pieces of which each begins the next: the library has room for 64 matches */
+        63 /* user-defined pieces, each a prefix of the next: the library has room for 64 matches */
 };
 typedef enum piece_type {
     PIECE_NORMAL = 1,
@@ -34,7 +35,7 @@ typedef struct field {
     uint32_t number;
     wire_type wire;
     uint64_t varint;
-    span content; /* of all but a varint */
+    span content; /* except for a varint */
 } field;
 
 typedef struct piece {
@@ -60,8 +61,7 @@ typedef struct field_rule {
 static bool refuse(const verifier *v, const char *what)
 {
     return fail(v->error, RONDO_FILE,
-                "the tokenizer is not a SentencePiece model that can be used, or is damaged: %s %s", v->where,
-                what);
+                "the tokenizer is not a usable SentencePiece model, or is damaged: %s %s", v->where, what);
 }
 
 /* ---- reading ---- */
@@ -111,12 +111,12 @@ static bool walk(verifier *v, span message, const field_rule *rules, size_t coun
     field f;
     while (message.bytes > 0) {
         if (!read_field(&message, &f))
-            return refuse(v, "breaks off or is not in the form of a protocol buffer");
+            return refuse(v, "is truncated or is not a protocol buffer");
         for (size_t i = 0; i < count; i++) {
             if (rules[i].number != f.number)
                 continue;
             if (rules[i].wire != f.wire)
-                return refuse(v, "has a field of another type");
+                return refuse(v, "has a field of the wrong type");
             if (!rules[i].check(v, &f))
                 return false;
         }
@@ -138,7 +138,8 @@ static bool is_text(span s)
 
 static bool check_text(verifier *v, const field *f)
 {
-    return is_text(f->content) || refuse(v, "has a text that is not UTF-8 without NUL of at most 1000 bytes");
+    return is_text(f->content) ||
+           refuse(v, "has a text that is not UTF-8, contains NUL, or is longer than 1000 bytes");
 }
 
 static bool check_flag(verifier *v, const field *f)
@@ -149,12 +150,12 @@ static bool check_flag(verifier *v, const field *f)
 static bool check_id(verifier *v, const field *f)
 {
     int64_t id = (int64_t)f->varint;
-    return (id >= -1 && id < (int64_t)v->count) || refuse(v, "has an id that is none of a piece");
+    return (id >= -1 && id < (int64_t)v->count) || refuse(v, "has an id that is not that of a piece");
 }
 
 static bool check_model_type(verifier *v, const field *f)
 {
-    return (f->varint >= 1 && f->varint <= 4) || refuse(v, "has a model type that is not known");
+    return (f->varint >= 1 && f->varint <= 4) || refuse(v, "has an unknown model type");
 }
 
 static bool check_charsmap(verifier *v, const field *f)
@@ -181,8 +182,7 @@ static bool check_score(verifier *v, const field *f)
 static bool check_piece_type(verifier *v, const field *f)
 {
     v->pieces[v->count].type = (piece_type)f->varint;
-    return (f->varint >= PIECE_NORMAL && f->varint <= PIECE_BYTE) ||
-           refuse(v, "has a type that is not known");
+    return (f->varint >= PIECE_NORMAL && f->varint <= PIECE_BYTE) || refuse(v, "has an unknown type");
 }
 
 static bool check_piece(verifier *v, const field *f)
@@ -211,29 +211,30 @@ static bool begins_with(span text, span beginning)
     return beginning.bytes <= text.bytes && !memcmp(text.data, beginning.data, beginning.bytes);
 }
 
-/* Whoever begins a piece comes before it in the order of texts, and between the two only pieces that begin like it. */
+/* In sorted order, a prefix comes before the texts that it begins, and between them are only texts that it
+ * begins too. */
 static bool check_all_pieces(verifier *v)
 {
     span nested[MOST_NESTED_SYMBOLS + 1];
     int depth = 0, unknown = 0;
     snprintf(v->where, sizeof v->where, "it");
-    if (!v->has_trainer || !v->has_normalizer) /* the last parts of a file: it was cut */
+    if (!v->has_trainer || !v->has_normalizer) /* both come last in the file: it was truncated */
         return refuse(v, "has no trainer spec or no normalizer spec");
     for (size_t i = 0; i < v->count; i++)
         unknown += v->pieces[i].type == PIECE_UNKNOWN;
     if (unknown != 1)
-        return refuse(v, "has not exactly one piece for what is unknown");
+        return refuse(v, "does not have exactly one piece of type unknown");
     qsort(v->pieces, v->count, sizeof *v->pieces, by_text);
     for (size_t i = 0; i < v->count; i++) {
         span text = v->pieces[i].text;
         if (i && !by_text(&v->pieces[i - 1], &v->pieces[i]))
-            return refuse(v, "has a piece twice");
+            return refuse(v, "has two pieces with the same text");
         if (v->pieces[i].type != PIECE_USER_DEFINED)
             continue;
         while (depth > 0 && !begins_with(text, nested[depth - 1]))
             depth--;
         if (depth == MOST_NESTED_SYMBOLS)
-            return refuse(v, "has too many user-defined pieces that begin alike");
+            return refuse(v, "has more than 63 user-defined pieces that are prefixes of each other");
         nested[depth++] = text;
     }
     return true;
@@ -244,12 +245,12 @@ static bool check_all_pieces(verifier *v)
 static bool check_trainer(verifier *v, const field *f)
 {
     static const field_rule rules[] = {
-        {3, WIRE_VARINT, check_model_type}, {24, WIRE_VARINT, check_flag}, /* white space as a suffix */
+        {3, WIRE_VARINT, check_model_type}, {24, WIRE_VARINT, check_flag}, /* treat whitespace as suffix */
         {35, WIRE_VARINT, check_flag},                                     /* byte fallback */
-        {40, WIRE_VARINT, check_id}, /* of unknown, begin, end, padding */
+        {40, WIRE_VARINT, check_id}, /* ids of unknown, begin, end, padding */
         {41, WIRE_VARINT, check_id},        {42, WIRE_VARINT, check_id},   {43, WIRE_VARINT, check_id},
-        {44, WIRE_BYTES, check_text}, /* what is written for unknown */
-        {45, WIRE_BYTES, check_text}, /* the pieces of those four */
+        {44, WIRE_BYTES, check_text}, /* surface of unknown */
+        {45, WIRE_BYTES, check_text}, /* texts of those four pieces */
         {46, WIRE_BYTES, check_text},       {47, WIRE_BYTES, check_text},  {48, WIRE_BYTES, check_text}};
     snprintf(v->where, sizeof v->where, "its trainer spec");
     v->has_trainer = true;
@@ -259,9 +260,9 @@ static bool check_trainer(verifier *v, const field *f)
 static bool check_normalizer(verifier *v, const field *f)
 {
     static const field_rule rules[] = {{2, WIRE_BYTES, check_charsmap},
-                                       {3, WIRE_VARINT, check_flag},  /* a space before the first word */
-                                       {4, WIRE_VARINT, check_flag},  /* several spaces become one */
-                                       {5, WIRE_VARINT, check_flag}}; /* spaces become U+2581 */
+                                       {3, WIRE_VARINT, check_flag},  /* add dummy prefix */
+                                       {4, WIRE_VARINT, check_flag},  /* remove extra whitespaces */
+                                       {5, WIRE_VARINT, check_flag}}; /* escape whitespaces */
     snprintf(v->where, sizeof v->where, "its normalizer");
     v->has_normalizer = v->has_normalizer || f->number == 3;
     return WALK(v, f->content, rules);
@@ -270,13 +271,13 @@ static bool check_normalizer(verifier *v, const field *f)
 static bool check_self_test(verifier *v, const field *f)
 {
     snprintf(v->where, sizeof v->where, "it");
-    return f->content.bytes == 0 || refuse(v, "has samples to test itself with, which Rondo does not run");
+    return f->content.bytes == 0 || refuse(v, "has self-test samples, which Rondo does not support");
 }
 
 static bool count_piece(verifier *v, const field *f)
 {
     (void)f;
-    return v->capacity++ < MOST_PIECES || refuse(v, "has more than a million pieces");
+    return v->capacity++ < MOST_PIECES || refuse(v, "has more than 1,048,576 pieces");
 }
 
 static bool skip(verifier *v, const field *f)
@@ -296,11 +297,11 @@ bool tokenizer_verify(const void *model, size_t bytes, rondo_error *error)
     static const field_rule others[] = {{2, WIRE_BYTES, check_trainer},
                                         {3, WIRE_BYTES, check_normalizer},
                                         {4, WIRE_BYTES, check_self_test},
-                                        {5, WIRE_BYTES, check_normalizer}}; /* from pieces back to text */
+                                        {5, WIRE_BYTES, check_normalizer}}; /* the denormalizer */
     verifier v = {.error = error, .where = "it"};
     const span all = {model, bytes};
     if (bytes == 0 || bytes > INT32_MAX)
-        return refuse(&v, "has a size that cannot be");
+        return refuse(&v, "has an impossible size");
     if (!WALK(&v, all, counting))
         return false;
     v.pieces = memory_new(&memory_malloc, sizeof *v.pieces * (v.capacity + 1));

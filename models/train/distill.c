@@ -1,4 +1,4 @@
-/* Lessons: a graph with teacher and pupil in it. */
+/* Builds the graph in which feature maps (the student) learn from softmax attention (the teacher). */
 #include "models/train/distill.h"
 #include "core/status.h"
 #include <string.h>
@@ -14,8 +14,8 @@ typedef struct lessons {
 
 /* ---- one attention ---- */
 
-/* −Σ_s p log q, mean over heads: [B, H, T, S] twice → [B, T]. What q lacks altogether costs log 1e-9 and teaches
- * nothing. */
+/* −Σ_s p log q, mean over heads: two of [B, H, T, S] → [B, T]. q is at least 1e-9; below that it has no
+ * gradient. */
 static rondo_value divergence(rondo_value p, const weighing *pupil)
 {
     rondo_value least = rondo_constant(p.graph, 1e-9, "f32[]");
@@ -23,14 +23,14 @@ static rondo_value divergence(rondo_value p, const weighing *pupil)
     return rondo_neg(rondo_mean(rondo_sum(rondo_mul(p, rondo_log(rondo_maximum(q, least))), -1), 1));
 }
 
-/* 1 where all features of a token are 0, mean over heads: [B, H, T, F] → [B, T]. */
+/* 1 where all features of a token are 0, averaged over heads: [B, H, T, F] → [B, T]. */
 static rondo_value all_zero(rondo_value features)
 {
     rondo_value size = rondo_sum(rondo_abs(features), -1);
     return rondo_mean(rondo_less_equal(size, rondo_constant(features.graph, 0, "f32[]")), 1);
 }
 
-/* Adds rows [B, T], those of them that are no padding. ids: the input that says which. */
+/* Adds the rows [B, T] that are not padding. ids: the input whose tokens tell. */
 static void add_rows(mean *m, rondo_value rows, const char *ids)
 {
     rondo_graph *g = rows.graph;
@@ -68,9 +68,9 @@ static rondo_value teach(void *user, const mixer *m, mixer_place place, rondo_va
     return attention_result(&a, &teacher);
 }
 
-/* ---- the whole ---- */
+/* ---- the graph ---- */
 
-/* How many parameters are left to train. */
+/* Returns the number of parameters that remain trainable. */
 static int freeze_all_but_feature_maps(rondo_graph *g)
 {
     int left = 0;
@@ -116,7 +116,8 @@ bool lesson_build(rondo *context, const transformer *shape, const bool taught[PL
         return false;
     if (!l.loss.sum.graph) {
         rondo_graph_free(built.graph);
-        return fail(error, RONDO_ARGUMENT, "no attention of this model is to be taught");
+        return fail(error, RONDO_ARGUMENT,
+                    "none of the attentions of this model was selected for distillation");
     }
     *out =
         (lesson){built.graph, mean_of(&l.loss), mean_of(&l.zeros), freeze_all_but_feature_maps(built.graph)};

@@ -1,4 +1,4 @@
-/* The optimiser in ordinary ops. */
+/* The graphs of the optimiser, built from ordinary ops. */
 #include "models/train/optimizer.h"
 
 enum { ROW = 4096 };

@@ -1,5 +1,5 @@
-/* trainer: accumulate (forward, backward, sums and counts) and update (norm, clipping, Adam) over the contiguous blocks. The
- * division by the number of targets happens once, in the update. */
+/* trainer: accumulate (forward, backward, sums and counts) and update (norm, clipping, Adam) over the
+ * contiguous blocks. The division by the number of targets happens once, in the update. */
 #include "compiler/pipeline.h"
 #include "models/decode/binding.h"
 #include "models/train/optimizer.h"
@@ -45,14 +45,14 @@ static bool check_weights(const rondo_graph *g, const rondo_weights *w, rondo_er
         const weight *item = weights_find(w, name);
         if (!item)
             return fail(error, RONDO_MISMATCH,
-                        "the weights have no parameter %s; they were made for another graph", name);
+                        "the weights have no parameter %s; they were created for another graph", name);
         if (said[parameter_frozen].integer != (item->offset >= w->trained_size))
             return fail(error, RONDO_MISMATCH,
-                        "parameter %s is frozen in the weights or in the graph, not in both; the weights "
-                        "were made for another graph",
+                        "parameter %s is frozen in only one of weights and graph; the weights "
+                        "were created for another graph",
                         name);
     }
-    return w->trained_count > 0 || fail(error, RONDO_ARGUMENT, "there is no parameter to train");
+    return w->trained_count > 0 || fail(error, RONDO_ARGUMENT, "the model has no trainable parameter");
 }
 
 static bool compile(rondo_trainer *t, rondo_value loss, rondo_error *error)
@@ -155,7 +155,8 @@ static bool given_sentences(const rondo_tensor *inputs, int count)
     return false;
 }
 
-/* Dropout wants global sentence ids; a caller that gives none gets 0, 1, 2, … and a seed for each batch. */
+/* Dropout needs global sentence ids. Without any, the ids are 0, 1, 2, … and the seed differs from batch to
+ * batch. */
 static bool bind_sentences(rondo_trainer *t, instance *i, const rondo_tensor *inputs, int count,
                            const binding *b, rondo_error *error)
 {
@@ -187,7 +188,7 @@ static bool run_on(rondo_trainer *t, instance *i, const rondo_tensor *inputs, in
     for (int k = 0; k < count; k++)
         if (!binding_tensor(&b, i, &inputs[k], error))
             return false;
-    /* With ids that name the sentences of a whole update, how it is split into batches must not change the masks. */
+    /* If ids name the sentences of a whole update, masks must not depend on its split into batches. */
     int64_t turn = given_sentences(inputs, count) ? t->number : t->batches;
     uint64_t mixed = t->options.seed * 0x9e3779b97f4a7c15u + (uint64_t)turn;
     t->seed[0] = (int32_t)(mixed & 0x7fffffff);
@@ -239,7 +240,7 @@ static bool accumulate(rondo_trainer *t, const rondo_tensor *inputs, int count, 
     return true;
 }
 
-/* Adds the fresh gradient to the sum or, at the update, the sum to the fresh gradient. */
+/* Adds the new gradient to the sum or, at the update, the sum to the new gradient. */
 static void add_pending(const rondo_trainer *t, float *into, const float *from)
 {
     for (int64_t i = 0; i < t->weights->trained_size; i++)
@@ -353,7 +354,7 @@ bool rondo_trainer_evaluate(rondo_trainer *t, const rondo_tensor *inputs, int co
     return true;
 }
 
-/* ---- for reports ---- */
+/* ---- reports ---- */
 
 const program *trainer_program(const rondo_trainer *t)
 {

@@ -1,11 +1,11 @@
-/* A trainer in a file: weights under their own names, moments under a prefix, counters as metadata. */
+/* Saves and loads a trainer: weights under their own names, moments under a prefix, counters as metadata. */
 #include "compiler/program/choices.h"
 #include "compiler/program/wisdom.h"
 #include "models/train/trainer_parts.h"
 #include <string.h>
 
 #define FORMAT "1"
-static const uint64_t most_count = (uint64_t)1 << 53; /* which a double holds exactly */
+static const uint64_t most_count = (uint64_t)1 << 53; /* exact in a double */
 static const char *const prefixes[] = {"", "optimizer.moment1.", "optimizer.moment2."};
 
 static bool save_in(arena *a, const rondo_trainer *t, const char *path, const char *const *more, int pairs,
@@ -59,7 +59,7 @@ bool rondo_trainer_save(const rondo_trainer *t, const char *path, rondo_error *e
     return t && trainer_save(t, path, NULL, 0, error);
 }
 
-/* What a trainer has beside its blocks. */
+/* The state of a trainer besides its blocks. */
 typedef struct counters {
     uint64_t updates, batches, seed;
 } counters;
@@ -74,19 +74,20 @@ static bool read_counters(const safetensors *file, counters *out, rondo_error *e
     const char *format = safetensors_metadata(file, "rondo.format");
     if (strcmp(format, FORMAT))
         return fail(error, RONDO_MISMATCH,
-                    "%s has format %.20s of checkpoints, and this version of Rondo reads format " FORMAT
-                    "; continue with the version that wrote it",
+                    "%s has checkpoint format %.20s, but this version of Rondo reads format " FORMAT
+                    "; resume with the version that wrote it",
                     file->path, format);
     if (!safetensors_number(file, "rondo.updates", most_count, &out->updates, error) ||
         !safetensors_number(file, "rondo.batches", most_count, &out->batches, error) ||
         !safetensors_number(file, "rondo.seed", UINT64_MAX, &out->seed, error))
         return false;
     return out->batches >= out->updates ||
-           fail(error, RONDO_FILE, "%s: rondo.batches is less than rondo.updates, which cannot be",
+           fail(error, RONDO_FILE, "%s: rondo.batches is less than rondo.updates, which is impossible",
                 file->path);
 }
 
-/* The choices in the file, which live as long as the trainer. A checkpoint from before there were any: NULL, and good. */
+/* The kernel choices in the file; they live as long as the trainer. NULL and true: an older checkpoint has
+ * none. */
 static bool read_kernels(rondo_trainer *t, const safetensors *file, const struct wisdom **wisdom,
                          rondo_error *error)
 {
@@ -100,8 +101,8 @@ static bool read_kernels(rondo_trainer *t, const safetensors *file, const struct
                           where ? where : "rondo.kernels", &missing, error);
     if (missing)
         context_log(t->context, 1,
-                    "%s: %d choices name kernels that this version has not; numbers will differ in "
-                    "their last bits",
+                    "%s: %d choices name kernels that this version does not have; results will "
+                    "differ in their last bits",
                     file->path, missing);
     return *wisdom != NULL;
 }
@@ -126,12 +127,12 @@ bool rondo_trainer_load(rondo_trainer *t, const char *path, rondo_error *error)
     const rondo_weights trained = weights_trained(t->weights), *parts[] = {t->weights, &trained, &trained};
     float *const blocks[] = {t->weights->block, t->moment1, t->moment2};
     bool good = read_counters(&file, &read, error) && read_kernels(t, &file, &wisdom, error);
-    for (int k = 0; k < 3; k++) /* all of it is right, or nothing changes */
+    for (int k = 0; k < 3; k++) /* everything is checked before anything changes */
         good = good && weights_check(parts[k], &file, prefixes[k], error);
     for (int k = 0; k < 3; k++)
         good = good && weights_read(parts[k], &file, prefixes[k], blocks[k], error);
     if (good && !file.has_checksums)
-        context_log(t->context, 1, "%s was written without checksums: damage in it would not be noticed",
+        context_log(t->context, 1, "%s was written without checksums, so damage in it cannot be detected",
                     path);
     safetensors_close(&file);
     if (good) {

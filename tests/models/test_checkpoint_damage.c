@@ -101,7 +101,7 @@ Test(checkpoint, numbers_are_checked)
         rondo_code code;
         const char *why;
     } cases[] = {{"rondo.format", "7", RONDO_MISMATCH,
-                  "format 7 of checkpoints, and this version of Rondo reads format 1"},
+                  "checkpoint format 7, but this version of Rondo reads format 1"},
                  {"rondo.format", "", RONDO_MISMATCH, "format"},
                  {"rondo.updates", "", RONDO_FILE, "not a whole number from 0 to 9007199254740992"},
                  {"rondo.updates", "-1", RONDO_FILE, "rondo.updates is \"-1\""},

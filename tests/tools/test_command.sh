@@ -531,14 +531,14 @@ gives 0 && [ -L dangling.rondo ] && cmp -s elsewhere/new.rondo model.rondo
 ok 'a link may lead to a file that does not exist yet'
 refuses 4 'there is no file or folder missing' translate missing
 refuses 4 'holds no compiled model; make one with' translate straight/checkpoint.safetensors
-refuses 4 'this is no safetensors file' translate train.en
+refuses 4 'this is not a safetensors file' translate train.en
 refuses 4 'fewer than 8 bytes' translate empty
 run check model.rondo
 gives 0 && grep -q '^ok *model.rondo$' out && [ ! -s err ]
 ok 'an exported file is checked'
 { head -c -4 model.rondo; printf '\7\7\7\7'; } >damaged.rondo
 run check damaged.rondo
-gives 4 && grep -q '^FAILED *damaged.rondo$' out && says 'damaged.rondo: tensor ".*" does not have the checksum'
+gives 4 && grep -q '^FAILED *damaged.rondo$' out && says 'damaged.rondo: tensor ".*" does not match its checksum'
 ok 'a damaged tensor in it is found when somebody asks'
 run check straight --json
 gives 0 && grep -q '"straight/checkpoint.safetensors", "result": "ok"' out
@@ -562,7 +562,7 @@ refuses 4 'later.rondo has format 7, this version reads format 1' translate late
 changed 's/f32\[32,32\]/f32[32,64]/g' model.rondo >lying.rondo
 refuses 4 'lying.rondo: rondo.graph' translate lying.rondo
 LC_ALL=C sed 's/f32\[32,32\]/f32[32,64]/g' model.rondo >flipped.rondo
-refuses 4 'flipped.rondo: its header does not have the checksum' translate flipped.rondo
+refuses 4 'flipped.rondo: its header does not match its checksum' translate flipped.rondo
 changed 's/= softmax(/= sigmoid(/; s/= matmul(/= matnul(/' model.rondo >unknown.rondo
 refuses 4 'unknown.rondo: rondo.graph.*: there is no op' translate unknown.rondo
 

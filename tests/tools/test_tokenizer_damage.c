@@ -168,14 +168,14 @@ Test(tokenizer_damage, pieces_are_checked)
                   {longest + 1, -1, 1, NULL},
                   {longest, -1, 1, "piece 6 has a text that is not UTF-8"},
                   {"", -1, 1, "piece 6 is empty"},
-                  {"a", -1, 1, "has a piece twice"},
+                  {"a", -1, 1, "two pieces with the same text"},
                   {"\xff", -1, 1, "not UTF-8"},
                   {"c", NAN, 1, "not finite"},
                   {"c", -INFINITY, 1, "not finite"},
-                  {"c", -1, 0, "type that is not known"},
-                  {"c", -1, 7, "type that is not known"},
-                  {"c", -1, -1, "type that is not known"},
-                  {"c", -1, 2, "not exactly one piece for what is unknown"}};
+                  {"c", -1, 0, "unknown type"},
+                  {"c", -1, 7, "unknown type"},
+                  {"c", -1, -1, "unknown type"},
+                  {"c", -1, 2, "exactly one piece of type unknown"}};
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
         message *m = small_model();
         put_piece(m, pieces[i].text, pieces[i].score, pieces[i].type);
@@ -189,7 +189,7 @@ Test(tokenizer_damage, pieces_are_checked)
               "\x0a\x03"
               "c\0d",
               5);
-    expect_refused(m, "without NUL");
+    expect_refused(m, "contains NUL");
 }
 
 /* More matches than the library has room for. */
@@ -206,7 +206,7 @@ Test(tokenizer_damage, user_defined_pieces_that_begin_alike_are_limited)
     expect_good(m);
     text[63] = 'u';
     put_piece(m, text, 0, 4);
-    expect_refused(m, "begin alike");
+    expect_refused(m, "prefixes of each other");
 }
 
 Test(tokenizer_damage, settings_and_form_are_checked)
@@ -215,29 +215,29 @@ Test(tokenizer_damage, settings_and_form_are_checked)
         unsigned part, field;
         int64_t number;
         const char *why;
-    } settings[] = {{2, 3, 2, NULL},           {2, 3, 5, "model type"}, {2, 24, 2, "flag"},
-                    {2, 35, 1 << 20, "flag"},  {2, 40, 6, "an id"},     {2, 43, -2, "an id"},
-                    {2, 43, -1, NULL},         {3, 3, 2, "flag"},       {3, 4, -1, "flag"},
-                    {3, 5, 0, NULL},           {5, 5, 9, "flag"},       {2, 44, 1, "another type"},
-                    {3, 2, 1, "another type"}, {2, 900, 7, NULL},       {6, 1, 1, NULL}};
+    } settings[] = {{2, 3, 2, NULL},          {2, 3, 5, "model type"}, {2, 24, 2, "flag"},
+                    {2, 35, 1 << 20, "flag"}, {2, 40, 6, "an id"},     {2, 43, -2, "an id"},
+                    {2, 43, -1, NULL},        {3, 3, 2, "flag"},       {3, 4, -1, "flag"},
+                    {3, 5, 0, NULL},          {5, 5, 9, "flag"},       {2, 44, 1, "wrong type"},
+                    {3, 2, 1, "wrong type"},  {2, 900, 7, NULL},       {6, 1, 1, NULL}};
     static const struct {
         const char *bytes;
         size_t count;
         const char *why;
-    } tails[] = {{"\x22\x02\x0a", 3, "breaks off"},
-                 {"\x0b", 1, "breaks off"},
-                 {"\x0b\x0c", 2, "breaks off"},
-                 {"\x00\x00", 2, "breaks off"},
-                 {"\x09\x01", 2, "breaks off"},
-                 {"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, "breaks off"},
-                 {"\x08\x01", 2, "another type"},
-                 {"\x22\x02\x0a\x00", 4, "test itself"},
+    } tails[] = {{"\x22\x02\x0a", 3, "truncated"},
+                 {"\x0b", 1, "truncated"},
+                 {"\x0b\x0c", 2, "truncated"},
+                 {"\x00\x00", 2, "truncated"},
+                 {"\x09\x01", 2, "truncated"},
+                 {"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, "truncated"},
+                 {"\x08\x01", 2, "wrong type"},
+                 {"\x22\x02\x0a\x00", 4, "self-test samples"},
                  {"\x22\x00", 2, NULL},
                  {"\x12\x03\xe2\x02\x00", 5, NULL},
                  {"\x12\x04\xe2\x02\x01\xff", 6, "not UTF-8"}};
     expect_good(small_model());
     static message none;
-    expect_refused(&none, "size that cannot be");
+    expect_refused(&none, "impossible size");
     put_bytes(&none, 3, "", 0);
     expect_refused(&none, "no trainer spec or no normalizer spec");
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
@@ -313,13 +313,14 @@ Test(tokenizer_damage, a_trie_stays_inside)
     small_trie(units, INT32_MAX);
     expect_charsmap(units, all, pool, sizeof pool, "outside");
     small_trie(units, 0);
-    expect_charsmap(units, all, pool, sizeof pool - 1, "not short texts"); /* the last one does not end */
-    expect_charsmap(units, all, "\xff", 2, "not short texts");
+    expect_charsmap(units, all, pool, sizeof pool - 1,
+                    "replacement that is not UTF-8"); /* the last one does not end */
+    expect_charsmap(units, all, "\xff", 2, "replacement that is not UTF-8");
     memset(longest, 'x', 1000);
-    expect_charsmap(units, all, longest, 1001, "not short texts");
+    expect_charsmap(units, all, longest, 1001, "replacement that is not UTF-8");
     expect_charsmap(units, all, longest + 1, 1000, NULL);
     for (uint32_t wrong = 0; wrong < 2 * all; wrong += wrong == 768 ? 512 : 256)
-        expect_charsmap(units, wrong, pool, sizeof pool, wrong == all ? NULL : "size that cannot be");
+        expect_charsmap(units, wrong, pool, sizeof pool, wrong == all ? NULL : "impossible size");
     units[ROOT_CHILDREN ^ 'a'] = unit(ROOT_CHILDREN ^ 'a', 'a', false, UNITS);
     expect_charsmap(units, all, pool, sizeof pool, "outside");
     small_trie(units, 0);
@@ -340,7 +341,7 @@ Test(tokenizer_damage, a_trie_has_an_end)
     small_trie(units, 0);
     units[ROOT_CHILDREN] = 1u << 31;
     units[ROOT_CHILDREN ^ 'a'] = unit(ROOT_CHILDREN ^ 'a', 'a', true, ROOT_CHILDREN);
-    expect_charsmap(units, sizeof units, "", 1, "more rules");
+    expect_charsmap(units, sizeof units, "", 1, "more than 31 rules");
     units[ROOT_CHILDREN ^ 'a'] =
         unit(ROOT_CHILDREN ^ 'a', 'a', false, ROOT_CHILDREN); /* matches nothing, ever */
     expect_charsmap(units, sizeof units, "", 1, NULL);

@@ -1,4 +1,4 @@
-/* Reads files whole and compares them with their checksums. */
+/* Reads whole files and compares them with their checksums. */
 #include "tools/check/files.h"
 #include "tools/report/report.h"
 #include <stdio.h>

@@ -1,6 +1,7 @@
-/* The checksums of what Rondo wrote. */
+/* Checks the checksums of files that Rondo wrote. */
 #pragma once
 #include "tools/commands/command.h"
 
-/* Of a file, or of each file of a run's folder: a line for each on standard output. The exit code. */
+/* Checks a file, or each file with weights in the folder of a run, and prints a line for each. Returns the
+ * exit code. */
 int check_files(command *c, const char *path);

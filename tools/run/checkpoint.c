@@ -1,5 +1,5 @@
-/* Checkpoints of a run: facts as metadata, and which file is which. A rename is all that a file goes through, so that one of
- * the two is whole at any time. */
+/* Checkpoints of a run: their metadata, and their names. Files change their roles by renames alone, so that
+ * there is a complete checkpoint at any time. */
 #include "tools/run/checkpoint.h"
 #include "core/file.h"
 #include "models/weights.h"
@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define TOKENIZER_KEY "rondo.checksum.tokenizer"
-static const uint64_t most_count = (uint64_t)1 << 53; /* which a double holds exactly */
+static const uint64_t most_count = (uint64_t)1 << 53; /* exact in a double */
 
 /* ---- facts ---- */
 
@@ -46,7 +46,7 @@ static bool read_facts(const safetensors *file, checkpoint_facts *f, int64_t *up
         !safetensors_number(file, "rondo.data", UINT32_MAX, &f->data, error))
         return false;
     return f->best_update <= *updates ||
-           fail(error, RONDO_FILE, "%s: rondo.best_update is later than rondo.updates, which cannot be",
+           fail(error, RONDO_FILE, "%s: rondo.best_update is later than rondo.updates, which is impossible",
                 file->path);
 }
 
@@ -116,7 +116,7 @@ static void add_count(pairs *p, const char *key, int64_t number)
 {
     add_text(p, key, arena_text(p->arena, "%lld", (long long)number));
 }
-/* What is not known is left out. */
+/* An unknown number is left out. */
 static void add_real(pairs *p, const char *key, double number)
 {
     text t = {.arena = p->arena};
@@ -162,7 +162,7 @@ bool checkpoint_save(checkpoints *c, const rondo_trainer *t, const tokenizer *to
         return false;
     if (!write_checkpoint(c, t, tokenizer, facts, error)) {
         if (keep)
-            (void)move(f->previous, f->checkpoint, NULL); /* else the next start finds it there */
+            (void)move(f->previous, f->checkpoint, NULL); /* if this fails, the next start finds it there */
         return false;
     }
     c->saved = update;

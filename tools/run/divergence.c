@@ -1,10 +1,11 @@
-/* The loss of each update against the losses before. */
+/* Compares the loss of each update with the losses before it. */
 #include "tools/run/divergence.h"
 #include <math.h>
 
-static const double weight = 0.1; /* of one update in the moving average */
-static const double margin = 1;   /* nats; more than batches differ, less than a model learns */
-static const double factor = 2;   /* times a model that knows nothing, or times the first update */
+static const double weight = 0.1; /* of the latest update in the moving average */
+static const double margin =
+    1; /* in nats: more than the noise between batches, less than what a model learns */
+static const double factor = 2; /* times the uniform distribution, or times the first update */
 
 void divergence_begin(divergence *d, double uniform, double lowest)
 {

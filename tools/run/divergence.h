@@ -1,16 +1,16 @@
-/* When training has diverged although every number is finite. */
+/* Detects that training has diverged while all numbers are still finite. */
 #pragma once
 #include "core/status.h"
 
 typedef struct divergence {
-    double usual;  /* nll of recent updates: a moving average; NAN: there was none yet */
-    double lowest; /* that it has had; INFINITY: none yet */
-    double most;   /* that it may have */
+    double usual;  /* moving average of the nll of updates; NAN: none yet */
+    double lowest; /* its lowest value; INFINITY: none yet */
+    double most;   /* its limit */
 } divergence;
 
-/* uniform: the nll of a model that knows nothing. lowest: of the run before; INFINITY: not known. */
+/* uniform: the nll of the uniform distribution. lowest: from the checkpoint; INFINITY: not known. */
 void divergence_begin(divergence *d, double uniform, double lowest);
-/* The nll of an update. True: as it should be. */
+/* Adds the nll of an update. True: it is normal. */
 bool divergence_add(divergence *d, double nll);
-/* False, with RONDO_DIVERGED: updates are far worse than a model that knows nothing. */
+/* False, with RONDO_DIVERGED: the moving average is above its limit. */
 bool divergence_check(const divergence *d, rondo_error *error);

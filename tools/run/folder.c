@@ -42,7 +42,7 @@ static bool check_unused(const run_folder *f, rondo_error *error)
     return true;
 }
 
-/* A process that was killed after it had put the last checkpoint aside, and before the next one was there. */
+/* A process may have been killed after it renamed the last checkpoint and before it had written the next one. */
 static bool find_checkpoint(const run_folder *f, rondo_error *error)
 {
     if (run_folder_has(f->checkpoint) || !run_folder_has(f->previous))

@@ -33,7 +33,7 @@ bool tokenizer_decode(const tokenizer *t, const int32_t *ids, int64_t count, cha
 typedef enum tokenizer_kind { TOKENIZER_BPE, TOKENIZER_UNIGRAM } tokenizer_kind;
 typedef struct tokenizer_lines {
     const char *text;
-    const int64_t *start; /* [count + 1]; the last byte of line i, text[start[i + 1] - 1], is its terminator */
+    const int64_t *start; /* [count + 1]; line i ends before its terminator, text[start[i + 1] - 1] */
     int64_t count;
 } tokenizer_lines;
 /* Trains one vocabulary on all texts together, in one thread and deterministically. If the texts do not

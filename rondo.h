@@ -372,6 +372,20 @@ RONDO_API rondo_value rondo_sinusoid_at(rondo_place, rondo_value positions, int6
 RONDO_API rondo_value rondo_dropout_at(rondo_place, rondo_value x, float rate);
 #define rondo_dropout(x, rate) rondo_dropout_at(RONDO_HERE, x, rate)
 
+/* Gradients as values of the graph: out[i] becomes the gradient of `scalar`, one f32, with respect to wrt[i],
+ * with the dims of wrt[i], which may be a parameter, an input or any other f32 value; zeros where the scalar
+ * does not depend on it. A gradient may be returned, used in further ops and differentiated again. There is
+ * no second derivative of softmax, norms, embed, losses, scan, delta, convolve and attention, nor where the
+ * compiler replaces a product by a scan: RONDO_NO_GRADIENT then names the op and its line when the graph is
+ * compiled. A decoder computes no gradients: RONDO_NOT_CAUSAL. False: the graph holds a mistake, and the
+ * out[i] that were not made are no values. */
+RONDO_API bool rondo_gradient_at(rondo_place, rondo_value scalar, const rondo_value *wrt, size_t count,
+                                 rondo_value *out);
+#define rondo_gradient(scalar, wrt, count, out) rondo_gradient_at(RONDO_HERE, scalar, wrt, count, out)
+/* x itself, which every gradient treats as a constant. x: f32 of any shape. */
+RONDO_API rondo_value rondo_stop_gradient_at(rondo_place, rondo_value x);
+#define rondo_stop_gradient(x) rondo_stop_gradient_at(RONDO_HERE, x)
+
 /* The training loss: the sum, over the targets that are not `ignore`, of the cross entropy with label
  * smoothing ε (Szegedy et al. 2016, §7), −Σ q log p with q = (1 − ε) · onehot + ε / V. Its value is a sum,
  * f32[]; it is divided by the number of targets once, in the update. logits: [B, T, V], targets: i32[B, T].

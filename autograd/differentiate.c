@@ -1,34 +1,50 @@
-/* differentiate: walks the copy backwards from the loss and lets each op add its part.
+/* differentiate: puts the graph of a gradient in the place of each `gradient` node. Nodes are copied in their order. At the
+ * first gradient of a scalar, the copy is walked backwards from that scalar, once for all of its gradients, and each op adds
+ * its part. What a gradient of gradients depends on has been expanded by then, so its walk meets plain ops alone.
  *
  *   needs: a verified graph, before `fuse` (chains have no gradient)
- *   gives: the gradients behind the old nodes, each at the scope and line of the node that it belongs to
- *   breaks: nothing; old values, ports and outputs stay */
+ *   gives: no `gradient` node; each new node is at the scope and line of the node that it belongs to
+ *   breaks: nothing; other values, ports and outputs stay */
 #include "autograd/differentiate.h"
 #include "ops/build.h"
 #include <string.h>
 
-typedef struct walk {
+/* Nodes first … last − 1 are the work of a walk. */
+typedef struct stretch {
+    node_id first, last;
+} stretch;
+
+typedef struct expansion {
     const rondo_graph *from;
     rondo_graph *to;
-    value_id *map;       /* from → to */
-    bool *needed;        /* of each value of `from`: does the result depend on a wrt through it? */
-    value_id *gradients; /* of each value of `from`, in `to`; NONE: zero so far */
+    value_id *map; /* from → to */
+    arena *scratch;
+    stretch *walks;
+    int walk_count, walk_capacity;
+} expansion;
+
+/* One walk back through `to`, whose values may have a gradient if they were there when it began. */
+typedef struct walk {
+    expansion *e;
+    rondo_graph *to;
+    bool *needed;        /* by value: does the scalar depend on a wrt through it? */
+    value_id *gradients; /* by value; NONE: zero so far */
 } walk;
 
 /* ---- what needs a gradient ---- */
 
-/* A value needs one if it is asked for, or is made from a value that needs one. Integers have none: what hangs on them alone
- * costs nothing. */
-static void mark_needed(walk *w, const value_id *wrt, int count)
+/* A value needs one if it is asked for, or is made from a value that needs one. Integers have none, nor has what counts as a
+ * constant: what hangs on them alone costs nothing. `needed` holds what is asked for. */
+static void mark_needed(walk *w, node_id last)
 {
-    const rondo_graph *g = w->from;
-    for (int i = 0; i < count; i++)
-        w->needed[wrt[i]] = true;
-    for (node_id id = 0; id < g->node_count; id++) {
+    const rondo_graph *g = w->to;
+    for (node_id id = 0; id <= last; id++) {
         const node *n = &g->nodes[id];
         bool any = false;
         for (int i = 0; i < n->input_count; i++)
             any = any || (n->inputs[i] != NONE && w->needed[n->inputs[i]]);
+        if (op_table[n->op].flags & OP_CONSTANT)
+            any = false;
         for (int p = 0; any && p < n->output_count; p++)
             w->needed[n->first_output + p] = g->values[n->first_output + p].type == RONDO_F32;
     }
@@ -42,7 +58,7 @@ static bool accumulate(walk *w, const char *op, value_id v, value_id part)
     rondo_graph *to = w->to;
     if (part == NONE)
         return true;
-    if (!shape_equal(graph_shape_of(to, part), graph_shape_of(to, w->map[v])))
+    if (!shape_equal(graph_shape_of(to, part), graph_shape_of(to, v)))
         return graph_fail(to, RONDO_SHAPE, "the gradient that %s gives has another shape than its operand",
                           op),
                false;
@@ -50,152 +66,195 @@ static bool accumulate(walk *w, const char *op, value_id v, value_id part)
     return w->gradients[v] != NONE;
 }
 
-/* The node as its copy stands in `to`, with inputs of its own array: the copy's table moves while it grows. */
-static node copied_node(const walk *w, const node *n, value_id inputs[MAX_INPUTS])
+static bool is_work_of_a_walk(const expansion *e, node_id id)
 {
-    node copy = *graph_node_of(w->to, w->map[n->first_output]);
-    for (int i = 0; i < MAX_INPUTS; i++)
-        inputs[i] = i < n->input_count && n->inputs[i] != NONE ? w->map[n->inputs[i]] : NONE;
-    copy.inputs = inputs;
-    return copy;
+    for (int i = 0; i < e->walk_count; i++)
+        if (id >= e->walks[i].first && id < e->walks[i].last)
+            return true;
+    return false;
+}
+
+static bool fail_without_gradient(const walk *w, node_id id)
+{
+    const char *name = op_table[w->to->nodes[id].op].signature.name;
+    if (is_work_of_a_walk(w->e, id))
+        graph_fail(
+            w->to, RONDO_NO_GRADIENT,
+            "%s has no gradient: it belongs to a gradient already, and this would be a second derivative",
+            name);
+    else
+        graph_fail(w->to, RONDO_NO_GRADIENT, "%s has no gradient, and one is asked for that leads through it",
+                   name);
+    return false;
 }
 
 static bool step_back(walk *w, node_id id)
 {
-    const node *n = &w->from->nodes[id];
-    value_id out_gradients[MAX_OUTPUTS], in_gradients[MAX_INPUTS], inputs[MAX_INPUTS];
+    node n = w->to->nodes[id]; /* copies: the tables move while they grow */
+    value_id out_gradients[MAX_OUTPUTS], in_gradients[MAX_INPUTS];
     bool needs[MAX_INPUTS] = {false}, reached = false, any = false;
     for (int p = 0; p < MAX_OUTPUTS; p++) {
-        out_gradients[p] = p < n->output_count ? w->gradients[n->first_output + p] : NONE;
+        out_gradients[p] = p < n.output_count ? w->gradients[n.first_output + p] : NONE;
         reached = reached || out_gradients[p] != NONE;
     }
     for (int i = 0; i < MAX_INPUTS; i++) {
         in_gradients[i] = NONE;
-        needs[i] = i < n->input_count && n->inputs[i] != NONE && w->needed[n->inputs[i]];
+        needs[i] = i < n.input_count && n.inputs[i] != NONE && w->needed[n.inputs[i]];
         any = any || needs[i];
     }
-    if (!reached || !any)
+    if (!reached || !any || op_table[n.op].flags & OP_CONSTANT)
         return true;
-    const char *name = op_table[n->op].signature.name;
-    graph_at(w->to, w->from, id);
-    if (!op_table[n->op].vjp)
-        return graph_fail(w->to, RONDO_NO_GRADIENT,
-                          "%s has no gradient, and the loss depends on a parameter through it", name),
-               false;
-    node copy = copied_node(w, n, inputs);
-    if (!op_table[n->op].vjp(w->to, &copy, out_gradients, needs, in_gradients))
+    const char *name = op_table[n.op].signature.name;
+    graph_at(w->to, w->to, id);
+    if (!op_table[n.op].vjp)
+        return fail_without_gradient(w, id);
+    if (!op_table[n.op].vjp(w->to, &n, out_gradients, needs, in_gradients))
         return graph_fail(w->to, RONDO_NO_GRADIENT, "the gradient of %s cannot be built", name), false;
-    for (int i = 0; i < n->input_count; i++)
-        if (needs[i] && !accumulate(w, name, n->inputs[i], in_gradients[i]))
+    for (int i = 0; i < n.input_count; i++)
+        if (needs[i] && !accumulate(w, name, n.inputs[i], in_gradients[i]))
             return false;
     return true;
 }
 
-/* ---- the walk ---- */
+/* ---- one scalar ---- */
 
-static bool check_request(rondo_graph *to, const rondo_graph *g, value_id loss, const value_id *wrt,
-                          int count)
+static bool walk_back(walk *w, value_id scalar)
 {
-    if (loss < 0 || loss >= g->value_count)
-        return graph_fail(to, RONDO_ARGUMENT, "the loss is no value of the graph"), false;
-    const value *v = &g->values[loss];
-    bool single = v->type == RONDO_F32;
-    for (int i = 0; i < v->shape.rank; i++)
-        single = single && dim_is_number(v->shape.dims[i], 1);
-    text t = {.arena = &to->arena};
-    graph_at(to, g, v->node);
-    if (!single)
-        return graph_fail(to, RONDO_SHAPE, "the loss is %s%s, it must be one f32; sum it", type_name(v->type),
-                          shape_text(&t, g, &v->shape) ? t.data : ""),
-               false;
-    for (int i = 0; i < count; i++)
-        if (wrt[i] < 0 || wrt[i] >= g->value_count || g->values[wrt[i]].type != RONDO_F32)
-            return graph_fail(to, RONDO_ARGUMENT,
-                              "a gradient is asked for what is no f32 value of the graph"),
-                   false;
-    return true;
-}
-
-static bool copy_all(walk *w)
-{
-    for (node_id id = 0; id < w->from->node_count; id++)
-        if (!graph_copy_node(w->to, w->from, id, w->map))
-            return false;
-    return graph_copy_ends(w->to, w->from, w->map);
-}
-
-static bool walk_back(walk *w, value_id loss, arena *scratch)
-{
-    const rondo_graph *g = w->from;
-    w->gradients = ARENA_NEW(scratch, value_id, g->value_count);
-    if (!w->gradients)
-        return graph_fail(w->to, RONDO_MEMORY, "out of memory for the gradients of %d values",
-                          g->value_count),
-               false;
-    for (value_id v = 0; v < g->value_count; v++)
-        w->gradients[v] = NONE;
-    if (!w->needed[loss])
+    expansion *e = w->e;
+    node_id last = w->to->values[scalar].node, first_new = w->to->node_count;
+    mark_needed(w, last);
+    if (!w->needed[scalar])
         return true;
-    graph_at(w->to, g, g->values[loss].node);
-    w->gradients[loss] = build_constant(w->to, 1, RONDO_F32, graph_shape_of(w->to, w->map[loss]));
-    for (node_id id = g->values[loss].node; id >= 0 && !w->to->error.code; id--)
+    graph_at(w->to, w->to, last);
+    w->gradients[scalar] = build_constant(w->to, 1, RONDO_F32, graph_shape_of(w->to, scalar));
+    for (node_id id = last; id >= 0 && !w->to->error.code; id--)
         step_back(w, id);
+    if (!ARENA_PUSH(e->scratch, e->walks, e->walk_count, e->walk_capacity))
+        return graph_fail(w->to, RONDO_MEMORY, "out of memory for a gradient"), false;
+    e->walks[e->walk_count++] = (stretch){first_new, w->to->node_count};
     return !w->to->error.code;
 }
 
-static bool differentiate_into(walk *w, value_id loss, const value_id *wrt, int count, value_id *gradients,
-                               arena *scratch)
+static bool is_gradient_of(const node *n, value_id scalar)
 {
-    if (!check_request(w->to, w->from, loss, wrt, count) || !(w->map = graph_map_new(w->to, w->from)) ||
-        !copy_all(w))
-        return false;
-    w->needed = ARENA_NEW(scratch, bool, w->from->value_count);
-    if (!w->needed)
-        return graph_fail(w->to, RONDO_MEMORY, "out of memory to differentiate %d values",
-                          w->from->value_count),
-               false;
-    mark_needed(w, wrt, count);
-    if (!walk_back(w, loss, scratch))
-        return false;
-    for (int i = 0; i < count; i++)
-        gradients[i] = w->gradients[wrt[i]];
-    w->to->scope = 0;
-    w->to->file = NULL;
-    w->to->line = 0;
-    return true;
+    return n->op == OP_gradient && n->inputs[0] == scalar;
 }
 
-rondo_graph *differentiate(const rondo_graph *g, value_id loss, const value_id *wrt, int count,
-                           value_id *gradients, rondo_error *error)
+/* Stands for gradient node n; the label of n is handed on. */
+static bool replace(expansion *e, const node *n, value_id by)
 {
-    walk w = {.from = g, .to = graph_new_like(g, error)};
-    if (!w.to)
-        return NULL;
-    arena scratch;
-    arena_begin(&scratch, &g->context->allocator);
-    bool good = differentiate_into(&w, loss, wrt, count, gradients, &scratch);
-    arena_end(&scratch);
-    if (good && graph_check(w.to, error))
-        return w.to;
-    fail(error, w.to->error.code, "%s", w.to->error.message);
-    graph_free(w.to);
-    return NULL;
+    rondo_graph *to = e->to;
+    int label = e->from->values[n->first_output].name;
+    if (by == NONE) {
+        graph_at(to, e->from, e->from->values[n->first_output].node);
+        by = build_constant(to, 0, RONDO_F32, graph_shape_of(to, e->map[n->inputs[1]]));
+    }
+    if (by != NONE && label && !to->values[by].name)
+        to->values[by].name = graph_name(to, e->from->names[label]);
+    e->map[n->first_output] = by;
+    return !to->error.code;
 }
 
-static bool add_outputs(rondo_graph *to, const rondo_graph *g, const value_id *wrt, int count,
-                        const value_id *gradients)
+/* All gradients of the scalar of node `first` whose wrt stands before it; of the others nothing can depend. */
+static bool expand_scalar(expansion *e, node_id first)
 {
-    for (int i = 0; i < count; i++) {
-        if (gradients[i] == NONE)
-            continue;
-        const char *name = g->names[graph_node_of(g, wrt[i])->attributes[parameter_name].integer];
-        const char *label = arena_text(&to->arena, "gradient.%s", name);
-        if (!label)
-            return graph_fail(to, RONDO_MEMORY, "out of memory for the name of a gradient"), false;
-        if (!graph_add_output(to, label, gradients[i]))
+    const rondo_graph *from = e->from;
+    value_id old = from->nodes[first].inputs[0], scalar = e->map[old];
+    walk w = {.e = e, .to = e->to};
+    int count = e->to->value_count;
+    w.needed = ARENA_NEW(e->scratch, bool, count);
+    w.gradients = ARENA_NEW(e->scratch, value_id, count);
+    if (!w.needed || !w.gradients)
+        return graph_fail(e->to, RONDO_MEMORY, "out of memory for the gradients of %d values", count), false;
+    for (value_id v = 0; v < count; v++)
+        w.gradients[v] = NONE;
+    for (node_id id = first; id < from->node_count; id++)
+        if (is_gradient_of(&from->nodes[id], old) && from->nodes[id].inputs[1] <= old)
+            w.needed[e->map[from->nodes[id].inputs[1]]] = true;
+    if (!walk_back(&w, scalar))
+        return false;
+    for (node_id id = first; id < from->node_count; id++) {
+        const node *n = &from->nodes[id];
+        if (is_gradient_of(n, old) && n->inputs[1] <= old &&
+            !replace(e, n, w.gradients[e->map[n->inputs[1]]]))
             return false;
     }
     return true;
+}
+
+static bool expand_node(expansion *e, node_id id)
+{
+    const node *n = &e->from->nodes[id];
+    if (n->op != OP_gradient)
+        return graph_copy_node(e->to, e->from, id, e->map);
+    if (e->map[n->first_output] != NONE)
+        return true;
+    return n->inputs[1] > n->inputs[0] ? replace(e, n, NONE) : expand_scalar(e, id);
+}
+
+/* ---- the pass ---- */
+
+static void expand_all(expansion *e)
+{
+    bool good = (e->map = graph_map_new(e->to, e->from)) != NULL;
+    for (node_id id = 0; good && id < e->from->node_count; id++)
+        good = expand_node(e, id);
+    if (good)
+        graph_copy_ends(e->to, e->from, e->map);
+    e->to->scope = 0;
+    e->to->file = NULL;
+    e->to->line = 0;
+}
+
+rondo_graph *differentiate(const rondo_graph *g, value_id **map, rondo_error *error)
+{
+    expansion e = {.from = g, .to = graph_new_like(g, error)};
+    arena scratch;
+    if (!e.to)
+        return NULL;
+    arena_begin(&scratch, &g->context->allocator);
+    e.scratch = &scratch;
+    expand_all(&e);
+    arena_end(&scratch);
+    if (map)
+        *map = e.map;
+    if (graph_check(e.to, error))
+        return e.to;
+    graph_free(e.to);
+    return NULL;
+}
+
+/* ---- gradients for a caller ---- */
+
+static rondo_graph *copy_whole(const rondo_graph *g, rondo_error *error)
+{
+    rondo_graph *to = graph_new_like(g, error);
+    value_id *map = to ? graph_map_new(to, g) : NULL;
+    for (node_id id = 0; map && id < g->node_count; id++)
+        graph_copy_node(to, g, id, map);
+    if (map)
+        graph_copy_ends(to, g, map);
+    return to;
+}
+
+static value_id add_gradient(rondo_graph *g, value_id scalar, value_id wrt)
+{
+    graph_at(g, g, g->values[scalar].node);
+    return build_binary(g, OP_gradient, scalar, wrt);
+}
+
+rondo_graph *differentiate_values(const rondo_graph *g, value_id scalar, const value_id *wrt, int count,
+                                  value_id *gradients, rondo_error *error)
+{
+    rondo_graph *asked = copy_whole(g, error);
+    value_id *map = NULL;
+    for (int i = 0; asked && i < count; i++)
+        gradients[i] = add_gradient(asked, scalar, wrt[i]);
+    rondo_graph *to = asked && graph_check(asked, error) ? differentiate(asked, &map, error) : NULL;
+    for (int i = 0; to && i < count; i++)
+        gradients[i] = map[gradients[i]];
+    graph_free(asked);
+    return to;
 }
 
 static bool is_trained(const rondo_graph *g, const node *n)
@@ -204,28 +263,41 @@ static bool is_trained(const rondo_graph *g, const node *n)
            !n->attributes[parameter_frozen].integer;
 }
 
-rondo_graph *differentiate_parameters(const rondo_graph *g, value_id loss, rondo_error *error)
+/* reached: by node, zero; set for what `root` is made from. */
+static void mark_reached(const rondo_graph *g, value_id root, bool *reached)
 {
-    if (!g || !graph_check(g, error))
-        return NULL;
-    arena scratch;
-    arena_begin(&scratch, &g->context->allocator);
-    value_id *wrt = ARENA_NEW(&scratch, value_id, g->node_count + 1),
-             *gradients = ARENA_NEW(&scratch, value_id, g->node_count + 1);
-    rondo_graph *to = NULL;
-    int count = 0;
-    for (node_id id = 0; wrt && id < g->node_count; id++)
-        if (is_trained(g, &g->nodes[id]))
-            wrt[count++] = g->nodes[id].first_output;
-    if (!wrt || !gradients)
-        fail(error, RONDO_MEMORY, "out of memory to differentiate a graph of %d nodes", g->node_count);
+    reached[g->values[root].node] = true;
+    for (node_id id = g->values[root].node; id >= 0; id--)
+        for (int i = 0; reached[id] && i < g->nodes[id].input_count; i++)
+            if (g->nodes[id].inputs[i] != NONE)
+                reached[g->values[g->nodes[id].inputs[i]].node] = true;
+}
+
+static bool add_output(rondo_graph *g, value_id loss, node_id parameter)
+{
+    const node *n = &g->nodes[parameter];
+    const char *name = arena_text(&g->arena, "gradient.%s", g->names[n->attributes[parameter_name].integer]);
+    if (!name)
+        return graph_fail(g, RONDO_MEMORY, "out of memory for the name of a gradient"), false;
+    value_id gradient = add_gradient(g, loss, n->first_output);
+    return gradient != NONE && graph_add_output(g, name, gradient);
+}
+
+bool add_parameter_gradients(rondo_graph *g, value_id loss, rondo_error *error)
+{
+    if (!graph_check(g, error))
+        return false;
+    node_id last = g->node_count;
+    bool *reached = ARENA_NEW(&g->arena, bool, last + 1), good = reached != NULL;
+    if (reached)
+        mark_reached(g, loss, reached);
     else
-        to = differentiate(g, loss, wrt, count, gradients, error);
-    if (to && !add_outputs(to, g, wrt, count, gradients)) {
-        fail(error, to->error.code, "%s", to->error.message);
-        graph_free(to);
-        to = NULL;
-    }
-    arena_end(&scratch);
-    return to;
+        graph_fail(g, RONDO_MEMORY, "out of memory to differentiate a graph of %d nodes", last);
+    for (node_id id = 0; good && id < last; id++)
+        if (reached[id] && is_trained(g, &g->nodes[id]))
+            good = add_output(g, loss, id);
+    g->scope = 0;
+    g->file = NULL;
+    g->line = 0;
+    return graph_check(g, error);
 }

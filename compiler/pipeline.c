@@ -7,9 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *const pipeline_passes[] = {"verify",        "mode",   "linearize", "contract",
-                                       "differentiate", "stream", "compose",   "hoist",
-                                       "simplify",      "fuse",   NULL};
+const char *const pipeline_passes[] = {"verify", "watch",   "mode",  "linearize", "contract", "differentiate",
+                                       "stream", "compose", "hoist", "simplify",  "fuse",     NULL};
 
 /* A graph on its way through a pipeline. Each step frees what it replaces; after a failure or behind `after`, steps do nothing. */
 typedef struct passage {
@@ -49,6 +48,12 @@ static void do_verify(passage *p)
         p->ended = true;
 }
 
+static void do_watch(passage *p)
+{
+    if (goes_on(p))
+        step_to(p, watch(p->graph, NULL, p->error), "watch");
+}
+
 static void do_mode(passage *p)
 {
     if (goes_on(p))
@@ -70,8 +75,7 @@ static void do_contract(passage *p)
 static void do_differentiate(passage *p)
 {
     if (goes_on(p))
-        step_to(p, differentiate_parameters(p->graph, graph_find_output(p->graph, "loss"), p->error),
-                "differentiate");
+        step_to(p, differentiate(p->graph, NULL, p->error), "differentiate");
 }
 
 static void do_stream(passage *p, const char *time)
@@ -113,10 +117,21 @@ static rondo_graph *losses(rondo_value loss, rondo_error *error)
     return rewrite_clean(&r, NULL, error);
 }
 
+/* The same, with the gradients of what is trained. */
+static rondo_graph *losses_and_gradients(rondo_value loss, rondo_error *error)
+{
+    rondo_graph *g = losses(loss, error);
+    if (!g || add_parameter_gradients(g, graph_find_output(g, "loss"), error))
+        return g;
+    graph_free(g);
+    return NULL;
+}
+
 rondo_graph *pipeline_train(rondo_value loss, const pipeline_options *options, rondo_error *error)
 {
-    passage p = {losses(loss, error), options, error, false};
+    passage p = {losses_and_gradients(loss, error), options, error, false};
     do_verify(&p);
+    do_watch(&p);
     do_linearize(&p);
     do_contract(&p);
     do_differentiate(&p);
@@ -129,9 +144,28 @@ rondo_graph *pipeline_evaluate(rondo_value loss, const pipeline_options *options
 {
     passage p = {losses(loss, error), options, error, false};
     do_verify(&p);
+    do_watch(&p);
     do_mode(&p);
     do_linearize(&p);
     do_contract(&p);
+    do_differentiate(&p);
+    do_simplify(&p);
+    do_fuse(&p);
+    return p.graph;
+}
+
+rondo_graph *pipeline_function(const rondo_graph *g, const value_id *results, const char *const *names,
+                               int count, const pipeline_options *options, rondo_error *error)
+{
+    if (!graph_check(g, error))
+        return NULL;
+    passage p = {extract(g, results, names, count, true, NULL, error), options, error, false};
+    do_verify(&p);
+    do_watch(&p);
+    do_mode(&p);
+    do_linearize(&p);
+    do_contract(&p);
+    do_differentiate(&p);
     do_simplify(&p);
     do_fuse(&p);
     return p.graph;
@@ -140,16 +174,7 @@ rondo_graph *pipeline_evaluate(rondo_value loss, const pipeline_options *options
 rondo_graph *pipeline_forward(rondo_value result, const char *name, const pipeline_options *options,
                               rondo_error *error)
 {
-    if (!result.graph || !graph_check(result.graph, error))
-        return NULL;
-    passage p = {extract(result.graph, &result.id, &name, 1, true, NULL, error), options, error, false};
-    do_verify(&p);
-    do_mode(&p);
-    do_linearize(&p);
-    do_contract(&p);
-    do_simplify(&p);
-    do_fuse(&p);
-    return p.graph;
+    return pipeline_function(result.graph, &result.id, &name, 1, options, error);
 }
 
 rondo_graph *pipeline_advance(rondo_value logits, const char *time, const pipeline_options *options,

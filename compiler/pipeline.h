@@ -1,8 +1,8 @@
 /* The pipelines, each a function that can be read aloud.
  *
- *   train    verify → linearize → contract → differentiate → simplify → fuse                      ─┐
- *   evaluate verify → mode → linearize → contract → simplify → fuse                                ├→ lower → schedule → plan → program
- *   decode   verify → mode → linearize → contract → stream → compose → hoist → simplify → fuse  ─┘
+ *   train    verify → watch → linearize → contract → differentiate → simplify → fuse              ─┐
+ *   evaluate verify → watch → mode → linearize → contract → differentiate → simplify → fuse        ├→ lower → schedule → plan → program
+ *   decode   verify → mode → linearize → contract → stream → compose → hoist → simplify → fuse    ─┘
  *
  * `after` (the argument of `rondo inspect --after`) stops a pipeline behind the named pass. */
 #pragma once
@@ -20,7 +20,9 @@ typedef struct pipeline_options {
  * and "gradient.NAME" of every parameter that the loss depends on. */
 rondo_graph *pipeline_train(rondo_value loss, const pipeline_options *options, rondo_error *error);
 rondo_graph *pipeline_evaluate(rondo_value loss, const pipeline_options *options, rondo_error *error);
-/* One result under a name, for evaluation. */
+/* Results under their names, for evaluation; and one of them. */
+rondo_graph *pipeline_function(const rondo_graph *g, const value_id *results, const char *const *names, int count,
+                               const pipeline_options *options, rondo_error *error);
 rondo_graph *pipeline_forward(rondo_value result, const char *name, const pipeline_options *options, rondo_error *error);
 /* The advance graph, one piece, with the output "logits" for all P tokens; and the decoder in its three stages, with the
  * logits of each sequence's last token. */

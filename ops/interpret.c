@@ -83,6 +83,8 @@ static bool interpret_node(const interpreter *i, node_id id)
     memset(inputs, 0, sizeof inputs);
     if (row->flags & OP_LEAF)
         return true;
+    if (row->flags & OP_EXPANDED)
+        return interpret_fail(i, id, "a pass must put its graph in its place before it runs");
     if (!row->reference)
         return interpret_fail(i, id, "it has no reference");
     for (int k = 0; k < n->input_count; k++) {

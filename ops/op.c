@@ -38,7 +38,7 @@ static const kernel *const no_kernels[] = {NULL};
 #define WHOLE(rule)             rule
 #define KERNELS_OF(name, flags) name##_kernels
 #endif
-#define COMPUTES(flags, rule) ((flags)&OP_LEAF ? NULL : WHOLE(rule))
+#define COMPUTES(flags, rule) ((flags) & (OP_LEAF | OP_EXPANDED) ? NULL : WHOLE(rule))
 #define RANGE(least, most)    least, most
 #define vjp_none              NULL
 #define KERNELS(...)

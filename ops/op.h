@@ -144,7 +144,9 @@ enum {
     OP_RANDOM = 16,       /* dropped or made plain by `mode` in evaluation */
     OP_NAMED = 32,        /* not hash-consed */
     OP_TRAINING = 64,     /* not in librondo-run */
-    OP_SELECTS = 128      /* a mask */
+    OP_SELECTS = 128,     /* a mask */
+    OP_EXPANDED = 256,    /* a pass puts other nodes in its place before a graph runs */
+    OP_CONSTANT = 512     /* its result counts as a constant in every gradient */
 };
 
 /* ---- the table ---- */

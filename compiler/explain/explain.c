@@ -188,10 +188,16 @@ static void notes(const explainer *e)
                  e->g->source ? e->g->source : "MODEL");
 }
 
-bool explain_graph(const rondo_graph *g, const char *time, text *out, rondo_error *error)
+static bool has_gradients(const rondo_graph *g)
 {
-    if (!g || !out)
-        return false;
+    for (node_id id = 0; id < g->node_count; id++)
+        if (g->nodes[id].op == OP_gradient)
+            return true;
+    return false;
+}
+
+static bool explain_passes(const rondo_graph *g, const char *time, text *out, rondo_error *error)
+{
     explainer e = {.g = g, .out = out};
     if (!collect(&e, error) || !choose_time(&e, time, error))
         return false;
@@ -206,6 +212,18 @@ bool explain_graph(const rondo_graph *g, const char *time, text *out, rondo_erro
     if (e.item_count || e.recurrence_count)
         notes(&e);
     return !out->arena->failed || fail_memory(error, out->capacity, "explain");
+}
+
+bool explain_graph(const rondo_graph *g, const char *time, text *out, rondo_error *error)
+{
+    if (!g || !out)
+        return false;
+    if (!has_gradients(g))
+        return explain_passes(g, time, out, error);
+    rondo_graph *watched = watch(g, NULL, error);
+    bool good = watched && explain_passes(watched, time, out, error);
+    graph_free(watched);
+    return good;
 }
 
 char *rondo_graph_explain(const rondo_graph *graph, const char *time, rondo_error *error)

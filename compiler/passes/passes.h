@@ -3,6 +3,8 @@
 #pragma once
 #include "ops/build.h"
 
+/* watch: each inner value whose gradient is asked for becomes the operand of a `watch`, which no pass looks through. */
+rondo_graph *watch(const rondo_graph *g, value_id **map, rondo_error *error);
 /* mode: what evaluation leaves out: dropout becomes its operand, attention loses its rate. */
 rondo_graph *mode_evaluate(const rondo_graph *g, value_id **map, rondo_error *error);
 /* simplify: algebra that changes no bits that matter: x·1, x+0, x/1, double reshapes and transposes, broadcasts that an

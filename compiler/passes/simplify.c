@@ -1,7 +1,9 @@
 /* simplify: algebra that leaves every bit that matters as it was. Rules are tried in the table's order on each node as it is
  * copied, so a rule sees operands that are simple already.
  *
- *   needs: a verified graph     gives: no identities, no dead nodes, constants folded     breaks: nothing */
+ *   needs: a verified graph, after differentiate
+ *   gives: no identities, no dead nodes, constants folded
+ *   breaks: gradients that are still to be taken: nothing is stopped or watched any more */
 #include "compiler/passes/passes.h"
 #include <string.h>
 
@@ -171,17 +173,20 @@ static value_id same_cast(rondo_graph *g, const node *n, const value_id *in, con
                                                                                                      : NONE;
 }
 
-static rule *const rules[] = {fold,
-                              identity_element,
-                              double_negation,
-                              reshape_chain,
-                              transpose_chain,
-                              broadcast_of_same,
-                              implicit_broadcast,
-                              sum_of_one,
-                              whole_slice,
-                              same_sum_to,
-                              same_cast};
+/* What only differentiate asked for. */
+static value_id identity(rondo_graph *g, const node *n, const value_id *in, const shape *result)
+{
+    (void)g;
+    (void)result;
+    return n->op == OP_watch || n->op == OP_stop_gradient ? in[0] : NONE;
+}
+
+static rule *const rules[] = {identity,          fold,
+                              identity_element,  double_negation,
+                              reshape_chain,     transpose_chain,
+                              broadcast_of_same, implicit_broadcast,
+                              sum_of_one,        whole_slice,
+                              same_sum_to,       same_cast};
 
 static value_id first_rule(rewriter *r, const node *n)
 {

@@ -69,6 +69,16 @@ static bool finish(step_context *c)
     return !c->to->error.code;
 }
 
+/* Before any other op is asked: what a gradient is made from sums over all of time, and would be the one to refuse. */
+static bool check_gradients(step_context *c)
+{
+    for (node_id id = 0; id < c->from->node_count; id++)
+        if (c->from->nodes[id].op == OP_gradient)
+            return step_fail(c, &c->from->nodes[id],
+                             "a decoder computes no gradients, a rondo_function does");
+    return true;
+}
+
 rondo_graph *stream(const rondo_graph *g, const char *time, rondo_error *error)
 {
     rewriter r;
@@ -89,7 +99,7 @@ rondo_graph *stream(const rondo_graph *g, const char *time, rondo_error *error)
         graph_fail(r.to, RONDO_ARGUMENT, "the graph has state already; stream takes a parallel model");
     c.step = graph_symbol(r.to, STEP_SYMBOL);
     c.capacity = graph_symbol(r.to, CAPACITY_SYMBOL);
-    if (!r.to->error.code && find_batch(&c) && begin_position(&c) && walk(&c, facts))
+    if (!r.to->error.code && check_gradients(&c) && find_batch(&c) && begin_position(&c) && walk(&c, facts))
         finish(&c);
     return rewrite_clean(&r, NULL, error);
 }

@@ -88,7 +88,7 @@ static value_id guarded(rondo_graph *g, value_id dy, value_id gradient)
 #define UNARY_VJP(name, gradient)                                                                            \
     static value_id gradient_##name(rondo_graph *g, value_id x, value_id y, value_id dy)                     \
     {                                                                                                        \
-        (void)x, (void)y;                                                                                    \
+        (void)g, (void)x, (void)y;                                                                           \
         return gradient;                                                                                     \
     }                                                                                                        \
     bool vjp_##name(rondo_graph *g, const node *n, const value_id *out_gradients, const bool *needs,         \
@@ -125,6 +125,7 @@ static value_id listed(rondo_graph *g, op_id op, int count, const value_id *inpu
 #define AT_MOST(a, b)          LISTED(less_equal, 2, a, b)
 #define SELECT(c, a, b)        LISTED(select, 3, c, a, b)
 
+UNARY_VJP(watch, dy)
 UNARY_VJP(neg, NEG(dy))
 UNARY_VJP(exp, guarded(g, dy, MUL(dy, y)))
 UNARY_VJP(log, guarded(g, dy, DIV(dy, x)))
@@ -203,6 +204,7 @@ bool vjp_select(rondo_graph *g, const node *n, const value_id *out_gradients, co
         return number;                                                                                       \
     }
 /* clang-format off */
+OF_ONE(copy, x)
 OF_ONE(neg, -x)
 OF_ONE(sigmoid, x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x)))
 OF_ONE(relu, x < 0 ? 0 : x)
@@ -223,6 +225,8 @@ OF_TWO(equal, a == b)
 /* clang-format on */
 
 static double (*const unary_numbers[OP_COUNT])(double) = {
+    [OP_stop_gradient] = number_copy,
+    [OP_watch] = number_copy,
     [OP_neg] = number_neg,
     [OP_exp] = exp,
     [OP_log] = log,
@@ -275,7 +279,7 @@ static bool reference_map(const reference_call *call, int op)
 /* clang-format off */
 REFERENCE(neg) REFERENCE(exp) REFERENCE(log) REFERENCE(tanh) REFERENCE(sigmoid) REFERENCE(relu) REFERENCE(gelu)
 REFERENCE(silu) REFERENCE(elu) REFERENCE(sqrt) REFERENCE(rsqrt) REFERENCE(abs) REFERENCE(softplus) REFERENCE(erf)
-REFERENCE(sin) REFERENCE(cos)
+REFERENCE(sin) REFERENCE(cos) REFERENCE(stop_gradient) REFERENCE(watch)
 REFERENCE(add) REFERENCE(sub) REFERENCE(mul) REFERENCE(div) REFERENCE(power) REFERENCE(minimum) REFERENCE(maximum)
 REFERENCE(less) REFERENCE(less_equal) REFERENCE(equal) REFERENCE(select)
     /* clang-format on */
@@ -327,6 +331,8 @@ SAMPLES_UNARY(softplus, -9, 9)
 SAMPLES_UNARY(erf, -3, 3)
 SAMPLES_UNARY(sin, -9, 9)
 SAMPLES_UNARY(cos, -9, 9)
+SAMPLES_UNARY(stop_gradient, -3, 3)
+SAMPLES_UNARY(watch, -3, 3)
 
 static const sample_dims pairs[][2] = {
     {{0, {0}}, {0, {0}}},

@@ -32,6 +32,25 @@ bool form_cast(form_context *c, const node *n, pair_form *outputs)
     return form_good(c);
 }
 
+/* Of a product of constants: no gradient goes to any factor. */
+bool form_stop_gradient(form_context *c, const node *n, pair_form *outputs)
+{
+    const pair_form *f = form_live(c, n->inputs[0]);
+    if (!f)
+        return form_ends(c, n, outputs);
+    outputs[0] = *f;
+    value_id *factors[FORM_FACTORS];
+    form_factors(&outputs[0], factors);
+    for (int i = 0; i < FORM_FACTORS; i++)
+        *factors[i] = build_unary(c->to, OP_stop_gradient, *factors[i]);
+    return form_good(c);
+}
+
+bool form_watch(form_context *c, const node *n, pair_form *outputs)
+{
+    return form_end(c, n, outputs, "its gradient is asked for");
+}
+
 static value_id times(rondo_graph *g, value_id a, value_id b) /* NONE is 1 */
 {
     return a == NONE ? b : b == NONE ? a : build_mul(g, a, b);

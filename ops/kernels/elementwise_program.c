@@ -43,6 +43,12 @@ static bool put_number(elementwise_bytes *b, double number)
     return true;
 }
 
+/* What only means something to passes leaves its operand on the stack. */
+static bool put_op(elementwise_bytes *b, int op)
+{
+    return op == OP_stop_gradient || op == OP_watch || (code_of[op] && put(b, BYTE_CODE + code_of[op]));
+}
+
 static bool put_token(elementwise_bytes *b, fused_token token)
 {
     switch (token.kind) {
@@ -51,7 +57,7 @@ static bool put_token(elementwise_bytes *b, fused_token token)
     case FUSED_NUMBER:
         return put_number(b, token.number);
     case FUSED_OP:
-        return code_of[token.index] && put(b, BYTE_CODE + code_of[token.index]);
+        return put_op(b, token.index);
     case FUSED_STORE:
         return put(b, BYTE_STORE + token.index);
     case FUSED_DROP:
@@ -68,7 +74,7 @@ bool elementwise_encode(const kernel_call *call, elementwise_bytes *b)
         for (int i = 0; i < call->input_count; i++)
             if (!put(b, i))
                 return false;
-        return code_of[call->op] && put(b, BYTE_CODE + code_of[call->op]) && put(b, BYTE_STORE);
+        return put_op(b, call->op) && put(b, BYTE_STORE);
     }
     const char *at = call->program;
     for (fused_token token = fused_next(&at); token.kind != FUSED_END; token = fused_next(&at))

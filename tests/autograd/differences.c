@@ -101,6 +101,20 @@ void model_check_leaf(model *m, value_id loss, int leaf, const rondo_graph *d, v
     interpret_end(&values);
 }
 
+rondo_graph *differentiate_parameters(const rondo_graph *g, value_id loss, rondo_error *error)
+{
+    rondo_graph *asked = graph_new_like(g, error), *d = NULL;
+    value_id *map = asked ? graph_map_new(asked, g) : NULL;
+    for (node_id id = 0; map && id < g->node_count; id++)
+        graph_copy_node(asked, g, id, map);
+    if (map)
+        graph_copy_ends(asked, g, map);
+    if (asked && add_parameter_gradients(asked, loss, error))
+        d = differentiate(asked, NULL, error);
+    graph_free(asked);
+    return d;
+}
+
 rondo_graph *model_check(model *m, rondo_value loss)
 {
     rondo_error error = {0};

@@ -57,7 +57,7 @@ static double difference(const reference_tensor *a, const reference_tensor *b)
 static rondo_graph *gradients_of(rondo_value loss, const value_id *wrt, int count, value_id *gradients)
 {
     rondo_error error = {0};
-    rondo_graph *d = differentiate(m.g, loss.id, wrt, count, gradients, &error);
+    rondo_graph *d = differentiate_values(m.g, loss.id, wrt, count, gradients, &error);
     cr_assert(d, "%s", error.message);
     return d;
 }

@@ -148,12 +148,13 @@ rondo_graph *graph_with_gradients(const rondo_graph *g, rondo_error *error)
     for (node_id id = 0; id < g->node_count && count < MOST; id++)
         if (g->nodes[id].op == OP_input && g->values[g->nodes[id].first_output].type == RONDO_F32)
             inputs[count++] = g->nodes[id].first_output;
-    rondo_graph *copy = differentiate(g, graph_find_output(g, "loss"), inputs, count, gradients, error);
+    rondo_graph *copy =
+        differentiate_values(g, graph_find_output(g, "loss"), inputs, count, gradients, error);
     for (int i = 0; copy && i < count; i++) {
         char name[80];
         snprintf(name, sizeof name, "gradient.%s",
                  g->names[graph_node_of(g, inputs[i])->attributes[input_name].integer]);
-        if (gradients[i] != NONE)
+        if (graph_op_of(copy, gradients[i]) != OP_constant) /* 0: a pass may drop such an input */
             graph_add_output(copy, name, gradients[i]);
     }
     if (rondo_graph_check(copy, error))

@@ -160,7 +160,7 @@ Test(causality, the_gradient_by_later_tokens_is_zero)
                 pipeline_forward((rondo_value){g, graph_find_output(g, "loss")}, "loss", &options, &error);
             value_id in = graph_find_leaf(forward, OP_input, "x"), gradient;
             rondo_graph *both =
-                differentiate(forward, graph_find_output(forward, "loss"), &in, 1, &gradient, &error);
+                differentiate_values(forward, graph_find_output(forward, "loss"), &in, 1, &gradient, &error);
             cr_assert(both && graph_add_output(both, "gradient", gradient), "%s", error.message);
             for (int s = 0; s < LENGTH; s++)
                 weight[s] = s == t;

@@ -111,7 +111,7 @@ static rondo_graph *finish_graph(scan_bench *x, rondo_graph *g, bool backward)
     for (node_id id = 0; backward && id < g->node_count; id++)
         if (g->nodes[id].op == OP_input && strcmp(leaf_name(g, id), "w"))
             wrt[count++] = g->nodes[id].first_output;
-    rondo_graph *whole = backward ? differentiate(g, loss, wrt, count, gradients, error)
+    rondo_graph *whole = backward ? differentiate_values(g, loss, wrt, count, gradients, error)
                                   : extract(g, &y, &name, 1, false, NULL, error);
     for (int i = 0; whole && i < count; i++) {
         char gradient[16];

@@ -4,7 +4,9 @@
  *   rondo_graph     a model while it is being written      one thread
  *   rondo_weights   its named parameters                   many readers, or one trainer
  *   rondo_trainer   forward, backward and update           one thread at a time
- *   rondo_program   a compiled model                       immutable: any number of threads
+ *   rondo_function  any compiled graph                     immutable: any number of threads
+ *   rondo_results   what one run of it gave                one thread at a time
+ *   rondo_program   a compiled decoder                     immutable: any number of threads
  *   rondo_session   buffers and state of one caller        one thread at a time
  *
  * Conventions. Tensors are dense and row-major. Sizes count elements unless the name ends in _bytes. Strings
@@ -169,6 +171,9 @@ RONDO_API void rondo_output(rondo_value value, const char *name);
 RONDO_API int rondo_rank(rondo_value value);
 RONDO_API int64_t rondo_extent(rondo_value value, int axis);
 RONDO_API const char *rondo_dim(rondo_value value, int axis);
+
+/* The value that has this name, as a label in the text form gives it; no value if there is none. */
+RONDO_API rondo_value rondo_graph_value(rondo_graph *graph, const char *name);
 
 /* Any op (docs/OPS.md) by its name, with attributes as in the text form (NULL: none) and `count` operands:
  * rondo_apply(g, "cumsum", "axis=1", 1, x). Returns its first result. */
@@ -472,6 +477,45 @@ RONDO_API bool rondo_trainer_evaluate(rondo_trainer *, const rondo_tensor *input
 RONDO_API bool rondo_trainer_save(const rondo_trainer *, const char *path, rondo_error *);
 RONDO_API bool rondo_trainer_load(rondo_trainer *, const char *path, rondo_error *);
 RONDO_API void rondo_trainer_free(rondo_trainer *);
+
+/* ---- Functions: any graph, to run; librondo-run has rondo_function_load and what follows it ----------- */
+
+/* A compiled graph with named inputs and outputs. Dropout does nothing in it; gradients are computed. It is
+ * immutable: any number of threads may run one function at the same time. */
+typedef struct rondo_function rondo_function;
+typedef struct rondo_results rondo_results;
+
+/* Compiles `count` values of one graph, which may be freed afterwards. names[i] is the name of output i;
+ * names NULL: the name that rondo_output gave the value, else "y0", "y1", … NULL is returned with an error
+ * that names the node. */
+RONDO_API rondo_function *rondo_function_new(const rondo_value *outputs, const char *const *names,
+                                             size_t count, rondo_error *error);
+/* The same for everything that rondo_output named, as in a graph that was parsed from text. */
+RONDO_API rondo_function *rondo_function_of(const rondo_graph *graph, rondo_error *error);
+/* Graph and weights in one safetensors file. weights: NULL if the function has no parameters. */
+RONDO_API bool rondo_function_save(const rondo_function *function, const rondo_weights *weights,
+                                   const char *path, rondo_error *error);
+/* The file is mapped, and checked whole before anything of it is used. */
+RONDO_API rondo_function *rondo_function_load(rondo *context, const char *path, rondo_error *error);
+/* After all its results. */
+RONDO_API void rondo_function_free(rondo_function *function);
+/* What `rondo explain` says about the graph. */
+RONDO_API const char *rondo_function_report(const rondo_function *function);
+/* The name of an input that must be given, or of an output, and its type as text, such as "f32[B,T,64]"
+ * (type may be NULL). NULL: there are no more. Both belong to the function. */
+RONDO_API const char *rondo_function_input(const rondo_function *function, size_t index, const char **type);
+RONDO_API const char *rondo_function_output(const rondo_function *function, size_t index, const char **type);
+
+/* Runs on dense tensors, f32 or i32, which are found by name, given in any order and read during the call.
+ * Their extents bind the symbols of the inputs' types. weights: NULL for those of a loaded function, or if
+ * there are no parameters. A tensor that does not fit, an input that is not given, a name that is no input or
+ * an id outside its table is named in the error, before anything runs. The results belong to the caller. */
+RONDO_API rondo_results *rondo_function_run(const rondo_function *function, const rondo_weights *weights,
+                                            const rondo_tensor *inputs, size_t count, rondo_error *error);
+/* A view of an output, dense, valid until the results are freed. False: there is no output of this name. */
+RONDO_API bool rondo_results_get(const rondo_results *results, const char *name, rondo_tensor *view);
+/* Gives the memory back to the function, for its next run. Any thread may call it. */
+RONDO_API void rondo_results_free(rondo_results *results);
 
 /* ---- Decoding; librondo-run has this section, except rondo_program_new and rondo_program_save ---------- */
 

@@ -36,8 +36,7 @@ static bool bind_dim(binding *b, const rondo_graph *g, dim d, int64_t extent, co
     return true;
 }
 
-/* Ids are looked up in tables of a known size: the smallest such size that reads this input; −1: none does. */
-static int64_t id_limit(const rondo_graph *g, value_id ids)
+int64_t binding_id_limit(const rondo_graph *g, value_id ids)
 {
     int64_t limit = -1;
     for (node_id id = 0; id < g->node_count; id++) {
@@ -53,17 +52,21 @@ static int64_t id_limit(const rondo_graph *g, value_id ids)
     return limit;
 }
 
-static bool check_ids(const rondo_graph *g, value_id leaf, const rondo_tensor *t, rondo_error *error)
+bool binding_check_ids(const char *name, const int32_t *ids, int64_t count, int64_t limit, rondo_error *error)
 {
-    int64_t limit = id_limit(g, leaf), count = 1;
-    const int32_t *ids = t->data;
-    for (int a = 0; a < t->rank; a++)
-        count *= t->dims[a];
     for (int64_t i = 0; limit >= 0 && i < count; i++)
         if (ids[i] < 0 || ids[i] >= limit)
             return fail(error, RONDO_ARGUMENT, "tensor %s: entry %lld is id %d, the table has rows 0 to %lld",
-                        t->name, (long long)i, ids[i], (long long)limit - 1);
+                        name, (long long)i, ids[i], (long long)limit - 1);
     return true;
+}
+
+static bool check_ids(const rondo_graph *g, value_id leaf, const rondo_tensor *t, rondo_error *error)
+{
+    int64_t count = 1;
+    for (int a = 0; a < t->rank; a++)
+        count *= t->dims[a];
+    return binding_check_ids(t->name, t->data, count, binding_id_limit(g, leaf), error);
 }
 
 bool binding_tensor(binding *b, instance *i, const rondo_tensor *t, rondo_error *error)

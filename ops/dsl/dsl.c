@@ -196,6 +196,14 @@ void rondo_output(rondo_value v, const char *name)
         graph_add_output(g, full, v.id);
 }
 
+rondo_value rondo_graph_value(rondo_graph *graph, const char *name)
+{
+    for (value_id v = 0; graph && name && *name && v < graph->value_count; v++)
+        if (!strcmp(graph->names[graph->values[v].name], name))
+            return dsl_value(graph, v);
+    return dsl_none();
+}
+
 /* ---- any op by name ---- */
 
 static void unknown_op(rondo_graph *g, const char *name)

@@ -38,6 +38,7 @@ make "$cc" outside outside.c rondo
 make "$cc" outside_run outside_run.c rondo-run
 make "$cc" copy copy.c rondo
 make "$cc" own_mixer own_mixer.c rondo
+make "$cc" function function.c rondo
 
 make "$cxx -std=c++20 -x c++" outside_cxx outside.c rondo
 (cd "$stage" && ./outside model.rondo >shared.txt) || stop "the program outside the tree failed"
@@ -48,6 +49,8 @@ ldd "$stage/outside_run" | grep -q 'librondo\.so' && stop "librondo-run brings l
 cmp "$stage/shared.txt" "$stage/cxx.txt" || stop "as C++ the program does something else"
 (cd "$stage" && ./copy) >"$stage/copy.txt" || { tail -n 3 "$stage/copy.txt"; stop "docs/examples/copy.c did not learn to copy"; }
 grep -qFx "    $(tail -n 1 "$stage/copy.txt")" "$root/README.md" || stop "README.md does not show the last line of copy.c: $(tail -n 1 "$stage/copy.txt")"
+(cd "$stage" && ./function) >"$stage/lines.txt" || stop "docs/examples/function.c fails"
+printf '3 points: y = 2.000 x + 1.000\n5 points: y = -1.000 x + 2.000\n' | cmp - "$stage/lines.txt" || stop "docs/examples/function.c fits other lines"
 (cd "$stage" && ./own_mixer --help) >"$stage/help" || stop "docs/examples/own_mixer.c does not become the command"
 
 # The static library, with no other installed.

@@ -9,6 +9,7 @@ at_most() {
     wrong=1
 }
 at_most 150 docs/examples/copy.c
+at_most 80 docs/examples/function.c
 at_most 60 docs/examples/own_mixer.c
 at_most 10 docs/examples/linear.graph
 at_most 40 CONVENTIONS.md # one screen

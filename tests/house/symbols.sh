@@ -28,12 +28,12 @@ cmp -s "$folder/declared" "$folder/whole" ||
 for name in rondo_new_with rondo_free rondo_version; do
     echo $name
 done >"$folder/expected"
-sed -n '/^\/\* ---- Decoding/,/^\/\* ---- The whole command/p' "$root/rondo.h" | grep -o '^RONDO_API [^(]*(' |
-    sed 's/($//; s/.*[ *]//' | grep -v -e '^rondo_program_new$' -e '^rondo_program_save$' >>"$folder/expected"
+sed -n '/^\/\* ---- Functions/,/^\/\* ---- The whole command/p' "$root/rondo.h" | grep -o '^RONDO_API [^(]*(' |
+    sed 's/($//; s/.*[ *]//' | grep -vE '^rondo_(program|function)_(new|save)$|^rondo_function_of$' >>"$folder/expected"
 LC_ALL=C sort -o "$folder/expected" "$folder/expected"
 exported "$run" >"$folder/run"
 cmp -s "$folder/expected" "$folder/run" ||
-    complain "the header's section on decoding (<) and librondo-run (>) differ:" diff "$folder/expected" "$folder/run"
+    complain "the header's sections on functions and decoding (<) and librondo-run (>) differ:" diff "$folder/expected" "$folder/run"
 
 # The symbols inside an unstripped librondo-run. reference_elementwise is one op on numbers, which kernels use
 # as well.

@@ -28,6 +28,7 @@ typedef struct objects {
     transformer_graph built;
     rondo_weights *weights;
     rondo_trainer *trainer;
+    rondo_function *function;
     rondo_program *program;
     rondo_session *session;
 } objects;
@@ -67,9 +68,10 @@ static objects begin(void)
     rondo_leave(o.wrong);
     o.weights = rondo_weights_new(o.built.graph, 1, &error);
     o.trainer = rondo_trainer_new(o.built.loss, &error, o.weights);
+    o.function = rondo_function_new(&o.built.logits, NULL, 1, &error);
     o.program = rondo_program_new(o.built.logits, TRANSFORMER_TIME, &error);
     o.session = rondo_session_new(o.program, o.weights, 1, &error);
-    cr_assert(o.trainer && o.session, "%s", error.message);
+    cr_assert(o.trainer && o.function && o.session, "%s", error.message);
     return o;
 }
 
@@ -77,6 +79,7 @@ static void end(objects *o)
 {
     rondo_session_free(o->session);
     rondo_program_free(o->program);
+    rondo_function_free(o->function);
     rondo_trainer_free(o->trainer);
     rondo_weights_free(o->weights);
     rondo_graph_free(o->wrong);
@@ -112,6 +115,15 @@ static void end(objects *o)
       rondo_trainer_save(NULL, nowhere, e))                                                                  \
     X(rondo_trainer_load, RONDO_IO, rondo_trainer_load(o->trainer, nowhere, e),                              \
       rondo_trainer_load(NULL, nowhere, e))                                                                  \
+    X(rondo_function_new, RONDO_ARGUMENT, rondo_function_new(NULL, NULL, 0, e),                              \
+      rondo_function_new(&no_value, NULL, 1, e))                                                             \
+    X(rondo_function_of, RONDO_ARGUMENT, rondo_function_of(o->wrong, e), rondo_function_of(NULL, e))         \
+    X(rondo_function_save, RONDO_IO, rondo_function_save(o->function, o->weights, nowhere, e),               \
+      rondo_function_save(NULL, o->weights, nowhere, e))                                                     \
+    X(rondo_function_load, RONDO_IO, rondo_function_load(o->context, nowhere, e),                            \
+      rondo_function_load(NULL, nowhere, e))                                                                 \
+    X(rondo_function_run, RONDO_ARGUMENT, rondo_function_run(o->function, o->weights, &unknown, 1, e),       \
+      rondo_function_run(NULL, o->weights, inputs, 4, e))                                                    \
     X(rondo_program_new, RONDO_ARGUMENT, rondo_program_new(o->built.logits, NULL, e),                        \
       rondo_program_new(no_value, "T", e))                                                                   \
     X(rondo_program_save, RONDO_IO, rondo_program_save(o->program, o->weights, NULL, 0, nowhere, e),         \

@@ -122,16 +122,21 @@ typedef value_id sample_rule(rondo_graph *g, sampler *s, int index);
 typedef struct id_lookup {
     signed char ids, table, axis;
 } id_lookup;
-/* An op that carries a state from row to row of operand 0, and what `explain` says about it. */
+/* An op that carries a state from row to row: what `stream` needs to know about it, and what `explain` says. Result 0 has
+ * its rows on the axis of operand 0. */
 typedef struct recurrence {
-    const char *name, *plural;  /* "delta rule", "delta rules" */
-    bool attention;             /* counts as one */
-    int time_axis;              /* of operand 0 */
-    int decay;                  /* the operand that fades the state; −1: none */
-    int flops, rows_more;       /* a token: flops times the numbers of the state, of so many rows more on axis 1 */
-    const char *formulas[5];    /* of a step, NULL after the last */
-    const char *fading[5];      /* the same with a decay */
-    int state_formula;          /* which of them makes the new state */
+    int time_axis;          /* of every operand that carries time */
+    unsigned timed, either; /* operands that must carry time, and those that may, a bit each; the others must not */
+    int length;             /* the operand that says how many rows of each sequence count; the state comes after it */
+    const char *untimed;    /* why there is no step form if an operand carries time elsewhere */
+    /* For `explain`, if the op is a recurrence as it is written; name NULL: linearize makes it, and reports it. */
+    const char *name, *plural; /* "delta rule", "delta rules" */
+    bool attention;            /* counts as one */
+    int decay;                 /* the operand that fades the state; −1: none */
+    int flops, rows_more;      /* of a token: flops times the elements of the state, with so many rows more on axis 1 */
+    const char *formulas[5];   /* of a step, NULL after the last */
+    const char *fading[5];     /* the same with a decay */
+    int state_formula;         /* which of them makes the new state */
     void (*sizes)(text *t, const shape *state); /* "16 rows of 64 channels" */
 } recurrence;
 

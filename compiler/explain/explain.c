@@ -131,7 +131,7 @@ static void count_kinds(const explainer *e, bool decoding)
     counted(e->out, others, "as written", "as written", &comma);
     for (int op = 0; op < OP_COUNT; op++) {
         const recurrence *r = op_table[op].recurrence;
-        if (r)
+        if (r && r->name)
             counted(e->out, count_recurrences(e, r), r->name, r->plural, &comma);
     }
 }

@@ -101,7 +101,7 @@ bool explain_find_recurrences(explainer *e)
     for (node_id id = 0; good && id < e->g->node_count; id++) {
         const node *n = &e->g->nodes[id];
         recurrence_item item = {id, op_table[n->op].recurrence, .scope = e->g->names[n->scope], .count = 1};
-        good = !item.kind || add(e, &item);
+        good = !item.kind || !item.kind->name || add(e, &item);
     }
     return good;
 }

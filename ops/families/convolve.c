@@ -76,9 +76,12 @@ static void convolve_sizes_text(text *t, const shape *state)
 
 /* A token multiplies and adds K rows: its own and the K − 1 of the state. */
 const recurrence recurrence_convolve = {
+    .time_axis = 1,
+    .timed = 1 << X,
+    .length = LENGTH,
+    .untimed = "its operand must carry time on its second axis, and its weights must not",
     .name = "convolution",
     .plural = "convolutions",
-    .time_axis = 1,
     .decay = NONE,
     .flops = 2,
     .rows_more = 1,

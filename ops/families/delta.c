@@ -111,10 +111,13 @@ static void delta_sizes_text(text *t, const shape *state)
 
 /* Predict, write and read each meet all of the state. */
 const recurrence recurrence_delta = {
+    .time_axis = 2,
+    .timed = 1 << Q | 1 << K | 1 << V | 1 << BETA | 1 << LOG_DECAY,
+    .length = LENGTH,
+    .untimed = "its operands must carry time on their third axis",
     .name = "delta rule",
     .plural = "delta rules",
     .attention = true,
-    .time_axis = 2,
     .decay = LOG_DECAY,
     .flops = 6,
     .formulas = {"u[t] = β[t] (v[t] − Mᵀ k[t])", "M ← M + k[t] u[t]ᵀ", "y[t] = Mᵀ q[t]"},

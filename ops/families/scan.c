@@ -138,6 +138,18 @@ bool vjp_scan(rondo_graph *g, const node *n, const value_id *out_gradients, cons
     return build_gradient(g, n, &d, needs, in_gradients);
 }
 
+/* ---- recurrence ---- */
+
+/* A decay may be the same at every step. */
+const recurrence recurrence_scan = {
+    .time_axis = 2,
+    .timed = 1 << Q | 1 << K | 1 << V,
+    .either = 1 << LOG_DECAY,
+    .length = LENGTH,
+    .untimed = "its operands must carry time on their third axis",
+    .decay = LOG_DECAY,
+};
+
 /* ---- reference ---- */
 
 typedef struct scan_sizes {

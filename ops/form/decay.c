@@ -1,4 +1,4 @@
-/* The column `form`, part three: decays. e^(c[t] − c[s]) of a running sum c is a pair with the decay e^(c[t] − c[t−1]) a step, in
+/* Form rules of exp and power, and decays. e^(c[t] − c[s]) of a running sum c is a pair with the decay e^(c[t] − c[t−1]) a step, in
  * whichever of three ways it is written: the exponential of a difference, a power, or e^c on the queries and e^−c on the keys. */
 #include "ops/form/form.h"
 #include "ops/rules.h"

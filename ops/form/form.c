@@ -1,258 +1,163 @@
-/* The column `form`, part one: how a separable product over (t, s) passes through elementwise ops and masks. An op
- * that keeps the product separable changes a factor; any other ends it and says why. */
+/* What form rules share: ending a product with a reason, and laying out, moving and renaming its factors. */
 #include "ops/form/form.h"
 #include "ops/rules.h"
-#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 
-/* ---- elementwise ---- */
+/* ---- the end of a product ---- */
 
-bool form_scale(form_context *c, const node *n, pair_form *outputs) /* neg */
+/* The operand whose story is told when an op ends several: a product of two sequences before a mask made of
+ * constants. */
+static const pair_form *foremost(const form_context *c, const node *n)
 {
-    const pair_form *f = form_live(c, n->inputs[0]);
-    if (!f)
-        return form_ends(c, n, outputs);
-    if (f->kind == FORM_DIFFERENCE)
-        return form_scale_difference(c, n, NONE, outputs);
-    outputs[0] = *f;
-    outputs[0].query = build_unary(c->to, n->op, f->query);
-    return form_good(c);
-}
-
-bool form_cast(form_context *c, const node *n, pair_form *outputs)
-{
-    const pair_form *f = form_live(c, n->inputs[0]);
-    rondo_type type = c->from->values[n->first_output].type;
-    if (!f || type == RONDO_I32)
-        return form_end(c, n, outputs, "a cast to i32 rounds the product over t and s");
-    outputs[0] = *f;
-    value_id *factors[FORM_FACTORS];
-    form_factors(&outputs[0], factors);
-    for (int i = 0; i < FORM_FACTORS; i++)
-        *factors[i] = build_cast(c->to, *factors[i], type);
-    return form_good(c);
-}
-
-/* Of a product of constants: no gradient goes to any factor. */
-bool form_stop_gradient(form_context *c, const node *n, pair_form *outputs)
-{
-    const pair_form *f = form_live(c, n->inputs[0]);
-    if (!f)
-        return form_ends(c, n, outputs);
-    outputs[0] = *f;
-    value_id *factors[FORM_FACTORS];
-    form_factors(&outputs[0], factors);
-    for (int i = 0; i < FORM_FACTORS; i++)
-        *factors[i] = build_unary(c->to, OP_stop_gradient, *factors[i]);
-    return form_good(c);
-}
-
-bool form_watch(form_context *c, const node *n, pair_form *outputs)
-{
-    return form_end(c, n, outputs, "its gradient is asked for");
-}
-
-static value_id times(rondo_graph *g, value_id a, value_id b) /* NONE is 1 */
-{
-    return a == NONE ? b : b == NONE ? a : build_mul(g, a, b);
-}
-
-/* A pair times (or divided by) an ordinary value that depends on t, on s, or on neither. */
-static bool scale_by(form_context *c, const node *n, const pair_form *f, value_id other, pair_form *outputs)
-{
-    if (form_ended(c, other))
-        return form_ends(c, n, outputs);
-    const shape *factor = graph_shape_of(c->from, other), *whole = graph_shape_of(c->from, n->first_output);
-    pair_form p = *f;
-    form_raise(c->to, &p, whole->rank);
-    bool on_t = form_spans(factor, p.rank, p.t_axis), on_s = form_spans(factor, p.rank, p.s_axis);
-    if (on_t && on_s)
-        return form_end(
-            c, n, outputs,
-            "its factor depends on t and s and is no product (a mask is causal_mask or key_mask)");
-    value_id x = c->map[other];
-    if (n->op == OP_div)
-        x = build_div(c->to, build_constant(c->to, 1, c->to->values[x].type, &(shape){0}), x);
-    value_id *slot = on_s ? &p.column : &p.row;
-    *slot = times(c->to, *slot,
-                  on_s ? form_factor(c->to, x, p.rank, p.s_axis, p.t_axis)
-                       : form_factor(c->to, x, p.rank, p.t_axis, p.s_axis));
-    outputs[0] = p;
-    return form_good(c);
-}
-
-/* Two pairs are one when one of them has a single feature: a mask written as ones, an outer product of gates.
- */
-static bool multiply_pairs(form_context *c, const node *n, const pair_form *f, const pair_form *g,
-                           pair_form *outputs)
-{
-    rondo_graph *to = c->to;
-    int rank = graph_shape_of(c->from, n->first_output)->rank;
-    pair_form a = *f, b = *g;
-    form_raise(to, &a, rank);
-    form_raise(to, &b, rank);
-    if (a.t_axis != b.t_axis && !b.causal)
-        form_swap_roles(to, &b);
-    else if (a.t_axis != b.t_axis && !a.causal)
-        form_swap_roles(to, &a);
-    if (!form_good(c))
-        return false;
-    bool single = dim_is_number(graph_shape_of(to, a.query)->dims[rank - 1], 1) ||
-                  dim_is_number(graph_shape_of(to, b.query)->dims[rank - 1], 1);
-    if (!single || a.t_axis != b.t_axis || a.s_axis != b.s_axis)
-        return form_end(c, n, outputs, "product of two forms over t and s");
-    outputs[0] = dim_is_number(graph_shape_of(to, a.query)->dims[rank - 1], 1) ? b : a;
-    outputs[0].query = build_mul(to, a.query, b.query);
-    outputs[0].key = build_mul(to, a.key, b.key);
-    outputs[0].row = times(to, a.row, b.row);
-    outputs[0].column = times(to, a.column, b.column);
-    outputs[0].log_decay = form_sum_of(to, a.log_decay, b.log_decay);
-    outputs[0].causal = a.causal || b.causal;
-    outputs[0].exclusive = a.exclusive || b.exclusive;
-    return form_good(c);
-}
-
-/* [..., T, 1] · [..., 1, S]: the last two axes of which one operand has the one, the other the other. */
-static bool begin_outer(form_context *c, const node *n, pair_form *outputs)
-{
-    const shape *whole = graph_shape_of(c->from, n->first_output);
-    for (int s = whole->rank - 1; s > 0; s--)
-        for (int t = s - 1; t >= 0; t--)
-            for (int i = 0; i < 2; i++) {
-                const shape *row = graph_shape_of(c->from, n->inputs[i]),
-                            *column = graph_shape_of(c->from, n->inputs[1 - i]);
-                if (dim_only_symbol(whole->dims[t]) < 0 || dim_only_symbol(whole->dims[s]) < 0 ||
-                    !form_spans(row, whole->rank, t) || form_spans(row, whole->rank, s) ||
-                    form_spans(column, whole->rank, t) || !form_spans(column, whole->rank, s))
-                    continue;
-                outputs[0] =
-                    form_begin(c, n, t, s, form_factor(c->to, c->map[n->inputs[i]], whole->rank, t, s),
-                               form_factor(c->to, c->map[n->inputs[1 - i]], whole->rank, s, t));
-                return form_good(c);
-            }
-    return true;
-}
-
-bool form_mul(form_context *c, const node *n, pair_form *outputs)
-{
-    const pair_form *a = form_pair(c, n->inputs[0]), *b = form_pair(c, n->inputs[1]);
-    if (a && b)
-        return multiply_pairs(c, n, a, b, outputs);
-    if (a || b)
-        return scale_by(c, n, a ? a : b, n->inputs[a ? 1 : 0], outputs);
-    if (form_ended(c, n->inputs[0]) || form_ended(c, n->inputs[1]))
-        return form_ends(c, n, outputs);
-    if (form_live(c, n->inputs[0]) || form_live(c, n->inputs[1]))
-        return form_scale_difference(c, n, n->inputs[form_live(c, n->inputs[0]) ? 1 : 0], outputs);
-    return begin_outer(c, n, outputs);
-}
-
-bool form_div(form_context *c, const node *n, pair_form *outputs)
-{
-    const pair_form *a = form_pair(c, n->inputs[0]);
-    if (form_pair(c, n->inputs[1]))
-        return form_end(c, n, outputs, "it is a divisor: 1 / (q·k) is not linear in it");
-    if (!a && form_live(c, n->inputs[0]))
-        return form_scale_difference(c, n, n->inputs[1], outputs);
-    return a ? scale_by(c, n, a, n->inputs[1], outputs) : form_ends(c, n, outputs);
-}
-
-bool form_softmax(form_context *c, const node *n, pair_form *outputs)
-{
-    pair_form f = c->forms[n->inputs[0]];
-    bool masked = false; /* a mask with fill −inf or a bias is part of a softmax attention, not what makes it
-                            quadratic */
-    if (f.kind == FORM_ENDED) {
-        int op = c->from->nodes[f.at].op;
-        masked = op == OP_causal_mask || op == OP_key_mask || op == OP_row_mask || op == OP_add ||
-                 op == OP_sub || op == OP_select;
+    const pair_form *best = NULL;
+    int best_rank = -1;
+    for (int i = 0; i < n->input_count; i++) {
+        if (!form_pair(c, n->inputs[i]) && !form_ended(c, n->inputs[i]))
+            continue;
+        const pair_form *f = &c->forms[n->inputs[i]];
+        int rank = 2 * (c->from->nodes[f->origin].op == OP_matmul) + (f->kind == FORM_PAIR);
+        if (rank > best_rank) {
+            best = f;
+            best_rank = rank;
+        }
     }
-    if (f.kind != FORM_PAIR && !masked)
-        return form_ends(c, n, outputs);
-    outputs[0] = f;
-    outputs[0].kind = FORM_ENDED;
-    outputs[0].at = form_node(c, n);
-    outputs[0].reason = "softmax couples t and s";
-    return true;
+    return best;
 }
 
-bool form_dropout(form_context *c, const node *n, pair_form *outputs)
+bool form_end(form_context *c, const node *n, pair_form *outputs, const char *format, ...)
 {
-    return form_end(c, n, outputs, "dropout drawn on the weights over t and s is no product");
-}
-
-/* ---- masks ---- */
-
-/* For the report alone: an attention that has ended is causal all the same. */
-static bool end_causal(form_context *c, const node *n, pair_form *outputs)
-{
-    bool good = form_end(c, n, outputs, "causal mask with fill %s: a separable product is masked with 0",
-                         n->attributes[causal_mask_fill].real < -1e30 ? "−inf" : "other than 0");
-    outputs[0].causal = outputs[0].kind == FORM_ENDED;
-    return good;
-}
-
-bool form_causal_mask(form_context *c, const node *n, pair_form *outputs)
-{
-    const pair_form *f = form_live(c, n->inputs[0]);
-    double fill = n->attributes[causal_mask_fill].real,
-           wanted = f && f->kind == FORM_DIFFERENCE ? -INFINITY : 0;
-    if (!f || fill != wanted) /* a difference is forgotten */
-        return end_causal(c, n, outputs);
-    pair_form p = *f;
-    const shape *s = graph_shape_of(c->from, n->first_output);
-    int t_axis = n->attributes[causal_mask_transposed].integer ? p.rank - 1 : p.rank - 2;
-    if (n->input_count > 1 && n->inputs[1] != NONE)
-        return form_end(c, n, outputs, "causal mask with an offset for each sentence");
-    if (p.t_axis + p.s_axis != 2 * p.rank - 3)
-        return form_end(c, n, outputs, "causal mask over other axes than those of the product");
-    if (!dim_equal(s->dims[p.t_axis], s->dims[p.s_axis]))
-        return form_end(c, n, outputs, "causal mask over two different lengths");
-    if (p.t_axis != t_axis && p.causal)
-        return form_end(c, n, outputs, "two causal masks in opposite directions");
-    if (p.t_axis != t_axis)
-        form_swap_roles(c->to, &p);
-    p.causal = true;
-    p.exclusive = p.exclusive || n->attributes[causal_mask_exclusive].integer;
-    outputs[0] = p;
-    return true;
-}
-
-/* x · 0 is not 0 where x is NaN, so masks stay masks, on the factors: the one of features, and the one of
- * scales. */
-static void mask_factor(form_context *c, value_id *factor, value_id length, dim batch, dim time)
-{
-    if (*factor != NONE)
-        *factor = build_row_mask(c->to, form_extent(c->to, form_extent(c->to, *factor, 0, batch), -2, time),
-                                 c->map[length], -2, 0);
-}
-
-static bool mask_by_length(form_context *c, const node *n, int axis, double fill, pair_form *outputs)
-{
-    const pair_form *f = form_pair(c, n->inputs[0]);
+    const pair_form *f = foremost(c, n);
     if (!f)
-        return form_ends(c, n, outputs);
-    if (fill != 0)
-        return form_end(c, n, outputs, "%s with fill %s: a separable product is masked with 0",
-                        op_table[n->op].signature.name, fill < -1e30 ? "−inf" : "other than 0");
-    if ((axis != f->t_axis && axis != f->s_axis) || f->t_axis == 0 || f->s_axis == 0)
-        return form_end(c, n, outputs, "%s over other axes than those of the product",
-                        op_table[n->op].signature.name);
+        return true;
+    pair_form ended = *f;
+    if (f->kind == FORM_PAIR) {
+        char reason[256];
+        va_list list;
+        va_start(list, format);
+        vsnprintf(reason, sizeof reason, format, list);
+        va_end(list);
+        ended.kind = FORM_ENDED;
+        ended.at = form_node(c, n);
+        ended.reason = arena_text(&c->to->arena, "%s", reason);
+        if (!ended.reason)
+            return graph_fail(c->to, RONDO_MEMORY, "out of memory for a reason"), false;
+    }
+    for (int p = 0; p < n->output_count; p++)
+        outputs[p] = ended;
+    return true;
+}
+
+bool form_ends(form_context *c, const node *n, pair_form *outputs)
+{
+    return form_end(c, n, outputs, "%s is not linear in the product over t and s",
+                    op_table[n->op].signature.name);
+}
+
+/* ---- factors ---- */
+
+bool form_spans(const shape *s, int rank, int axis)
+{
+    int at = axis - (rank - s->rank);
+    return at >= 0 && !dim_is_number(s->dims[at], 1);
+}
+
+bool form_times(const shape *s)
+{
+    return s->rank >= 2 && dim_only_symbol(s->dims[s->rank - 1]) >= 0 &&
+           dim_only_symbol(s->dims[s->rank - 2]) >= 0;
+}
+
+value_id form_rank(rondo_graph *g, value_id x, int rank)
+{
+    if (x == NONE)
+        return NONE;
+    shape s = *graph_shape_of(g, x), raised = {.rank = rank};
+    for (int i = 0, missing = rank - s.rank; i < rank; i++)
+        raised.dims[i] = i < missing ? dim_number(1) : s.dims[i - missing];
+    return build_reshape(g, x, &raised);
+}
+
+value_id form_extent(rondo_graph *g, value_id x, int axis, dim extent)
+{
+    if (x == NONE)
+        return NONE;
+    shape s = *graph_shape_of(g, x);
+    s.dims[axis < 0 ? axis + s.rank : axis] = extent;
+    return build_broadcast(g, x, &s);
+}
+
+value_id form_factor(rondo_graph *g, value_id x, int rank, int axis, int other)
+{
+    int order[MAX_RANK], count = 0;
+    for (int i = 0; i < rank; i++)
+        if (i != axis && i != other)
+            order[count++] = i;
+    order[count++] = axis;
+    order[count] = other;
+    return build_transpose(g, form_rank(g, x, rank), order);
+}
+
+void form_factors(pair_form *p, value_id *factors[FORM_FACTORS])
+{
+    factors[0] = &p->query;
+    factors[1] = &p->key;
+    factors[2] = &p->row;
+    factors[3] = &p->column;
+    factors[4] = &p->log_decay;
+}
+
+/* c[t] − c[s] with t and s named the other way round is −(c[t] − c[s]). */
+void form_swap_roles(rondo_graph *g, pair_form *p)
+{
+    int axis = p->t_axis;
+    value_id query = p->query, row = p->row;
+    if (p->log_decay != NONE)
+        p->log_decay = form_negative(g, p->log_decay);
+    p->t_axis = p->s_axis;
+    p->s_axis = axis;
+    p->query = p->key;
+    p->key = query;
+    p->row = p->column;
+    p->column = row;
+}
+
+void form_raise(rondo_graph *g, pair_form *p, int rank)
+{
+    p->t_axis += rank - p->rank;
+    p->s_axis += rank - p->rank;
+    p->rank = rank;
+    value_id *factors[FORM_FACTORS];
+    form_factors(p, factors);
+    for (int i = 0; i < FORM_FACTORS; i++)
+        *factors[i] = form_rank(g, *factors[i], rank);
+}
+
+pair_form form_begin(form_context *c, const node *n, int t_axis, int s_axis, value_id query, value_id key)
+{
     const shape *s = graph_shape_of(c->from, n->first_output);
-    outputs[0] = *f;
-    bool rows = axis == f->t_axis;
-    mask_factor(c, rows ? &outputs[0].query : &outputs[0].key, n->inputs[1], s->dims[0], s->dims[axis]);
-    mask_factor(c, rows ? &outputs[0].row : &outputs[0].column, n->inputs[1], s->dims[0], s->dims[axis]);
-    return form_good(c);
+    return (pair_form){.kind = FORM_PAIR,
+                       .at = NONE,
+                       .origin = form_node(c, n),
+                       .t_axis = t_axis,
+                       .s_axis = s_axis,
+                       .rank = s->rank,
+                       .query = form_extent(c->to, query, -2, s->dims[t_axis]),
+                       .key = form_extent(c->to, key, -2, s->dims[s_axis]),
+                       .row = NONE,
+                       .column = NONE,
+                       .log_decay = NONE,
+                       .operand = NONE};
 }
 
-bool form_key_mask(form_context *c, const node *n, pair_form *outputs)
+value_id form_negative(rondo_graph *g, value_id x)
 {
-    return mask_by_length(c, n, c->forms[n->inputs[0]].rank - 1, n->attributes[key_mask_fill].real, outputs);
+    if (x != NONE && graph_op_of(g, x) == OP_neg)
+        return graph_node_of(g, x)->inputs[0];
+    return build_unary(g, OP_neg, x);
 }
 
-bool form_row_mask(form_context *c, const node *n, pair_form *outputs)
+value_id form_sum_of(rondo_graph *g, value_id a, value_id b)
 {
-    int rank = graph_shape_of(c->from, n->first_output)->rank;
-    return mask_by_length(c, n, normal_axis(n->attributes[row_mask_axis].integer, rank),
-                          n->attributes[row_mask_fill].real, outputs);
+    return a == NONE ? b : b == NONE ? a : build_add(g, a, b);
 }

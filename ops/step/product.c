@@ -1,4 +1,4 @@
-/* step rules of products over (t, s): matmul and attention append what runs along s to a cache, a scan carries its state. */
+/* Step rules of products over (t, s): matmul and attention append what runs along s to a cache. */
 #include "ops/rules.h"
 #include "ops/step/step.h"
 
@@ -88,34 +88,4 @@ bool step_attention(step_context *c, const node *n, time_fact *facts)
     if (inputs[1] == NONE || inputs[2] == NONE)
         return false;
     return step_finish(c, n, graph_add(c->to, n->op, inputs, 5, n->attributes));
-}
-
-bool step_scan(step_context *c, const node *n, time_fact *facts)
-{
-    value_id inputs[MAX_INPUTS] = {NONE, NONE, NONE, NONE, NONE, NONE};
-    step_inputs(c, n, inputs);
-    int port;
-    if (step_all_still(c, n))
-        return step_refuse(c, n, facts);
-    for (int i = 0; i < 4 && i < n->input_count; i++) {
-        const time_fact *f = step_fact(c, n->inputs[i]);
-        bool constant = i == 3 && f->kind == TIME_STILL; /* a decay that is the same at every step */
-        if (n->inputs[i] != NONE && !constant && (f->kind != TIME_NOW || f->axis != 2))
-            return step_fail(c, n, "its operands must carry time on their third axis");
-    }
-    if (n->input_count > 5 && n->inputs[5] != NONE)
-        return step_fail(c, n, "it has an initial state of its own");
-    const shape *k = graph_shape_of(c->from, n->inputs[1]), *v = graph_shape_of(c->from, n->inputs[2]);
-    shape s = *k;
-    s.dims[2] = k->dims[3];
-    s.dims[3] = v->dims[3];
-    if (n->attributes[scan_denominator].integer)
-        s.dims[3] = dim_number(v->dims[3].factor + 1);
-    inputs[4] = c->count;
-    inputs[5] = step_carry(c, &s, RONDO_F32, 0, 0, &port);
-    value_id out = inputs[5] == NONE ? NONE : graph_add(c->to, n->op, inputs, 6, n->attributes);
-    step_carry_out(c, port, build_output(c->to, out, 2));
-    facts[0] = facts[1] = step_now(2);
-    facts[2] = step_still;
-    return step_finish(c, n, out);
 }

@@ -5,6 +5,7 @@
 #include "ops/interpret.h"
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -250,8 +251,35 @@ Test(recurrence, over_another_axis_is_refused)
     refused("k = transpose(q, order=[0,2,1,3])\nc = transpose(b, order=[0,2,1,3])\nz, s = delta(k, k, k, c)\n"
             "output z = z\n",
             "delta has no step form: its operands must carry time on their third axis");
+    refused("k = transpose(q, order=[0,2,1,3])\nz, n, s = scan(k, k, k)\noutput z = z\n",
+            "scan has no step form: its operands must carry time on their third axis");
+    refused("s = input(name=\"s\", type=f32[B,1,6,6])\nz, n, t = scan(q, q, q, _, _, s)\noutput z = z\n",
+            "it has an initial state of its own");
     refused("s = input(name=\"s\", type=f32[B,1,6,6])\nz, t = delta(q, q, q, b, _, _, s)\noutput z = z\n",
             "it has an initial state of its own");
+}
+
+/* One decay for all steps, or one for each step. */
+Test(recurrence, a_decay_of_a_scan_may_carry_time)
+{
+    static const char *const decays[] = {"f32[1,1,1,1]", "f32[B,1,T,1]", "f32[B,1,T,6]"};
+    for (size_t i = 0; i < sizeof decays / sizeof *decays; i++) {
+        rondo_error error = {0};
+        rondo *context = rondo_new(1);
+        char source[400];
+        snprintf(source, sizeof source,
+                 "symbols B T\nq = input(name=\"q\", type=f32[B,1,T,6])\ng = input(name=\"g\", type=%s)\n"
+                 "y, n, s = scan(q, q, q, g)\noutput y = y\n",
+                 decays[i]);
+        rondo_graph *g = graph_parse(context, source, "model.graph", &error);
+        cr_assert(g, "%s", error.message);
+        rondo_graph *step = stream(g, "T", &error);
+        cr_expect(step, "%s: %s", decays[i], error.message);
+        cr_expect(!step || step->port_count == 2, "%s", decays[i]); /* position and the state */
+        graph_free(step);
+        graph_free(g);
+        rondo_free(context);
+    }
 }
 
 /* A final state over the whole source is not part of the decoder's state. */

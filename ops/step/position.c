@@ -1,5 +1,5 @@
-/* step rules of ops that know where a token stands: masks and positions. Padding of the target stands on the right, so `count`
- * says all there is to say. */
+/* Step rules of ops that depend on the position of a token: masks, ids and positions. Padding of the target is on the right,
+ * so `count` is all that they need to know about it. */
 #include "ops/rules.h"
 #include "ops/step/step.h"
 
@@ -59,8 +59,9 @@ bool step_row_mask(step_context *c, const node *n, time_fact *facts)
 
 bool step_embed(step_context *c, const node *n, time_fact *facts)
 {
-    facts[0] = *step_fact(c, n->inputs[n->op == OP_embed ? 1 : 0]);
-    if (n->op == OP_embed && step_fact(c, n->inputs[0])->kind != TIME_STILL)
+    const id_lookup *l = &op_table[n->op].lookup;
+    facts[0] = *step_fact(c, n->inputs[l->ids]);
+    if (l->ids != l->table && step_fact(c, n->inputs[l->table])->kind != TIME_STILL)
         return step_fail(c, n, "its table depends on time");
     if (facts[0].kind == TIME_PAIR)
         return step_fail(c, n, "its ids have time twice");

@@ -1,5 +1,5 @@
-/* The column `form`, part four: sums. Two separable products under the same mask are one product with the features of both:
- * a[t]·b[s] + c[t]·d[s] = [a, c][t] · [b, d][s]. So 1 + q·k is separable, and a difference of two products is. */
+/* The form rule of add and sub. Two separable products under the same mask are one product with the features of both:
+ * a[t]·b[s] + c[t]·d[s] = [a, c][t] · [b, d][s]. So 1 + q·k is separable, and so is a difference of two products. */
 #include "ops/form/form.h"
 #include "ops/rules.h"
 

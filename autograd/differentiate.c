@@ -59,9 +59,8 @@ static bool accumulate(walk *w, const char *op, value_id v, value_id part)
     if (part == NONE)
         return true;
     if (!shape_equal(graph_shape_of(to, part), graph_shape_of(to, v)))
-        return graph_fail(to, RONDO_SHAPE, "the gradient that %s gives has another shape than its operand",
-                          op),
-               false;
+        return graph_refuse(to, RONDO_SHAPE, "the gradient that %s gives has another shape than its operand",
+                            op);
     w->gradients[v] = w->gradients[v] == NONE ? part : build_add(to, w->gradients[v], part);
     return w->gradients[v] != NONE;
 }
@@ -109,7 +108,7 @@ static bool step_back(walk *w, node_id id)
     if (!op_table[n.op].vjp)
         return fail_without_gradient(w, id);
     if (!op_table[n.op].vjp(w->to, &n, out_gradients, needs, in_gradients))
-        return graph_fail(w->to, RONDO_NO_GRADIENT, "the gradient of %s cannot be built", name), false;
+        return graph_refuse(w->to, RONDO_NO_GRADIENT, "the gradient of %s cannot be built", name);
     for (int i = 0; i < n.input_count; i++)
         if (needs[i] && !accumulate(w, name, n.inputs[i], in_gradients[i]))
             return false;
@@ -130,7 +129,7 @@ static bool walk_back(walk *w, value_id scalar)
     for (node_id id = last; id >= 0 && !w->to->error.code; id--)
         step_back(w, id);
     if (!ARENA_PUSH(e->scratch, e->walks, e->walk_count, e->walk_capacity))
-        return graph_fail(w->to, RONDO_MEMORY, "out of memory for a gradient"), false;
+        return graph_refuse(w->to, RONDO_MEMORY, "out of memory for a gradient");
     e->walks[e->walk_count++] = (stretch){first_new, w->to->node_count};
     return !w->to->error.code;
 }
@@ -165,7 +164,7 @@ static bool expand_scalar(expansion *e, node_id first)
     w.needed = ARENA_NEW(e->scratch, bool, count);
     w.gradients = ARENA_NEW(e->scratch, value_id, count);
     if (!w.needed || !w.gradients)
-        return graph_fail(e->to, RONDO_MEMORY, "out of memory for the gradients of %d values", count), false;
+        return graph_refuse(e->to, RONDO_MEMORY, "out of memory for the gradients of %d values", count);
     for (value_id v = 0; v < count; v++)
         w.gradients[v] = NONE;
     for (node_id id = first; id < from->node_count; id++)
@@ -278,7 +277,7 @@ static bool add_output(rondo_graph *g, value_id loss, node_id parameter)
     const node *n = &g->nodes[parameter];
     const char *name = arena_text(&g->arena, "gradient.%s", g->names[n->attributes[parameter_name].integer]);
     if (!name)
-        return graph_fail(g, RONDO_MEMORY, "out of memory for the name of a gradient"), false;
+        return graph_refuse(g, RONDO_MEMORY, "out of memory for the name of a gradient");
     value_id gradient = add_gradient(g, loss, n->first_output);
     return gradient != NONE && graph_add_output(g, name, gradient);
 }

@@ -137,6 +137,7 @@ value_id graph_add(rondo_graph *g, int op, const value_id *inputs, int input_cou
 void graph_at(rondo_graph *g, const rondo_graph *model, node_id from);
 /* Fails the graph with "FILE:LINE: SCOPE: message". Returns NONE, for `return graph_fail(...)`. */
 value_id graph_fail(rondo_graph *g, rondo_code code, const char *format, ...) RONDO_FORMAT(3, 4);
+#define graph_refuse(...) (graph_fail(__VA_ARGS__), false) /* the same for what returns a bool */
 bool graph_check(const rondo_graph *g, rondo_error *error); /* true: no mistake so far; NULL: false, error as it was */
 /* The place of a node as text "model.c:42: decoder.3.ffn"; in the graph's arena. */
 const char *graph_place(rondo_graph *g, node_id n);

@@ -10,21 +10,17 @@ static bool check_inputs(rondo_graph *g, const op_signature *op, const value_id 
 {
     if (count < op->min_inputs || count > op->max_inputs) {
         if (op->min_inputs == op->max_inputs)
-            return graph_fail(g, RONDO_ARGUMENT, "%s takes %d operand%s, not %d", op->name, op->min_inputs,
-                              op->min_inputs == 1 ? "" : "s", count),
-                   false;
-        return graph_fail(g, RONDO_ARGUMENT, "%s takes %d to %d operands, not %d", op->name, op->min_inputs,
-                          op->max_inputs, count),
-               false;
+            return graph_refuse(g, RONDO_ARGUMENT, "%s takes %d operand%s, not %d", op->name, op->min_inputs,
+                                op->min_inputs == 1 ? "" : "s", count);
+        return graph_refuse(g, RONDO_ARGUMENT, "%s takes %d to %d operands, not %d", op->name, op->min_inputs,
+                            op->max_inputs, count);
     }
     for (int i = 0; i < count; i++) {
         if (inputs[i] < NONE || inputs[i] >= g->value_count)
-            return graph_fail(g, RONDO_ARGUMENT, "operand %d of %s is no value of this graph", i + 1,
-                              op->name),
-                   false;
+            return graph_refuse(g, RONDO_ARGUMENT, "operand %d of %s is no value of this graph", i + 1,
+                                op->name);
         if (inputs[i] == NONE && i < op->min_inputs)
-            return graph_fail(g, RONDO_ARGUMENT, "operand %d of %s is absent, but needed", i + 1, op->name),
-                   false;
+            return graph_refuse(g, RONDO_ARGUMENT, "operand %d of %s is absent, but needed", i + 1, op->name);
     }
     return true;
 }
@@ -73,10 +69,10 @@ static bool take_attributes(rondo_graph *g, const op_signature *op, const attrib
     const attribute_field *f = op->fields;
     for (int i = 0; f && f[i].kind != ATTRIBUTE_END; i++) {
         if (i == MAX_ATTRIBUTES)
-            return graph_fail(g, RONDO_ARGUMENT, "%s has more than %d attributes", op->name, MAX_ATTRIBUTES),
-                   false;
+            return graph_refuse(g, RONDO_ARGUMENT, "%s has more than %d attributes", op->name,
+                                MAX_ATTRIBUTES);
         if (!given && isnan(f[i].initial))
-            return graph_fail(g, RONDO_ARGUMENT, "%s needs its attribute %s", op->name, f[i].name), false;
+            return graph_refuse(g, RONDO_ARGUMENT, "%s needs its attribute %s", op->name, f[i].name);
         if (given)
             out[i] = given[i];
         else if (f[i].kind == ATTRIBUTE_REAL)
@@ -84,9 +80,8 @@ static bool take_attributes(rondo_graph *g, const op_signature *op, const attrib
         else
             out[i].integer = (int64_t)f[i].initial;
         if (!attribute_fits(g, f[i].kind, out[i]))
-            return graph_fail(g, RONDO_ARGUMENT, "attribute %s of %s has a value that is none of its kind",
-                              f[i].name, op->name),
-                   false;
+            return graph_refuse(g, RONDO_ARGUMENT, "attribute %s of %s has a value that is none of its kind",
+                                f[i].name, op->name);
     }
     return true;
 }
@@ -95,7 +90,7 @@ static bool take_attributes(rondo_graph *g, const op_signature *op, const attrib
 static bool check_outputs(rondo_graph *g, const op_signature *op, const node *n, const value *outputs)
 {
     if (n->output_count < 1 || n->output_count > MAX_OUTPUTS)
-        return graph_fail(g, RONDO_ARGUMENT, "%s has %d results", op->name, n->output_count), false;
+        return graph_refuse(g, RONDO_ARGUMENT, "%s has %d results", op->name, n->output_count);
     for (int p = 0; p < n->output_count; p++) {
         const shape *s = &outputs[p].shape;
         bool good = outputs[p].type >= RONDO_F32 && outputs[p].type <= RONDO_I32 && s->rank >= 0 &&
@@ -103,8 +98,7 @@ static bool check_outputs(rondo_graph *g, const op_signature *op, const node *n,
         for (int i = 0; good && i < s->rank; i++)
             good = s->dims[i].factor >= 0;
         if (!good)
-            return graph_fail(g, RONDO_SHAPE, "%s gives a result that is too large to count", op->name),
-                   false;
+            return graph_refuse(g, RONDO_SHAPE, "%s gives a result that is too large to count", op->name);
     }
     return true;
 }
@@ -240,18 +234,17 @@ static bool check_port(rondo_graph *g, const port *p)
     const char *name = g->names[p->name];
     bool fixed = p->kind == PORT_FIXED;
     if (!is_value(g, p->in) || (p->out != NONE && (fixed || !is_value(g, p->out))))
-        return graph_fail(g, RONDO_ARGUMENT, "port %.80s: its ends are no values of this graph", name), false;
+        return graph_refuse(g, RONDO_ARGUMENT, "port %.80s: its ends are no values of this graph", name);
     int rank = g->values[p->in].shape.rank;
     if (p->batch_axis < -1 || p->batch_axis >= rank ||
         (p->kind == PORT_APPEND && (p->append_axis < 0 || p->append_axis >= rank)))
-        return graph_fail(g, RONDO_ARGUMENT, "port %.80s: an axis is outside its %d dims", name, rank), false;
+        return graph_refuse(g, RONDO_ARGUMENT, "port %.80s: an axis is outside its %d dims", name, rank);
     if (p->out == NONE)
         return true;
     const value *in = &g->values[p->in], *out = &g->values[p->out];
     if (in->type != out->type || !shape_equal(&in->shape, &out->shape))
-        return graph_fail(g, RONDO_SHAPE, "port %.80s: what comes out has another type than what goes in",
-                          name),
-               false;
+        return graph_refuse(g, RONDO_SHAPE, "port %.80s: what comes out has another type than what goes in",
+                            name);
     return true;
 }
 
@@ -283,15 +276,14 @@ bool graph_add_output(rondo_graph *g, const char *name, value_id v)
     if (g->error.code)
         return false;
     if (!index || !is_value(g, v))
-        return graph_fail(g, RONDO_ARGUMENT, "output %.80s: %s", name ? name : "",
-                          index ? "that is no value of this graph" : "it needs a name"),
-               false;
+        return graph_refuse(g, RONDO_ARGUMENT, "output %.80s: %s", name ? name : "",
+                            index ? "that is no value of this graph" : "it needs a name");
     for (int i = 0; i < g->output_count; i++)
         if (g->outputs[i].name == index)
             return g->outputs[i].value == v ||
-                   graph_fail(g, RONDO_ARGUMENT, "two values are output as %.80s", name) >= 0;
+                   graph_refuse(g, RONDO_ARGUMENT, "two values are output as %.80s", name);
     if (!ARENA_PUSH(&g->arena, g->outputs, g->output_count, g->output_capacity))
-        return graph_fail(g, RONDO_MEMORY, "out of memory for an output"), false;
+        return graph_refuse(g, RONDO_MEMORY, "out of memory for an output");
     g->outputs[g->output_count++] = (output){index, v};
     return true;
 }

@@ -97,8 +97,7 @@ bool graph_copy_node(rondo_graph *to, const rondo_graph *from, node_id id, value
     for (int i = 0; i < n->input_count; i++) {
         inputs[i] = n->inputs[i] == NONE ? NONE : map[n->inputs[i]];
         if (n->inputs[i] != NONE && inputs[i] == NONE)
-            return graph_fail(to, RONDO_ARGUMENT, "operand %d of %s was not copied before it", i + 1, name),
-                   false;
+            return graph_refuse(to, RONDO_ARGUMENT, "operand %d of %s was not copied before it", i + 1, name);
     }
     attribute attributes[MAX_ATTRIBUTES];
     if (!map_attributes(to, from, n, attributes))
@@ -107,7 +106,7 @@ bool graph_copy_node(rondo_graph *to, const rondo_graph *from, node_id id, value
     if (first == NONE)
         return false;
     if (graph_node_of(to, first)->output_count != n->output_count)
-        return graph_fail(to, RONDO_SHAPE, "the copy of %s has another number of results", name), false;
+        return graph_refuse(to, RONDO_SHAPE, "the copy of %s has another number of results", name);
     for (int p = 0; p < n->output_count; p++) {
         map[n->first_output + p] = first + p;
         int label = from->values[n->first_output + p].name;
@@ -193,9 +192,8 @@ static bool copy_after_inputs(cleaner *c, node_id root)
                 needed = maker;
         }
         if (needed != NONE && c->seen[needed] == OPEN)
-            return graph_fail(c->to, RONDO_ARGUMENT, "the graph has a cycle through %s",
-                              graph_signature(c->from, n->op)->name),
-                   false;
+            return graph_refuse(c->to, RONDO_ARGUMENT, "the graph has a cycle through %s",
+                                graph_signature(c->from, n->op)->name);
         if (needed != NONE) {
             c->stack[c->depth++] = needed;
             continue;

@@ -3,7 +3,7 @@
 #include "ops/build.h"
 
 /* graph_fail, as the false of an infer rule. */
-#define infer_fail(g, ...) (graph_fail(g, RONDO_SHAPE, __VA_ARGS__), false)
+#define infer_fail(g, ...) graph_refuse(g, RONDO_SHAPE, __VA_ARGS__)
 
 const char *shape_words(rondo_graph *g, const shape *s); /* "[B,T,64]", in the graph's arena */
 const char *dim_words(rondo_graph *g, dim d);            /* "2·T" as the text form writes it */

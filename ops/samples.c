@@ -30,7 +30,7 @@ static value_id sample_leaf(rondo_graph *g, sampler *s, rondo_type type, int ran
 static bool sample_domain(rondo_graph *g, sampler *s, double low, double high, bool integer)
 {
     if (s->input_count == MAX_INPUTS)
-        return graph_fail(g, RONDO_ARGUMENT, "a sample has at most %d inputs", MAX_INPUTS) != NONE;
+        return graph_refuse(g, RONDO_ARGUMENT, "a sample has at most %d inputs", MAX_INPUTS);
     s->inputs[s->input_count].low = low;
     s->inputs[s->input_count].high = high;
     s->inputs[s->input_count++].integer = integer;

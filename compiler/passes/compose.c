@@ -177,8 +177,7 @@ rondo_graph *compose(const rondo_graph *g, value_id **map, rondo_error *error)
         return NULL;
     c.trained = find_trained(&c.r.to->arena, g);
     c.readers = count_readers(&c.r.to->arena, g);
-    bool good =
-        (c.trained && c.readers) || graph_fail(c.r.to, RONDO_MEMORY, "out of memory for compose") >= 0;
+    bool good = (c.trained && c.readers) || graph_refuse(c.r.to, RONDO_MEMORY, "out of memory for compose");
     for (node_id id = 0; good && id < g->node_count; id++)
         good = compose_node(&c, id);
     return rewrite_end(&c.r, map, error);

@@ -133,7 +133,7 @@ rondo_graph *contract(const rondo_graph *g, value_id **map, rondo_error *error)
     if (!rewrite_begin(&c.r, g, error))
         return NULL;
     c.readers = count_readers(&c.r.to->arena, g);
-    bool good = c.readers || (graph_fail(c.r.to, RONDO_MEMORY, "out of memory to count readers"), false);
+    bool good = c.readers || graph_refuse(c.r.to, RONDO_MEMORY, "out of memory to count readers");
     for (node_id id = 0; good && id < g->node_count; id++)
         good = contract_node(&c, id);
     return rewrite_end(&c.r, map, error);

@@ -295,16 +295,7 @@ rondo_graph *fuse(const rondo_graph *g, value_id **map, rondo_error *error)
     value_id *first = NULL, *second = NULL;
     rondo_graph *products = fuse_products(g, &first, error);
     rondo_graph *chains = products ? fuse_chains(products, &second, error) : NULL;
-    if (chains && map) {
-        *map = graph_map_new(chains, g);
-        for (value_id v = 0; *map && v < g->value_count; v++)
-            (*map)[v] = first[v] == NONE ? NONE : second[first[v]];
-        if (!*map) {
-            fail_memory(error, sizeof(value_id) * (size_t)g->value_count, "a pass");
-            graph_free(chains);
-            chains = NULL;
-        }
-    }
+    compose_maps(g, first, second, &chains, map, error);
     graph_free(products);
     return chains;
 }

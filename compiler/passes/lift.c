@@ -104,7 +104,7 @@ rondo_graph *lift_constants(const rondo_graph *g, bool *lifted, value_id **map, 
     if (!any || !rewrite_begin(&r, g, error))
         return NULL;
     lifting l = {.g = g, .below = ARENA_NEW(&r.to->arena, bool, g->value_count + 1)};
-    bool good = l.below || (graph_fail(r.to, RONDO_MEMORY, "out of memory to lift constants"), false);
+    bool good = l.below || graph_refuse(r.to, RONDO_MEMORY, "out of memory to lift constants");
     for (node_id id = 0; good && id < g->node_count; id++) {
         const node *n = &g->nodes[id];
         shape to = is_candidate(g, n) ? lifted_shape(&l, id) : (shape){0};

@@ -1,14 +1,14 @@
-/* linearize: from T × T to a scan.
+/* linearize: products over (t, s) become scans.
  *
  *   needs: a verified graph, before differentiate
- *   gives: no value over (t, s) that is a separable product and only summed over s; scans and q (kᵀ v)
- * instead; a report breaks: nothing; the results of sums over s are rounded in another order
+ *   gives: scans, and q (kᵀ v), in place of values over (t, s) that are separable products and are only summed over s;
+ *          a report
+ *   breaks: nothing, but sums over s are rounded in another order
  *
- * One walk copies every node, and asks the column `form` of its op what becomes of products over (t, s).
- * Where one is summed over s, the node is not copied: the scan takes its place. Old products that have lost
- * all their readers die when the graph is cleaned; a reader that was refused keeps its own alive. A row sum
- * and a product with the values are two scans at first, since either may come first in the graph; join makes
- * them one. */
+ * One walk copies the nodes, and the column `form` of each op says what becomes of products over (t, s) that it reads. Where
+ * such a product is summed over s, a scan is built instead of the copy. The products are copied as well: those that have no
+ * reader left are dropped when the graph is cleaned, and a reader that cannot be rewritten keeps its own. A row sum and the
+ * product with the values become two scans at first, because either may come first in the graph; join makes them one. */
 #include "compiler/passes/linearize.h"
 #include "compiler/passes/heads.h"
 #include "compiler/passes/lift.h"
@@ -118,7 +118,7 @@ static bool rewrite_site(linearizer *l, const node *n, const pair_form *p)
     l->r.map[n->first_output] = y;
     dim width = p->kind == FORM_CONTRACTED ? old->dims[old->rank - (p->transposed ? 2 : 1)] : dim_number(0);
     return report_site(l->report, &l->c, n, p, &batch, width) ||
-           graph_fail(l->r.to, RONDO_MEMORY, "out of memory for a record") >= 0;
+           graph_refuse(l->r.to, RONDO_MEMORY, "out of memory for a record");
 }
 
 /* [B, T] made of two vectors is no attention. */
@@ -145,7 +145,7 @@ static bool linearize_node(linearizer *l, node_id id)
     if (summed ? !rewrite_site(l, n, &outputs[0]) : !graph_copy_node(l->r.to, l->r.from, id, l->r.map))
         return false;
     if (!report_ended(l->report, &l->c, n, outputs))
-        return graph_fail(l->r.to, RONDO_MEMORY, "out of memory for a record"), false;
+        return graph_refuse(l->r.to, RONDO_MEMORY, "out of memory for a record");
     for (int p = 0; !summed && p < n->output_count; p++) { /* a sum is an ordinary value */
         const shape *s = graph_shape_of(l->r.from, n->first_output + p);
         if (outputs[p].kind == FORM_PAIR || outputs[p].kind == FORM_DIFFERENCE ||
@@ -218,7 +218,7 @@ static bool can_join(linearizer *l, node_id denominator, node_id scan)
     bool *seen = ARENA_NEW(&g->arena, bool, g->node_count);
     node_id *stack = ARENA_NEW(&g->arena, node_id, g->node_count);
     if (!seen || !stack)
-        return graph_fail(g, RONDO_MEMORY, "out of memory to join two scans"), false;
+        return graph_refuse(g, RONDO_MEMORY, "out of memory to join two scans");
     return !needs(g, s->first_output, denominator, seen, stack);
 }
 
@@ -275,9 +275,9 @@ static rondo_graph *linearize_lifted(const rondo_graph *g, linearize_report *rep
     return rewrite_end(&l.r, map, error);
 }
 
-/* Records and map are about g, not about its lifted copy. lift: g's values → the copy's. */
-static bool translate(const rondo_graph *g, const rondo_graph *lifted, const value_id *lift,
-                      linearize_report *report, rondo_graph *result, value_id **map)
+/* Records are about g, not about its lifted copy. lift: g's values → the copy's. */
+static void translate(const rondo_graph *g, const rondo_graph *lifted, const value_id *lift,
+                      linearize_report *report)
 {
     for (int i = 0; report && i < report->count; i++) {
         linearize_record *r = &report->records[i];
@@ -287,31 +287,24 @@ static bool translate(const rondo_graph *g, const rondo_graph *lifted, const val
             r->node = lift[v] == at ? g->values[v].node : r->node;
         }
     }
-    if (!map)
-        return true;
-    value_id *second = *map, *whole = graph_map_new(result, g);
-    for (value_id v = 0; whole && v < g->value_count; v++)
-        whole[v] = lift[v] == NONE ? NONE : second[lift[v]];
-    *map = whole;
-    return whole != NULL;
 }
 
 rondo_graph *linearize(const rondo_graph *g, linearize_report *report, value_id **map, rondo_error *error)
 {
     bool is_lifted;
-    value_id *lift = NULL;
+    value_id *lift = NULL, *second = NULL;
     rondo_error local = {0};
     rondo_graph *lifted = lift_constants(g, &is_lifted, &lift, &local);
     if (local.code) {
         fail(error, local.code, "%s", local.message);
         return NULL;
     }
-    rondo_graph *result = linearize_lifted(lifted ? lifted : g, report, map, error);
-    if (result && lifted && !translate(g, lifted, lift, report, result, map)) {
-        fail(error, RONDO_MEMORY, "out of memory for a map of %d values", g->value_count);
-        graph_free(result);
-        result = NULL;
-    }
+    if (!lifted)
+        return linearize_lifted(g, report, map, error);
+    rondo_graph *result = linearize_lifted(lifted, report, &second, error);
+    if (result)
+        translate(g, lifted, lift, report);
+    compose_maps(g, lift, second, &result, map, error);
     graph_free(lifted);
     return result;
 }

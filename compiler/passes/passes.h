@@ -29,5 +29,9 @@ bool rewrite_copy(rewriter *r, const rondo_graph *from, rondo_error *error); /* 
 /* Fails as r->to did; else drops dead nodes and hands the composed map on (map may be NULL). Frees r->to either way. */
 rondo_graph *rewrite_clean(rewriter *r, value_id **map, rondo_error *error);
 rondo_graph *rewrite_end(rewriter *r, value_id **map, rondo_error *error); /* rewrite_clean after copying ports and outputs */
+/* After two passes, *map receives their composition, from values of `from` to values of *to. False: memory was refused; then
+ * *to is freed and NULL. Does nothing if map or *to is NULL. */
+bool compose_maps(const rondo_graph *from, const value_id *first, const value_id *second, rondo_graph **to, value_id **map,
+                  rondo_error *error);
 int *count_readers(arena *a, const rondo_graph *g); /* by value: nodes, outputs and ports that read it; NULL: refused */
 bool is_number(const rondo_graph *g, value_id v, double number); /* a constant (or a broadcast or reshape of one) that is `number` */

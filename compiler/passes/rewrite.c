@@ -29,12 +29,19 @@ bool rewrite_copy(rewriter *r, const rondo_graph *from, rondo_error *error)
     return true;
 }
 
-static bool compose_maps(const rewriter *r, rondo_graph *clean, const value_id *second, value_id **map)
+bool compose_maps(const rondo_graph *from, const value_id *first, const value_id *second, rondo_graph **to,
+                  value_id **map, rondo_error *error)
 {
-    *map = graph_map_new(clean, r->from);
-    for (value_id v = 0; *map && v < r->from->value_count; v++)
-        (*map)[v] = r->map[v] == NONE ? NONE : second[r->map[v]];
-    return *map != NULL;
+    if (!map || !*to)
+        return true;
+    *map = graph_map_new(*to, from);
+    for (value_id v = 0; *map && v < from->value_count; v++)
+        (*map)[v] = first[v] == NONE ? NONE : second[first[v]];
+    if (*map)
+        return true;
+    graph_free(*to);
+    *to = NULL;
+    return fail_memory(error, sizeof(value_id) * (size_t)from->value_count, "a map from old to new values");
 }
 
 rondo_graph *rewrite_clean(rewriter *r, value_id **map, rondo_error *error)
@@ -45,11 +52,7 @@ rondo_graph *rewrite_clean(rewriter *r, value_id **map, rondo_error *error)
         fail(error, r->to->error.code, "%s", r->to->error.message);
     else
         clean = graph_clean(r->to, &second, error);
-    if (clean && map && !compose_maps(r, clean, second, map)) {
-        fail_memory(error, sizeof(value_id) * (size_t)r->from->value_count, "a pass");
-        graph_free(clean);
-        clean = NULL;
-    }
+    compose_maps(r->from, r->map, second, &clean, map, error);
     graph_free(r->to);
     r->to = NULL;
     return clean;

@@ -21,15 +21,13 @@ static bool find_batch(step_context *c)
         c->batch = s->rank > 1 ? dim_only_symbol(s->dims[0]) : -1;
         if (c->batch < 0 || c->batch == c->time) {
             graph_at(c->to, g, id);
-            graph_fail(c->to, RONDO_NOT_CAUSAL,
-                       "input \"%s\" carries %s but no batch symbol on its first axis",
-                       g->names[n->attributes[input_name].integer], g->symbols[c->time]);
-            return false;
+            return graph_refuse(c->to, RONDO_NOT_CAUSAL,
+                                "input \"%s\" carries %s but no batch symbol on its first axis",
+                                g->names[n->attributes[input_name].integer], g->symbols[c->time]);
         }
         return true;
     }
-    graph_fail(c->to, RONDO_NOT_CAUSAL, "no input carries the time symbol %s", g->symbols[c->time]);
-    return false;
+    return graph_refuse(c->to, RONDO_NOT_CAUSAL, "no input carries the time symbol %s", g->symbols[c->time]);
 }
 
 /* position is a port like any other; f32 counts tokens exactly up to 2^24. */
@@ -62,8 +60,8 @@ static bool finish(step_context *c)
     const rondo_graph *g = c->from;
     for (int o = 0; o < g->output_count; o++)
         if (c->facts[g->outputs[o].value].kind == TIME_PAIR)
-            return graph_fail(c->to, RONDO_NOT_CAUSAL, "output %s carries the time axis twice",
-                              g->names[g->outputs[o].name]) != NONE;
+            return graph_refuse(c->to, RONDO_NOT_CAUSAL, "output %s carries the time axis twice",
+                                g->names[g->outputs[o].name]);
     for (int o = 0; o < g->output_count; o++)
         graph_add_output(c->to, g->names[g->outputs[o].name], c->map[g->outputs[o].value]);
     return !c->to->error.code;

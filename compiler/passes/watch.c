@@ -39,7 +39,7 @@ rondo_graph *watch(const rondo_graph *g, value_id **map, rondo_error *error)
     if (!rewrite_begin(&r, g, error))
         return NULL;
     bool *asked = find_asked(&r.to->arena, g);
-    bool good = asked || graph_fail(r.to, RONDO_MEMORY, "out of memory for watch") >= 0;
+    bool good = asked || graph_refuse(r.to, RONDO_MEMORY, "out of memory for watch");
     for (node_id id = 0; good && id < g->node_count; id++) {
         good = graph_copy_node(r.to, g, id, r.map);
         for (int p = 0; good && p < g->nodes[id].output_count; p++)

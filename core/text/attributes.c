@@ -141,7 +141,7 @@ bool parse_attributes(rondo_graph *g, int op, const char *source, attribute *att
         return false;
     const op_signature *signature = graph_signature(g, op);
     if (!signature)
-        return graph_fail(g, RONDO_ARGUMENT, "there is no op with the number %d", op), false;
+        return graph_refuse(g, RONDO_ARGUMENT, "there is no op with the number %d", op);
     lexer s;
     lex_begin(&s, g, source ? source : "", NULL);
     attribute_set set;

@@ -280,7 +280,7 @@ bool parse_type(rondo_graph *g, const char *source, bool with_type, rondo_type *
     if (!g || g->error.code)
         return false;
     if (!source)
-        return graph_fail(g, RONDO_ARGUMENT, "expected a type, like f32[B,T,64]"), false;
+        return graph_refuse(g, RONDO_ARGUMENT, "expected a type, like f32[B,T,64]");
     lexer scan;
     lex_begin(&scan, g, source, NULL);
     bool good = (!with_type || lex_type_name(&scan, type)) && lex_dims(&scan, s) &&

@@ -16,6 +16,13 @@ void binding_clear(instance *i)
             instance_bind(i, g->nodes[id].first_output, NULL);
 }
 
+void binding_weights(instance *i, const rondo_weights *w)
+{
+    for (int k = 0; k < w->item_count; k++)
+        instance_bind(i, graph_find_leaf(i->program->graph, OP_parameter, w->items[k].name),
+                      w->block + w->items[k].offset);
+}
+
 /* One extent against one dim: a symbol that is not known yet takes the number, anything else must agree. */
 static bool bind_dim(binding *b, const rondo_graph *g, dim d, int64_t extent, const rondo_tensor *t, int axis,
                      rondo_error *error)

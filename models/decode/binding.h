@@ -2,12 +2,14 @@
  * checks dtypes, shapes and ids before anything runs. */
 #pragma once
 #include "compiler/program/program.h"
+#include "models/weights.h"
 
 typedef struct binding {
     int64_t bound[MAX_SYMBOLS]; /* −1: not known */
 } binding;
 void binding_begin(binding *b);
 void binding_clear(instance *i); /* forgets the inputs of earlier calls, whose memory may be gone */
+void binding_weights(instance *i, const rondo_weights *w); /* parameters read these */
 /* False with a sentence that names the tensor: unknown name, wrong dtype, rank or extent, an id outside its table. */
 bool binding_tensor(binding *b, instance *i, const rondo_tensor *t, rondo_error *error);
 bool binding_symbol(binding *b, const rondo_graph *g, const char *symbol, int64_t number); /* false: the graph has none */

@@ -15,19 +15,20 @@ static void bound_for(const rondo_session *s, const rondo_graph *g, int64_t *bou
     }
 }
 
+/* Parameters are the caller's weights, or those of the file: mapped read-only, as programs never write parameters. */
 static void bind_parameters(instance *i, const rondo_program *p, const rondo_weights *w)
 {
     const rondo_graph *g = i->program->graph;
-    for (node_id id = 0; id < g->node_count; id++) {
-        if (g->nodes[id].op != OP_parameter)
-            continue;
-        const char *name = g->names[g->nodes[id].attributes[parameter_name].integer];
-        const weight *item = w ? weights_find(w, name) : NULL;
-        const stored_tensor *stored = w || !p->file.map.data ? NULL : safetensors_find(&p->file, name);
-        if (item)
-            instance_bind(i, g->nodes[id].first_output, w->block + item->offset);
-        else if (stored) /* mapped read-only; programs never write parameters */
-            instance_bind(i, g->nodes[id].first_output, (void *)safetensors_data(&p->file, stored));
+    if (w)
+        binding_weights(i, w);
+    for (node_id id = 0; !w && p->file.map.data && id < g->node_count; id++) {
+        const node *n = &g->nodes[id];
+        const stored_tensor *stored =
+            n->op == OP_parameter
+                ? safetensors_find(&p->file, g->names[n->attributes[parameter_name].integer])
+                : NULL;
+        if (stored)
+            instance_bind(i, n->first_output, (void *)safetensors_data(&p->file, stored));
     }
 }
 

@@ -17,13 +17,6 @@ static float *block_new(rondo_trainer *t, rondo_error *error)
     return block;
 }
 
-static void bind_parameters(instance *i, const rondo_weights *w)
-{
-    const rondo_graph *g = i->program->graph;
-    for (int k = 0; k < w->item_count; k++)
-        instance_bind(i, graph_find_leaf(g, OP_parameter, w->items[k].name), w->block + w->items[k].offset);
-}
-
 static void bind_gradients(rondo_trainer *t)
 {
     const rondo_graph *g = t->train->graph;
@@ -77,7 +70,7 @@ static bool compile(rondo_trainer *t, rondo_value loss, rondo_error *error)
 
 static void bind_all(rondo_trainer *t)
 {
-    bind_parameters(&t->run, t->weights);
+    binding_weights(&t->run, t->weights);
     bind_gradients(t);
     float *const blocks[] = {t->weights->block, t->moment1, t->moment2};
     const rondo_graph *g = t->step->graph;
@@ -342,7 +335,7 @@ bool rondo_trainer_evaluate(rondo_trainer *t, const rondo_tensor *inputs, int co
             return false;
         if (t->wisdom)
             program_choose(t->evaluate, t->wisdom);
-        bind_parameters(&t->evaluating, t->weights);
+        binding_weights(&t->evaluating, t->weights);
     }
     if (!run_on(t, &t->evaluating, inputs, count, error))
         return false;

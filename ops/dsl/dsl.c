@@ -21,11 +21,11 @@ bool dsl_operand(rondo_graph *g, const char *function, const char *what, rondo_v
     if (g->error.code)
         return false;
     if (!y.graph)
-        return graph_fail(g, RONDO_ARGUMENT, "%s: %s is no value", function, what), false;
+        return graph_refuse(g, RONDO_ARGUMENT, "%s: %s is no value", function, what);
     if (y.graph != g)
-        return graph_fail(g, RONDO_ARGUMENT, "%s: %s belongs to another graph", function, what), false;
+        return graph_refuse(g, RONDO_ARGUMENT, "%s: %s belongs to another graph", function, what);
     if (y.id < 0 || y.id >= g->value_count)
-        return graph_fail(g, RONDO_ARGUMENT, "%s: %s is no value of this graph", function, what), false;
+        return graph_refuse(g, RONDO_ARGUMENT, "%s: %s is no value of this graph", function, what);
     return true;
 }
 
@@ -69,13 +69,12 @@ bool dsl_options(rondo_graph *g, const char *function, void *out, size_t size, c
         return true;
     memcpy(&given_size, given, sizeof given_size);
     if (given_size < sizeof given_size)
-        return graph_fail(g, RONDO_ARGUMENT, "%s: its options do not tell their size", function), false;
+        return graph_refuse(g, RONDO_ARGUMENT, "%s: its options do not tell their size", function);
     for (size_t i = size; i < given_size; i++)
         if (((const unsigned char *)given)[i])
-            return graph_fail(g, RONDO_ARGUMENT,
-                              "%s: an option is set that this version of the library does not know",
-                              function),
-                   false;
+            return graph_refuse(g, RONDO_ARGUMENT,
+                                "%s: an option is set that this version of the library does not know",
+                                function);
     memcpy(out, given, given_size < size ? given_size : size);
     return true;
 }

@@ -103,7 +103,7 @@ bool vjp_attention(rondo_graph *g, const node *n, const value_id *out_gradients,
     static const int of[] = {Q, K, V};
     const value_id more[] = {n->first_output, n->first_output + 1, out_gradients[0]};
     if (out_gradients[1] != NONE)
-        return graph_fail(g, RONDO_NO_GRADIENT, "the logsumexp of attention has no gradient"), false;
+        return graph_refuse(g, RONDO_NO_GRADIENT, "the logsumexp of attention has no gradient");
     if (out_gradients[0] == NONE)
         return true;
     const gradient_node d = {OP_attention_grad, .own = SENTENCES + 1, .more_count = 3,

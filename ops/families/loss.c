@@ -82,13 +82,12 @@ static bool only_loss(rondo_graph *g, const node *n, const value_id *out_gradien
 {
     for (int p = 1; p < n->output_count; p++)
         if (p != 2 && out_gradients[p] != NONE)
-            return graph_fail(g, RONDO_NO_GRADIENT,
-                              p == 1
-                                  ? "result %d of %s has no gradient; use the loss, its result 0"
-                                  : "result %d of %s has no gradient: it is one, and this would be a second "
-                                    "derivative",
-                              p, op_words(n)),
-                   false;
+            return graph_refuse(
+                g, RONDO_NO_GRADIENT,
+                p == 1 ? "result %d of %s has no gradient; use the loss, its result 0"
+                       : "result %d of %s has no gradient: it is one, and this would be a second "
+                         "derivative",
+                p, op_words(n));
     return true;
 }
 

@@ -81,7 +81,7 @@ static bool vjp_norm(rondo_graph *g, const node *n, op_id op, const value_id *ou
                      const bool *needs, value_id *in_gradients)
 {
     if (out_gradients[1] != NONE)
-        return graph_fail(g, RONDO_NO_GRADIENT, "the statistics of %s have no gradient", op_words(n)), false;
+        return graph_refuse(g, RONDO_NO_GRADIENT, "the statistics of %s have no gradient", op_words(n));
     bool needed = false;
     for (int i = 0; i < n->input_count; i++)
         needed = needed || needs[i];

@@ -33,14 +33,7 @@ static value_id joined(rondo_graph *g, value_id a, value_id b)
 
 static bool add_pairs(form_context *c, const node *n, pair_form a, pair_form b, pair_form *outputs)
 {
-    int rank = graph_shape_of(c->from, n->first_output)->rank;
-    form_raise(c->to, &a, rank);
-    form_raise(c->to, &b, rank);
-    if (a.t_axis != b.t_axis && !b.causal)
-        form_swap_roles(c->to, &b);
-    else if (a.t_axis != b.t_axis && !a.causal)
-        form_swap_roles(c->to, &a);
-    if (!form_good(c))
+    if (!form_align(c, n, &a, &b))
         return false;
     if (a.t_axis != b.t_axis || a.s_axis != b.s_axis || a.causal != b.causal || a.exclusive != b.exclusive ||
         a.log_decay != b.log_decay)
@@ -70,10 +63,7 @@ static bool add_value(form_context *c, const node *n, const pair_form *p, value_
         return form_end(c, n, outputs, "%s with a value that is no product over t and s", verb(n));
     if (a.causal)
         return form_end(c, n, outputs, "%s with a value that is not masked as the product is", verb(n));
-    shape one = {.rank = rank};
-    for (int i = 0; i < rank; i++)
-        one.dims[i] = dim_number(1);
-    value_id ones = build_constant(c->to, 1, c->from->values[n->first_output].type, &one);
+    value_id ones = form_number(c->to, 1, c->from->values[n->first_output].type, rank);
     value_id factor =
         form_factor(c->to, c->map[other], rank, on_s ? a.s_axis : a.t_axis, on_s ? a.t_axis : a.s_axis);
     pair_form b = form_begin(c, n, a.t_axis, a.s_axis, on_s ? ones : factor, on_s ? factor : ones);

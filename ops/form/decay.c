@@ -83,10 +83,7 @@ bool form_scale_difference(form_context *c, const node *n, value_id factor, pair
 static bool begin_decay(form_context *c, const node *n, const pair_form *difference, value_id log_decay,
                         pair_form *outputs)
 {
-    shape one = {.rank = difference->rank};
-    for (int i = 0; i < one.rank; i++)
-        one.dims[i] = dim_number(1);
-    value_id ones = build_constant(c->to, 1, c->from->values[n->first_output].type, &one);
+    value_id ones = form_number(c->to, 1, c->from->values[n->first_output].type, difference->rank);
     outputs[0] = form_begin(c, n, difference->t_axis, difference->s_axis, ones, ones);
     outputs[0].log_decay = log_decay;
     outputs[0].causal = difference->causal;

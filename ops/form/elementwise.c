@@ -48,11 +48,6 @@ bool form_watch(form_context *c, const node *n, pair_form *outputs)
     return form_end(c, n, outputs, "its gradient is asked for");
 }
 
-static value_id times(rondo_graph *g, value_id a, value_id b) /* NONE is 1 */
-{
-    return a == NONE ? b : b == NONE ? a : build_mul(g, a, b);
-}
-
 /* A pair times (or divided by) an ordinary value that depends on t, on s, or on neither. */
 static bool scale_by(form_context *c, const node *n, const pair_form *f, value_id other, pair_form *outputs)
 {
@@ -70,9 +65,9 @@ static bool scale_by(form_context *c, const node *n, const pair_form *f, value_i
     if (n->op == OP_div)
         x = build_div(c->to, build_constant(c->to, 1, c->to->values[x].type, &(shape){0}), x);
     value_id *slot = on_s ? &p.column : &p.row;
-    *slot = times(c->to, *slot,
-                  on_s ? form_factor(c->to, x, p.rank, p.s_axis, p.t_axis)
-                       : form_factor(c->to, x, p.rank, p.t_axis, p.s_axis));
+    *slot = form_product_of(c->to, *slot,
+                            on_s ? form_factor(c->to, x, p.rank, p.s_axis, p.t_axis)
+                                 : form_factor(c->to, x, p.rank, p.t_axis, p.s_axis));
     outputs[0] = p;
     return form_good(c);
 }
@@ -85,13 +80,7 @@ static bool multiply_pairs(form_context *c, const node *n, const pair_form *f, c
     rondo_graph *to = c->to;
     int rank = graph_shape_of(c->from, n->first_output)->rank;
     pair_form a = *f, b = *g;
-    form_raise(to, &a, rank);
-    form_raise(to, &b, rank);
-    if (a.t_axis != b.t_axis && !b.causal)
-        form_swap_roles(to, &b);
-    else if (a.t_axis != b.t_axis && !a.causal)
-        form_swap_roles(to, &a);
-    if (!form_good(c))
+    if (!form_align(c, n, &a, &b))
         return false;
     bool single = dim_is_number(graph_shape_of(to, a.query)->dims[rank - 1], 1) ||
                   dim_is_number(graph_shape_of(to, b.query)->dims[rank - 1], 1);
@@ -100,8 +89,8 @@ static bool multiply_pairs(form_context *c, const node *n, const pair_form *f, c
     outputs[0] = dim_is_number(graph_shape_of(to, a.query)->dims[rank - 1], 1) ? b : a;
     outputs[0].query = build_mul(to, a.query, b.query);
     outputs[0].key = build_mul(to, a.key, b.key);
-    outputs[0].row = times(to, a.row, b.row);
-    outputs[0].column = times(to, a.column, b.column);
+    outputs[0].row = form_product_of(to, a.row, b.row);
+    outputs[0].column = form_product_of(to, a.column, b.column);
     outputs[0].log_decay = form_sum_of(to, a.log_decay, b.log_decay);
     outputs[0].causal = a.causal || b.causal;
     outputs[0].exclusive = a.exclusive || b.exclusive;

@@ -41,7 +41,7 @@ bool form_end(form_context *c, const node *n, pair_form *outputs, const char *fo
         ended.at = form_node(c, n);
         ended.reason = arena_text(&c->to->arena, "%s", reason);
         if (!ended.reason)
-            return graph_fail(c->to, RONDO_MEMORY, "out of memory for a reason"), false;
+            return graph_refuse(c->to, RONDO_MEMORY, "out of memory for a reason");
     }
     for (int p = 0; p < n->output_count; p++)
         outputs[p] = ended;
@@ -160,4 +160,29 @@ value_id form_negative(rondo_graph *g, value_id x)
 value_id form_sum_of(rondo_graph *g, value_id a, value_id b)
 {
     return a == NONE ? b : b == NONE ? a : build_add(g, a, b);
+}
+
+value_id form_product_of(rondo_graph *g, value_id a, value_id b)
+{
+    return a == NONE ? b : b == NONE ? a : build_mul(g, a, b);
+}
+
+value_id form_number(rondo_graph *g, double number, rondo_type type, int rank)
+{
+    shape one = {.rank = rank};
+    for (int i = 0; i < rank; i++)
+        one.dims[i] = dim_number(1);
+    return build_constant(g, number, type, &one);
+}
+
+bool form_align(form_context *c, const node *n, pair_form *a, pair_form *b)
+{
+    int rank = graph_shape_of(c->from, n->first_output)->rank;
+    form_raise(c->to, a, rank);
+    form_raise(c->to, b, rank);
+    if (a->t_axis != b->t_axis && !b->causal)
+        form_swap_roles(c->to, b);
+    else if (a->t_axis != b->t_axis && !a->causal)
+        form_swap_roles(c->to, a);
+    return form_good(c);
 }

@@ -49,7 +49,13 @@ pair_form form_begin(form_context *c, const node *n, int t_axis, int s_axis, val
 /* Where the last two axes of s are both exactly one symbol. */
 bool form_times(const shape *s);
 value_id form_negative(rondo_graph *g, value_id x);           /* −x; y where x is −y */
-value_id form_sum_of(rondo_graph *g, value_id a, value_id b); /* NONE is 0 */
+value_id form_sum_of(rondo_graph *g, value_id a, value_id b);     /* NONE is 0 */
+value_id form_product_of(rondo_graph *g, value_id a, value_id b); /* NONE is 1 */
+/* A number as a factor of a pair of `rank` axes: all extents are 1. */
+value_id form_number(rondo_graph *g, double number, rondo_type type, int rank);
+/* The pairs a and b, operands of node n, get the rank of its result, and the same t axis where one of them may swap its
+ * roles. False: the new graph failed. */
+bool form_align(form_context *c, const node *n, pair_form *a, pair_form *b);
 
 /* ---- decays (ops/form/decay.c) ---- */
 

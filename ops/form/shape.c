@@ -10,11 +10,9 @@ bool form_constant(form_context *c, const node *n, pair_form *outputs)
     const value *v = &c->from->values[n->first_output];
     if (!form_times(&v->shape) || v->type == RONDO_I32)
         return true;
-    shape one = {.rank = v->shape.rank};
-    for (int i = 0; i < one.rank; i++)
-        one.dims[i] = dim_number(1);
-    value_id query = build_constant(c->to, n->attributes[constant_number].real, v->type, &one);
-    outputs[0] = form_begin(c, n, one.rank - 2, one.rank - 1, query, build_constant(c->to, 1, v->type, &one));
+    int rank = v->shape.rank;
+    value_id query = form_number(c->to, n->attributes[constant_number].real, v->type, rank);
+    outputs[0] = form_begin(c, n, rank - 2, rank - 1, query, form_number(c->to, 1, v->type, rank));
     return form_good(c);
 }
 
@@ -26,10 +24,7 @@ static bool begin_repeated(form_context *c, const node *n, pair_form *outputs)
     int rank = v->shape.rank, t = rank - 2, s = rank - 1;
     if (!form_times(&v->shape) || v->type == RONDO_I32 || (form_spans(x, rank, t) && form_spans(x, rank, s)))
         return true;
-    shape one = {.rank = rank};
-    for (int i = 0; i < rank; i++)
-        one.dims[i] = dim_number(1);
-    value_id ones = build_constant(c->to, 1, v->type, &one);
+    value_id ones = form_number(c->to, 1, v->type, rank);
     bool on_s = form_spans(x, rank, s);
     value_id factor = form_factor(c->to, c->map[n->inputs[0]], rank, on_s ? s : t, on_s ? t : s);
     outputs[0] = form_begin(c, n, t, s, on_s ? ones : factor, on_s ? factor : ones);

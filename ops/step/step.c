@@ -41,8 +41,8 @@ bool step_fail(step_context *c, const node *n, const char *format, ...)
     vsnprintf(why, sizeof why, format, arguments);
     va_end(arguments);
     graph_at(c->to, c->from, c->from->values[n->first_output].node);
-    graph_fail(c->to, RONDO_NOT_CAUSAL, "%s has no step form: %s", op_table[n->op].signature.name, why);
-    return false;
+    return graph_refuse(c->to, RONDO_NOT_CAUSAL, "%s has no step form: %s", op_table[n->op].signature.name,
+                        why);
 }
 
 /* ---- shapes ---- */

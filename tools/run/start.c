@@ -126,9 +126,7 @@ bool run_zero_share(command *c, const lesson *l, rondo_weights *w, run_data *d, 
         program_free(p);
         return false;
     }
-    for (int k = 0; k < w->item_count; k++)
-        instance_bind(&i, graph_find_leaf(p->graph, OP_parameter, w->items[k].name),
-                      w->block + w->items[k].offset);
+    binding_weights(&i, w);
     batches_plan(&d->train.batches, 0);
     int64_t count = d->train.batches.count < most ? d->train.batches.count : most;
     for (int64_t k = 0; good && k < count; k++) {

@@ -5,23 +5,26 @@
 #include "ops/reference.h"
 #include <string.h>
 
-/* clang-format off */
-#define EACH_CODE(X)                                                                                         \
-    X(neg)                                                                                                   \
-    X(exp)                                                                                                   \
-    X(log)                                                                                                   \
-    X(tanh) X(sigmoid) X(relu) X(gelu) X(silu) X(elu) X(sqrt) X(rsqrt) X(abs) X(softplus) X(erf) X(sin)      \
-        X(cos) X(add) X(sub) X(mul) X(div) X(power) X(minimum) X(maximum) X(less) X(less_equal) X(equal) X(select)
-/* clang-format on */
-#define CODE_OF(name) [OP_##name] = CODE_##name,
-static const uint8_t code_of[OP_COUNT] = {EACH_CODE(CODE_OF)}; /* 0: not elementwise */
-#define OP_OF(name) [CODE_##name] = OP_##name,
-static const uint8_t op_of[CODE_COUNT] = {EACH_CODE(OP_OF)};
-
-static int code_takes(int code)
-{
-    return code == CODE_select ? 3 : code >= CODE_add ? 2 : 1;
-}
+/* Codes of ops, 0 where there is none; ops of codes; how many operands a code takes. */
+#define ELEMENTWISE(name, ...) [OP_##name] = CODE_##name,
+#define INNER(...)
+static const uint8_t code_of[OP_COUNT] = {
+#include "ops/vector/elementwise.def"
+};
+#undef ELEMENTWISE
+#define ELEMENTWISE(name, ...) [CODE_##name] = OP_##name,
+static const uint8_t op_of[CODE_COUNT] = {
+#include "ops/vector/elementwise.def"
+};
+#undef ELEMENTWISE
+#undef INNER
+#define ELEMENTWISE(name, operands, ...) [CODE_##name] = operands,
+#define INNER                            ELEMENTWISE
+static const uint8_t operands_of[CODE_COUNT] = {
+#include "ops/vector/elementwise.def"
+};
+#undef ELEMENTWISE
+#undef INNER
 
 /* ---- text → bytes ---- */
 
@@ -174,7 +177,7 @@ static bool joins_product(compiler *c, elementwise_step *step)
 
 static bool apply(compiler *c, int code)
 {
-    int takes = code_takes(code);
+    int takes = operands_of[code];
     if (c->depth < takes)
         return false;
     const uint8_t *operands = &c->stack[c->depth - takes];
@@ -264,7 +267,7 @@ void elementwise_number(const elementwise_bytes *b, const double *values, double
         else if (byte < BYTE_CODE)
             results[byte - BYTE_STORE] = stack[depth - 1];
         else {
-            depth -= code_takes(byte - BYTE_CODE) - 1;
+            depth -= operands_of[byte - BYTE_CODE] - 1;
             stack[depth - 1] = reference_elementwise(op_of[byte - BYTE_CODE], &stack[depth - 1]);
         }
     }

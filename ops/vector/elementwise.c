@@ -59,45 +59,16 @@ static inline vf power(vf a, vf b)
     return y;
 }
 
-LOOP_1(copy, a)
-LOOP_1(neg, -a)
-LOOP_1(exp, v_exp(a))
-LOOP_1(log, v_log(a))
-LOOP_1(tanh, v_tanh(a))
-LOOP_1(sigmoid, v_sigmoid(a))
-LOOP_1(relu, v_max(v_splat(0.0f), a))
-LOOP_1(gelu, a *v_normal(a))
-LOOP_1(silu, a / (1.0f + v_exp(-a)))
-LOOP_1(elu, v_select(a > 0.0f, a, v_exp_less_one(v_min(v_splat(0.0f), a))))
-LOOP_1(sqrt, v_sqrt(a))
-LOOP_1(rsqrt, 1.0f / v_sqrt(a))
-LOOP_1(abs, v_abs(a))
-LOOP_1(softplus, v_max(v_splat(0.0f), a) + v_log_one_more(v_exp(-v_abs(a))))
-LOOP_1(erf, v_erf(a))
-LOOP_1(sin, v_sin(a))
-LOOP_1(cos, v_cos(a))
-LOOP_2(add, a + b)
-LOOP_2(sub, a - b)
-LOOP_2(mul, a *b)
-LOOP_2(div, a / b)
-LOOP_2(power, power(a, b))
-LOOP_2(minimum, keep_nan(a, v_min(a, b)))
-LOOP_2(maximum, keep_nan(a, v_max(a, b)))
-LOOP_2(less, one_where(a < b))
-LOOP_2(less_equal, one_where(a <= b))
-LOOP_2(equal, one_where(a == b))
-LOOP_3(select, v_select(a != 0.0f, b, c))
-LOOP_3(multiply_add, a *b + c)
-LOOP_3(multiply_subtract, a *b - c)
-LOOP_3(subtract_product, c - a * b)
+#define ELEMENTWISE(name, operands, ...) LOOP_##operands(name, __VA_ARGS__)
+#define INNER                            ELEMENTWISE
+#include "ops/vector/elementwise.def"
+#undef ELEMENTWISE
 
 static void (*const runs[CODE_COUNT])(const places *) = {
-#define RUN(name) [CODE_##name] = run_##name,
-    RUN(copy) RUN(neg) RUN(exp) RUN(log) RUN(tanh) RUN(sigmoid) RUN(relu) RUN(gelu) RUN(silu) RUN(elu)
-        RUN(sqrt) RUN(rsqrt) RUN(abs) RUN(softplus) RUN(erf) RUN(sin) RUN(cos) RUN(add) RUN(sub) RUN(mul)
-            RUN(div) RUN(power) RUN(minimum) RUN(maximum) RUN(less) RUN(less_equal) RUN(equal) RUN(select)
-                RUN(multiply_add) RUN(multiply_subtract) RUN(subtract_product)
-#undef RUN
+#define ELEMENTWISE(name, ...) [CODE_##name] = run_##name,
+#include "ops/vector/elementwise.def"
+#undef ELEMENTWISE
+#undef INNER
 };
 
 void ISA(elementwise)(const elementwise_step *steps, int count, const elementwise_slot *slots,

@@ -11,12 +11,11 @@ typedef struct elementwise_slot {
     int64_t step;
 } elementwise_slot;
 typedef enum elementwise_code {
-    CODE_copy, CODE_neg, CODE_exp, CODE_log, CODE_tanh, CODE_sigmoid, CODE_relu, CODE_gelu, CODE_silu, CODE_elu, CODE_sqrt,
-    CODE_rsqrt, CODE_abs, CODE_softplus, CODE_erf, CODE_sin, CODE_cos, CODE_add, CODE_sub, CODE_mul, CODE_div, CODE_power, CODE_minimum,
-    CODE_maximum, CODE_less, CODE_less_equal, CODE_equal, CODE_select,
-    CODE_multiply_add,      /* a · b + c */
-    CODE_multiply_subtract, /* a · b − c */
-    CODE_subtract_product,  /* c − a · b */
+#define ELEMENTWISE(name, ...) CODE_##name,
+#define INNER                  ELEMENTWISE
+#include "ops/vector/elementwise.def"
+#undef ELEMENTWISE
+#undef INNER
     CODE_COUNT
 } elementwise_code;
 typedef struct elementwise_step {

@@ -60,6 +60,7 @@ CONTRIBUTING.md|at most % columns|sed -n 's/^ColumnLimit: //p' .clang-format
 CONTRIBUTING.md|wrapped at % columns|sed -n 's/^ColumnLimit: //p' .clang-format
 docs/ARCHITECTURE.md|For the % lines of % tokens of copy.c|copy BATCH; echo $((2 * $(copy WORD) + 1))
 docs/ARCHITECTURE.md|% · % · % floats for each sequence|heads; a_head; and_one
+docs/ARCHITECTURE.md|That is % files where|word $(grep -rlw rsqrt core ops autograd compiler | wc -l)
 docs/ARCHITECTURE.md|symbol C, % rows at first|value FIRST_CAPACITY models/decode/session.c
 docs/GRAPH.md|Calls nest up to % deep|value MAX_DEPTH core/text/expression.c
 docs/GRAPH.md|a graph has at most %, and|value MAX_SYMBOLS core/graph.h

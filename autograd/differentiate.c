@@ -1,6 +1,7 @@
-/* differentiate: puts the graph of a gradient in the place of each `gradient` node. Nodes are copied in their order. At the
- * first gradient of a scalar, the copy is walked backwards from that scalar, once for all of its gradients, and each op adds
- * its part. What a gradient of gradients depends on has been expanded by then, so its walk meets plain ops alone.
+/* differentiate: puts the graph of a gradient in the place of each `gradient` node. Nodes are copied in their
+ * order. At the first gradient of a scalar, the copy is walked backwards from that scalar, once for all of
+ * its gradients, and each op adds its part. A gradient of gradients comes after those, which have been
+ * expanded by then, so its walk sees ordinary ops only.
  *
  *   needs: a verified graph, before `fuse` (chains have no gradient)
  *   gives: no `gradient` node; each new node is at the scope and line of the node that it belongs to
@@ -33,8 +34,8 @@ typedef struct walk {
 
 /* ---- what needs a gradient ---- */
 
-/* A value needs one if it is asked for, or is made from a value that needs one. Integers have none, nor has what counts as a
- * constant: what hangs on them alone costs nothing. `needed` holds what is asked for. */
+/* A value needs one if it is asked for, or is made from a value that needs one. Integers have none, nor has
+ * what counts as a constant: what depends on them alone costs nothing. `needed` holds what is asked for. */
 static void mark_needed(walk *w, node_id last)
 {
     const rondo_graph *g = w->to;
@@ -139,7 +140,7 @@ static bool is_gradient_of(const node *n, value_id scalar)
     return n->op == OP_gradient && n->inputs[0] == scalar;
 }
 
-/* Stands for gradient node n; the label of n is handed on. */
+/* Replaces gradient node n, and takes over its label. */
 static bool replace(expansion *e, const node *n, value_id by)
 {
     rondo_graph *to = e->to;
@@ -154,7 +155,7 @@ static bool replace(expansion *e, const node *n, value_id by)
     return !to->error.code;
 }
 
-/* All gradients of the scalar of node `first` whose wrt stands before it; of the others nothing can depend. */
+/* All gradients of the scalar of node `first` to values before it; nothing can depend on the others. */
 static bool expand_scalar(expansion *e, node_id first)
 {
     const rondo_graph *from = e->from;

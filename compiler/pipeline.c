@@ -10,7 +10,8 @@
 const char *const pipeline_passes[] = {"verify", "watch",   "mode",  "linearize", "contract", "differentiate",
                                        "stream", "compose", "hoist", "simplify",  "fuse",     NULL};
 
-/* A graph on its way through a pipeline. Each step frees what it replaces; after a failure or behind `after`, steps do nothing. */
+/* A graph on its way through a pipeline. Each step frees what it replaces; after a failure, or after the pass
+ * `after`, steps do nothing. */
 typedef struct passage {
     rondo_graph *graph;
     const pipeline_options *options;

@@ -10,8 +10,9 @@ int rondo_version(void)
     return RONDO_VERSION;
 }
 
-/* A caller built with an older header has a shorter struct: what it does not know is zero. A newer one may
- * have set what this library does not know: refused, for an option that is ignored is a lie. */
+/* A caller built with an older header passes a shorter struct; the fields that it lacks are zero. One built
+ * with a newer header may have set fields that this library lacks. That is refused, since no option is to be
+ * ignored silently. */
 static bool read_options(rondo_options *out, const rondo_options *options)
 {
     *out = (rondo_options){.size = sizeof *out};
@@ -57,7 +58,7 @@ void rondo_free(rondo *context)
     if (context->team)
         team_free(context->team);
     arena_end(&context->arena);
-    rondo_allocator allocator = context->allocator; /* outlives what it lies in */
+    rondo_allocator allocator = context->allocator; /* a copy: the context itself is freed */
     memory_free(&allocator, context, sizeof *context);
 }
 
@@ -73,7 +74,7 @@ team *context_team(rondo *context, rondo_error *error)
     return now;
 }
 
-/* Longer lines are cut: a log must not need memory. */
+/* Longer lines are truncated: logging must not allocate memory. */
 void context_log(const rondo *context, int level, const char *format, ...)
 {
     if (!context || !context->log)
@@ -87,7 +88,7 @@ void context_log(const rondo *context, int level, const char *format, ...)
         context->log(context->log_user, level, line);
 }
 
-/* The name is what stands after --decoder-self on a command line. */
+/* The name is given after --decoder-self on a command line. */
 static bool is_mixer_name(const char *name)
 {
     if (!name || !*name)

@@ -1,5 +1,5 @@
-/* Dims are monomials: a number times powers of declared symbols. Multiplying and dividing them is exact or
- * says no. */
+/* Dims are monomials: a number times powers of declared symbols. Multiplication and division are exact or
+ * fail. */
 #include "core/graph.h"
 #include <string.h>
 
@@ -53,7 +53,7 @@ bool dim_multiply(dim a, dim b, dim *product)
     dim p = {0};
     if (a.factor < 0 || b.factor < 0 || __builtin_mul_overflow(a.factor, b.factor, &p.factor))
         return false;
-    for (int s = 0; s < MAX_SYMBOLS && p.factor; s++) { /* nothing times a symbol is nothing */
+    for (int s = 0; s < MAX_SYMBOLS && p.factor; s++) { /* 0 times a symbol is 0 */
         if (a.power[s] + b.power[s] > MAX_POWER)
             return false;
         p.power[s] = (uint8_t)(a.power[s] + b.power[s]);
@@ -76,7 +76,7 @@ bool dim_divide(dim a, dim b, dim *quotient)
     return true;
 }
 
-/* An overflow gives the extent −1, which no shape has and dim_value returns again. */
+/* On overflow the extent is −1, which no valid shape has; dim_value returns it as well. */
 dim dim_replace(dim a, int symbol, dim by)
 {
     if (!dim_has(a, symbol))

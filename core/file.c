@@ -1,5 +1,5 @@
-/* Files on POSIX: a writer beside the target, a read-only mapping. No descriptor is ever 0, 1 or 2, whatever the process
- * has closed: what it prints would end up in the file. */
+/* Files on POSIX: a writer beside the target, a read-only mapping. No descriptor is ever 0, 1 or 2, whatever
+ * the process has closed: what it prints would end up in the file. */
 #include "core/file.h"
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,5 @@
-/* Folders on POSIX: making them, and the lock of one, by which it is also known what a killed process left there. */
+/* Folders on POSIX: making them, and the lock of one, by which it is also known what a killed process left
+ * there. */
 #include "core/folder.h"
 #include "core/file.h"
 #include <dirent.h>

@@ -1,4 +1,4 @@
-/* The tables of a graph: names, shapes, symbols and scopes, and how its first mistake is kept. */
+/* The tables of a graph: names, shapes, symbols and scopes, and the record of its first mistake. */
 #include "core/graph.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -111,7 +111,8 @@ static uint64_t hash_bytes(const void *data, size_t bytes)
     return hash ^ hash >> 32;
 }
 
-/* A larger table, all free. Old buckets stay in the arena: together no more than the new ones. */
+/* A larger table with all buckets free. The old ones stay in the arena; together they are no larger than the
+ * new table. */
 bool graph_grow_buckets(rondo_graph *g, int32_t **buckets, int *bucket_count)
 {
     int larger = *bucket_count ? *bucket_count * 2 : 64;
@@ -124,8 +125,8 @@ bool graph_grow_buckets(rondo_graph *g, int32_t **buckets, int *bucket_count)
     return true;
 }
 
-/* The bucket that holds the name, or the free one where it goes; NULL: no room. An index past the end counts
- * as another name: whoever worked on a shallow copy of the graph's header may have left some. */
+/* The bucket that holds the name, or the free one where it belongs; NULL: the table is full. An index past
+ * the end counts as a different name: work on a shallow copy of the graph's header may have left one. */
 static int32_t *name_bucket(const rondo_graph *g, const char *name)
 {
     uint64_t at = hash_bytes(name, strlen(name));
@@ -168,7 +169,7 @@ int graph_name(rondo_graph *g, const char *name)
 
 const char *graph_intern(rondo_graph *g, const char *name)
 {
-    int index = graph_name(g, name); /* first: it may move g->names */
+    int index = graph_name(g, name); /* before g->names is read, which this may move */
     return g->names[index];
 }
 

@@ -1,12 +1,12 @@
-/* The graph: two tables, nodes and values, with integer ids. A model, its gradient, its step form are all graphs; passes
- * copy them. A graph owns one arena; nothing in it is freed by itself.
+/* The graph: two tables, nodes and values, with integer ids. A model, its gradient, its step form are all
+ * graphs; passes copy them. A graph owns one arena; nothing in it is freed by itself.
  *
- *   node   op · attributes · inputs (value ids, −1: absent) · outputs (consecutive value ids) · scope · source line
+ *   node   op · attributes · inputs (value ids, −1: absent) · outputs (consecutive value ids) · scope · line
  *   value  the node that makes it · which output (port) · dtype · dims
  *
- * Values are in topological order: an input's id is smaller than any output's of its node. Pure nodes are hash-consed.
- * A dim is a monomial: a number times declared symbols, so [B,T,d] ↔ [B·T,d] needs no solver. Symbols are equal by name,
- * never by the number they are bound to. Only the literal 1 broadcasts. */
+ * Values are in topological order: an input's id is smaller than any output's of its node. Pure nodes are
+ * hash-consed. A dim is a monomial: a number times declared symbols, so [B,T,d] ↔ [B·T,d] needs no solver.
+ * Symbols are equal by name, never by the number they are bound to. Only the literal 1 broadcasts. */
 #pragma once
 #include "core/context.h"
 #include "core/signature.h"
@@ -62,10 +62,11 @@ typedef struct value {
     int port;
     rondo_type type;
     shape shape;
-    int name; /* index into names, or 0: for reading only, no meaning */
+    int name; /* index into names, or 0: a label for readers, without meaning */
 } value;
 
-/* Everything that persists between runs. `in` is a `state` node's value; `out` what it becomes (fixed: NONE). */
+/* Everything that persists between runs. `in` is a `state` node's value; `out` what it becomes (fixed: NONE).
+ */
 typedef enum port_kind { PORT_FIXED, PORT_CARRY, PORT_APPEND } port_kind;
 typedef struct port {
     int name; /* index into names */
@@ -115,68 +116,89 @@ struct rondo_graph {
     int bucket_count;
     int32_t *name_buckets, *shape_buckets; /* interning: indices, −1 free */
     int name_bucket_count, shape_bucket_count;
-    const char *source; /* the text that it was parsed from: where a node stands there is not printed. NULL: none */
+    /* name of the text that it was parsed from, whose lines are not printed; NULL: none */
+    const char *source;
 };
 
 rondo_graph *graph_new(rondo *context, rondo_error *error);
-/* Same context, symbols, names, shapes; no nodes. What a pass writes into. */
+/* Same context, symbols, names, shapes; no nodes. A pass builds its result in it. */
 rondo_graph *graph_new_like(const rondo_graph *model, rondo_error *error);
 void graph_free(rondo_graph *g);
 
 int graph_name(rondo_graph *g, const char *name);   /* interned index; 0 on failure (error set) */
-const char *graph_intern(rondo_graph *g, const char *name); /* the graph's own copy; "" on failure (error set) */
+/* the graph's own copy; "" on failure (error set) */
+const char *graph_intern(rondo_graph *g, const char *name);
 int graph_shape(rondo_graph *g, const shape *s);    /* interned index; −1 on failure */
-int graph_symbol(rondo_graph *g, const char *name); /* declares if new; −1 when there are too many (error set) */
+/* declares if new; −1 when there are too many (error set) */
+int graph_symbol(rondo_graph *g, const char *name);
 int graph_find_symbol(const rondo_graph *g, const char *name); /* −1: not declared */
-bool graph_grow_buckets(rondo_graph *g, int32_t **buckets, int *bucket_count); /* for the interning tables; all −1 after */
+/* for the interning tables; all −1 after */
+bool graph_grow_buckets(rondo_graph *g, int32_t **buckets, int *bucket_count);
 
-/* The one builder. Attributes in the order of the op's fields. Infers types, folds nothing, hash-conses pure ops.
- * Returns the first output, or −1 (error set in the graph, with scope and line). */
-value_id graph_add(rondo_graph *g, int op, const value_id *inputs, int input_count, const attribute *attributes);
+/* The one builder. Attributes in the order of the op's fields. Infers types, folds nothing, hash-conses pure
+ * ops. Returns the first output, or −1 (error set in the graph, with scope and line). */
+value_id graph_add(rondo_graph *g, int op, const value_id *inputs, int input_count,
+                   const attribute *attributes);
 /* Builds at the scope and line of `from`, a node of `model` (graphs may differ). */
 void graph_at(rondo_graph *g, const rondo_graph *model, node_id from);
 /* Fails the graph with "FILE:LINE: SCOPE: message". Returns NONE, for `return graph_fail(...)`. */
 value_id graph_fail(rondo_graph *g, rondo_code code, const char *format, ...) RONDO_FORMAT(3, 4);
 #define graph_refuse(...) (graph_fail(__VA_ARGS__), false) /* the same for what returns a bool */
-bool graph_check(const rondo_graph *g, rondo_error *error); /* true: no mistake so far; NULL: false, error as it was */
+/* true: no mistake so far; NULL: false, error as it was */
+bool graph_check(const rondo_graph *g, rondo_error *error);
 /* The place of a node as text "model.c:42: decoder.3.ffn"; in the graph's arena. */
 const char *graph_place(rondo_graph *g, node_id n);
 
 /* Inline readers. */
-static inline const node *graph_node_of(const rondo_graph *g, value_id v) { return &g->nodes[g->values[v].node]; }
+static inline const node *graph_node_of(const rondo_graph *g, value_id v)
+{
+    return &g->nodes[g->values[v].node];
+}
 static inline const shape *graph_shape_of(const rondo_graph *g, value_id v) { return &g->values[v].shape; }
 static inline int graph_op_of(const rondo_graph *g, value_id v) { return graph_node_of(g, v)->op; }
-static inline const op_signature *graph_signature(const rondo_graph *g, int op) { return op_list_at(g->context->ops, op); }
-static inline int graph_find_op(const rondo_graph *g, const char *name) { return op_list_find(g->context->ops, name); }
+static inline const op_signature *graph_signature(const rondo_graph *g, int op)
+{
+    return op_list_at(g->context->ops, op);
+}
+static inline int graph_find_op(const rondo_graph *g, const char *name)
+{
+    return op_list_find(g->context->ops, name);
+}
 
-int graph_add_initial(rondo_graph *g, value_id v, rondo_initial kind, double scale); /* the last one for v wins */
+/* the last one for v wins */
+int graph_add_initial(rondo_graph *g, value_id v, rondo_initial kind, double scale);
 /* out may be NONE, to be set in g->ports when it is known. */
-int graph_add_port(rondo_graph *g, const char *name, value_id in, value_id out, port_kind kind, int batch_axis,
-                   int append_axis, double initial);
+int graph_add_port(rondo_graph *g, const char *name, value_id in, value_id out, port_kind kind,
+                   int batch_axis, int append_axis, double initial);
 bool graph_add_output(rondo_graph *g, const char *name, value_id v);
 value_id graph_find_output(const rondo_graph *g, const char *name); /* NONE: no such output */
-value_id graph_find_leaf(const rondo_graph *g, int op, const char *name); /* input, parameter or state by name */
+/* input, parameter or state by name */
+value_id graph_find_leaf(const rondo_graph *g, int op, const char *name);
 
-/* Copying with replacements. map: one value_id for each value of `from`, NONE where not copied yet. graph_copy_node copies
- * node n with its inputs mapped (all must be), sets map for its outputs, keeps scope, line and value names. */
+/* Copying with replacements. map: one value_id for each value of `from`, NONE where not copied yet.
+ * graph_copy_node copies node n with its inputs mapped (all must be), sets map for its outputs, keeps scope,
+ * line and value names. */
 value_id *graph_map_new(rondo_graph *to, const rondo_graph *from);
 bool graph_copy_node(rondo_graph *to, const rondo_graph *from, node_id n, value_id *map);
 /* Ports, outputs, initials through the map; what was not copied is dropped. */
 bool graph_copy_ends(rondo_graph *to, const rondo_graph *from, const value_id *map);
-/* A copy of what the outputs and the ports' outs reach; map may be NULL, else receives the id map (arena of `to`). */
+/* A copy of what the outputs and the ports' outs reach; map may be NULL, else receives the id map (arena of
+ * `to`). */
 rondo_graph *graph_clean(const rondo_graph *from, value_id **map, rondo_error *error);
 
-/* Checks every invariant at the top of this file and that infer agrees with every stored type. core knows no op table, so
- * the caller passes the checker; ops/ has graph_verify. */
+/* graph_verify (ops/op.h) checks every invariant at the top of this file, and that infer agrees with every
+ * stored type. */
 
 /* ---- text form: core/text/form.c. Grammar in docs/GRAPH.md ---- */
 bool shape_text(text *t, const rondo_graph *g, const shape *s); /* "[B,T,64]" */
 bool graph_print(const rondo_graph *g, text *t);
-/* A copy for the caller of the library, who gives it to rondo_text_free. An arena that failed: NULL and the error. */
+/* A copy for the caller of the library, who frees it with rondo_text_free. NULL if the arena has failed or
+ * memory is refused. */
 char *text_hand_over(const text *t, const rondo *context, rondo_error *error);
 rondo_graph *graph_parse(rondo *context, const char *source, const char *file_name, rondo_error *error);
 /* Parses "f32[B,T,64]" (with_type) or "[B,T,64]"; declares symbols. */
 bool parse_type(rondo_graph *g, const char *source, bool with_type, rondo_type *type, shape *s);
-/* Parses "axis=1, keep" as between the parentheses of an op; `attributes` gets one entry a field. False: graph_fail called. */
+/* Parses "axis=1, keep" as between the parentheses of an op; `attributes` gets one entry a field. False:
+ * graph_fail called. */
 bool parse_attributes(rondo_graph *g, int op, const char *source, attribute *attributes);
 bool graph_same(const rondo_graph *a, const rondo_graph *b); /* structure, types, ports, outputs: not lines */

@@ -1,5 +1,5 @@
-/* The one builder: checks a node, infers its types, and finds the equal node that is there already. Then
- * ports, outputs and how to find things by name. */
+/* The one builder: checks a node, infers its types, and reuses an equal node if there is one. Then ports,
+ * outputs and lookup by name. */
 #include "core/graph.h"
 #include <math.h>
 #include <string.h>
@@ -25,8 +25,8 @@ static bool check_inputs(rondo_graph *g, const op_signature *op, const value_id 
     return true;
 }
 
-/* Whether order is what ATTRIBUTE_ORDER packs: at most MAX_RANK axes, each in its four bits, nothing beside
- * them. */
+/* Whether order is packed as ATTRIBUTE_ORDER says: at most MAX_RANK axes of four bits each, all other bits 0.
+ */
 static bool is_order(int64_t order)
 {
     uint64_t bits = (uint64_t)order;
@@ -62,8 +62,8 @@ static bool attribute_fits(const rondo_graph *g, attribute_kind kind, attribute 
     return true;
 }
 
-/* Copies the given attributes, or those that nobody wrote; the rest of out stays zero, so that nodes compare
- * as bytes. */
+/* Copies the given attributes, or the initial values if none are given; the rest of out stays zero, so that
+ * nodes compare as bytes. */
 static bool take_attributes(rondo_graph *g, const op_signature *op, const attribute *given, attribute *out)
 {
     const attribute_field *f = op->fields;
@@ -86,7 +86,7 @@ static bool take_attributes(rondo_graph *g, const op_signature *op, const attrib
     return true;
 }
 
-/* What infer may have got wrong; everything after relies on it. */
+/* Checks what infer returned, since everything later relies on it. */
 static bool check_outputs(rondo_graph *g, const op_signature *op, const node *n, const value *outputs)
 {
     if (n->output_count < 1 || n->output_count > MAX_OUTPUTS)
@@ -118,7 +118,7 @@ static bool nodes_equal(const node *a, const node *b)
            !memcmp(a->attributes, b->attributes, sizeof a->attributes);
 }
 
-/* The bucket of an equal node, or the free one where n goes; NULL: no room. */
+/* The bucket of an equal node, or the free one where n belongs; NULL: the table is full. */
 static int32_t *node_bucket(const rondo_graph *g, const node *n)
 {
     uint64_t at = mix((uint64_t)n->op, (uint64_t)n->input_count);
@@ -218,7 +218,7 @@ value_id graph_add(rondo_graph *g, int op, const value_id *inputs, int input_cou
     int32_t *equal = signature->pure ? node_bucket(g, &n) : NULL;
     if (equal && *equal >= 0)
         return g->nodes[*equal].first_output;
-    n.file = g->file ? graph_intern(g, g->file) : NULL; /* a copy: the caller's text may go */
+    n.file = g->file ? graph_intern(g, g->file) : NULL; /* a copy: the caller's text may be temporary */
     return g->error.code ? NONE : store(g, signature, &n, outputs);
 }
 

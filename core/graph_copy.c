@@ -1,5 +1,5 @@
 /* Copying graphs node by node with replacements, cleaning them, and comparing them. Names, shapes and symbols
- * of the two graphs may have different indices; all goes by name. */
+ * of the two graphs may have different indices and are mapped by name. */
 #include "core/graph.h"
 #include <math.h>
 #include <string.h>
@@ -142,7 +142,7 @@ typedef struct cleaner {
     rondo_graph *to;
     value_id *map;
     enum { UNSEEN, WANTED, OPEN, DONE } * seen; /* of each node */
-    node_id *stack;                             /* each node stands there once at most */
+    node_id *stack;                             /* each node is on it at most once */
     int depth;
 } cleaner;
 
@@ -157,7 +157,7 @@ static void want(cleaner *c, value_id v)
     }
 }
 
-/* Marks what the ends reach. A fixed port is kept only if somebody reads it. */
+/* Marks what outputs and ports depend on. A fixed port is kept only if a node reads it. */
 static void want_all(cleaner *c)
 {
     const rondo_graph *g = c->from;
@@ -176,8 +176,8 @@ static void want_all(cleaner *c)
     }
 }
 
-/* Copies node `root` after all that it needs; depth first, on the stack of ours: a graph is deeper than a
- * thread's stack. */
+/* Copies node `root` after everything that it needs, depth first. The stack is an array, since a graph can be
+ * deeper than a thread's stack allows. */
 static bool copy_after_inputs(cleaner *c, node_id root)
 {
     c->stack[c->depth++] = root;

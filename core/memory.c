@@ -26,7 +26,7 @@ static void malloc_release(void *user, void *memory, size_t bytes)
 
 const rondo_allocator memory_malloc = {NULL, malloc_allocate, malloc_release};
 
-/* What the allocator is asked for; 0: more than any object can have. */
+/* The size to ask the allocator for; 0: larger than any object can be. */
 static size_t rounded_bytes(size_t bytes)
 {
     if (bytes > PTRDIFF_MAX - ALIGNMENT)
@@ -74,7 +74,7 @@ void arena_end(arena *a)
     a->used_bytes = 0;
 }
 
-/* Something large gets a block of its own behind the current one, whose rest stays in use. */
+/* A large request gets a block of its own, and the rest of the current block stays in use. */
 static void *arena_new_large(arena *a, size_t bytes)
 {
     struct arena_block *block = memory_new(a->allocator, HEADER_BYTES + bytes);

@@ -1,5 +1,6 @@
-/* What the graph knows about ops: name, operands, attributes, and how their types are inferred. core knows no op itself: a
- * context is given the list of the ops that its graphs are made of (ops/context.c gives it that of ops/ops.def). */
+/* What the graph knows about ops: name, operands, attributes, and how their types are inferred. core knows no
+ * op itself: a context is given the list of the ops that its graphs are made of (ops/context.c gives it that
+ * of ops/ops.def). */
 #pragma once
 #include "core/memory.h"
 
@@ -27,8 +28,8 @@ struct node;
 struct value;
 typedef struct op_signature {
     const char *name;
-    /* Operands before min_inputs are always there, those from it on may be absent. Trailing absent ones are cut off, but
-     * node.inputs has room for max_inputs and holds NONE there. */
+    /* Operands before min_inputs are always there, those from it on may be absent. Trailing absent ones are
+     * cut off, but node.inputs has room for max_inputs and holds NONE there. */
     int min_inputs, max_inputs, output_count; /* the most results: infer may lower the node's output_count */
     const attribute_field *fields;            /* ATTRIBUTE_END after the last */
     bool pure; /* hash-consed: all but leaves, which have names */

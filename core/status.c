@@ -1,4 +1,5 @@
-/* Filling in a rondo_error. It lives in a caller's frame, so that reporting "out of memory" needs no memory. */
+/* Filling in a rondo_error. It lives in a caller's frame, so that reporting "out of memory" needs no memory.
+ */
 #include "core/status.h"
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* A team of threads. One 64-bit word, the ticket, holds the number of the run and the next task: a worker
- * that takes task i of run r by compare-and-swap knows that run r is not over, and so that the job it read
- * belongs to it. Who finds nothing to do spins a little, then sleeps on a condition. */
+ * that takes task i of run r by compare-and-swap knows that run r is not over, so the job that it
+ * has read belongs to run r. A worker without work spins for a while, then sleeps on a condition variable. */
 #include "core/team.h"
 #include <pthread.h>
 #include <sched.h>
@@ -13,10 +13,10 @@
 #endif
 
 enum {
-    SPIN_NANOSECONDS = 20000,   /* for more work, while nobody has begun */
-    AWAKE_NANOSECONDS = 300000, /* between begin and end; past SPIN_NANOSECONDS others may run meanwhile */
-    PAUSES = 32,                /* between two looks at the clock */
-    MOST_TASKS = 1 << 30        /* of one run, as the ticket counts */
+    SPIN_NANOSECONDS = 20000,   /* a worker waits for more work, outside of begin and end */
+    AWAKE_NANOSECONDS = 300000, /* between begin and end; after SPIN_NANOSECONDS it yields to other threads */
+    PAUSES = 32,                /* between two readings of the clock */
+    MOST_TASKS = 1 << 30        /* of one run, for the ticket */
 };
 #define CLOSED UINT64_C(0xffffffff) /* the task number of a run that is over: larger than any */
 
@@ -31,7 +31,7 @@ struct team {
     int size, started;
     worker *workers;             /* size − 1; the caller is number 0 */
     pthread_mutex_t turn;        /* held from begin to end */
-    _Atomic(const char *) owner; /* who holds it: the address of something of that thread */
+    _Atomic(const char *) owner; /* who holds it: an address that is unique to that thread */
     unsigned mode;               /* the owner's floating-point mode */
     sigset_t signals;            /* those the owner blocks by itself */
 
@@ -166,8 +166,8 @@ static void wait_for_the_last(team *t, uint_fast64_t tasks)
 static void run_some(team *t, int64_t tasks, team_work *work, void *argument)
 {
     uint_fast64_t run = (atomic_load(&t->ticket) >> 32) + 1;
-    atomic_store(&t->ticket,
-                 (run - 1) << 32 | CLOSED); /* who comes late to the last run finds nothing in it */
+    atomic_store(&t->ticket, (run - 1) << 32 |
+                                 CLOSED); /* a worker that comes late to the last run finds no tasks in it */
     atomic_store(&t->done, 0);
     atomic_store(&t->work, work);
     atomic_store(&t->argument, argument);
@@ -190,9 +190,9 @@ static const char *myself(void)
     return &here;
 }
 
-/* oneDNN's generated matmuls use the stack pointer for a buffer on the heap: a signal that came meanwhile
- * would be pushed into whatever lies below it. On the caller's thread, too, signals wait, except those that a
- * fault of its own raises. */
+/* oneDNN's generated matmuls use the stack pointer for a buffer on the heap: a signal handled meanwhile would
+ * put its frame over whatever lies below that buffer. So signals wait on the caller's thread as well, except
+ * those that a fault of its own raises. */
 static void hold_signals(sigset_t *before)
 {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
@@ -219,7 +219,8 @@ void team_end(team *t)
     sigset_t signals = t->signals;
     atomic_store(&t->owner, NULL);
     pthread_mutex_unlock(&t->turn);
-    pthread_sigmask(SIG_SETMASK, &signals, NULL); /* now those that waited are handled, and may call us */
+    pthread_sigmask(SIG_SETMASK, &signals,
+                    NULL); /* pending ones are delivered now; handlers may call the library */
 }
 
 typedef struct shifted_work {
@@ -257,7 +258,7 @@ static bool start_workers(team *t)
 {
     sigset_t all, old;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are the host's threads' business */
+    pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are for the threads of the host program */
     for (t->started = 0; t->started < t->size - 1; t->started++) {
         worker *w = &t->workers[t->started];
         *w = (worker){.team = t, .number = t->started + 1};

@@ -13,8 +13,8 @@ int team_size(const team *t);
  * and restored after; signals to the calling thread wait until then. */
 typedef void team_work(void *argument, int64_t task, int worker);
 void team_run(team *t, int64_t tasks, team_work *work, void *argument);
-/* Between team_begin and team_end workers stay awake between runs and FTZ/DAZ stays set on the caller as
- * well; use it around one program run of many kernels. Nesting is not allowed. One caller at a time: a second
- * thread that calls team_begin meanwhile waits. */
+/* Between team_begin and team_end workers stay awake from one run to the next and FTZ/DAZ stays set on the
+ * caller as well; for the many kernels of one run of a program. Nesting is not allowed. One caller at a time:
+ * a second thread that calls team_begin meanwhile waits. */
 void team_begin(team *t);
 void team_end(team *t);

@@ -25,7 +25,7 @@ static bool alike(const linearize_record *a, const linearize_record *b)
            a->scaled == b->scaled && a->decay == b->decay && reasons;
 }
 
-/* A decoding record of the same origin; among several the one that sums at the same place in the source. */
+/* A decoding record with the same origin; of several, the one that sums at the same place in the source. */
 static const linearize_record *counterpart(const linearize_report *decoding, const linearize_record *training,
                                            node_id origin)
 {
@@ -168,7 +168,7 @@ static void summary(const explainer *e)
     text_add(t, state || cache ? "\n" : "");
 }
 
-/* What the tables take for granted. */
+/* What the tables assume. */
 static void notes(const explainer *e)
 {
     bool scans = false, rewritten = false;

@@ -14,7 +14,7 @@ typedef struct explanation {
     int last_line;
     int count;
 } explanation;
-/* A recurrence that is an op of its own, or several that are alike. */
+/* A recurrence that is an op, or several that are alike. */
 typedef struct recurrence_item {
     node_id node;
     const recurrence *kind;
@@ -37,9 +37,12 @@ int64_t explain_cache_bytes(const explainer *e,
                             const linearize_record *decoding); /* a token decoded; 0: none */
 bool explain_find_recurrences(explainer *e); /* false: memory was refused */
 void explain_recurrence(explainer *e, const recurrence_item *item, int number);
-int explain_recurrence_time(const explainer *e, const recurrence_item *item); /* the symbol it goes along; −1: none */
-int64_t explain_recurrence_bytes(const explainer *e, const recurrence_item *item); /* as explain_state_bytes */
+/* the symbol it goes along; −1: none */
+int explain_recurrence_time(const explainer *e, const recurrence_item *item);
+/* as explain_state_bytes */
+int64_t explain_recurrence_bytes(const explainer *e, const recurrence_item *item);
 void explain_tab(text *t, int column); /* blanks up to it, one at least */
-void explain_dim(text *t, const rondo_graph *g, dim d, const char *times); /* "·T·2": `times` before each factor */
+/* "·T·2": `times` before each factor */
+void explain_dim(text *t, const rondo_graph *g, dim d, const char *times);
 void explain_formula(text *t, const char *label, const char *line);
 void explain_number(text *t, int64_t number);                  /* 133,120 */

@@ -73,7 +73,7 @@ static bool decodes(const explainer *e, const linearize_record *r)
     return dim_only_symbol(r->t) == e->time;
 }
 
-/* Heads of one sequence: what of the batch is no symbol. */
+/* Heads of one sequence: the numbers among the batch axes. */
 static int64_t heads(const linearize_record *r)
 {
     int64_t product = 1;
@@ -112,7 +112,7 @@ static void pair_words(text *t, const rondo_graph *g, const linearize_record *r)
     explain_dim(t, g, r->s, "");
 }
 
-/* Which attention, where, and in one line what became of it. */
+/* Which attention it is, where, and what became of it, in one line. */
 static void heading(const explainer *e, const explanation *item, int number)
 {
     text *t = e->out;

@@ -1,5 +1,5 @@
-/* explain, recurrences: ops that are one from the start, so that there is nothing to rewrite. What they carry, and what a
- * token costs. */
+/* explain, recurrences: ops that are recurrences as they are written, so that linearize has nothing to
+ * rewrite. Their state, and the cost of a token. */
 #include "compiler/explain/explain.h"
 #include <inttypes.h>
 #include <string.h>
@@ -35,7 +35,7 @@ int explain_recurrence_time(const explainer *e, const recurrence_item *r)
     return dim_only_symbol(time_of(e, r));
 }
 
-/* Numbers of the state of one sequence. */
+/* Elements of the state of one sequence. */
 static int64_t elements(const explainer *e, const recurrence_item *r)
 {
     const shape *s = state_of(e, r);
@@ -50,7 +50,7 @@ int64_t explain_recurrence_bytes(const explainer *e, const recurrence_item *r)
     return explain_recurrence_time(e, r) == e->time ? 4 * elements(e, r) : 0;
 }
 
-/* Axis a of what a token meets. */
+/* Extent of axis a of the elements that a token is combined with. */
 static int64_t met(const explainer *e, const recurrence_item *r, int a)
 {
     return state_of(e, r)->dims[a].factor + (a == 1 ? r->kind->rows_more : 0);

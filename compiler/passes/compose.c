@@ -1,14 +1,16 @@
-/* compose: two products with trained matrices in a row are one.
+/* compose: two successive products with trained matrices become one.
  *
  *   (x Wᵀ + b) P = x (Wᵀ P) + b P
  *
- * A learned feature map that follows a projection for each head (T2R, Hedgehog) costs nothing more than the projection to its
- * features; the products of matrices depend on parameters alone, so hoist makes them once, at load.
+ * A learned feature map after the projection of each head (T2R, Hedgehog) then costs no more than a
+ * projection to its features. The products of matrices depend on parameters alone, so hoist computes them
+ * once, at load.
  *
  *   needs: the result of stream     gives: no such pair where one product is less work     breaks: nothing */
 #include "compiler/passes/passes.h"
 
-/* What stands between the two: x Wᵀ (+ b), split into heads, times numbers. Old values; NONE: there is none. */
+/* The first product and what may come between the two: x Wᵀ (+ b), split into heads, times numbers. Old
+ * values; NONE: absent. */
 typedef struct projection {
     value_id x, weight, bias; /* weight [H·D, d], bias [H·D] */
     bool split;               /* [B, T, H·D] → [B, H, T, D] */
@@ -75,7 +77,7 @@ static int is_bias(const composer *c, const node *n)
     return -1;
 }
 
-/* Every value on the way has one reader, or the work would be done for the others all the same. */
+/* Every value on the way must have one reader only; otherwise the others need the work anyway. */
 static bool follow(const composer *c, value_id v, projection *p)
 {
     const rondo_graph *g = c->r.from;
@@ -108,7 +110,7 @@ static bool follow(const composer *c, value_id v, projection *p)
     }
 }
 
-/* Numbers of the second matrix: [H, D, K] or one [D, K] for all heads. */
+/* Sizes of the second matrix: [H, D, K], or one [D, K] for all heads. */
 typedef struct sizes {
     int64_t heads, depth, width, channels; /* H, D, K, d */
 } sizes;

@@ -1,4 +1,4 @@
-/* contract: patterns that own their gradient become one node.
+/* contract: patterns for which there is an op with its own gradient become one node.
  *
  *   needs: a verified graph, after linearize and before differentiate
  *   gives: no softmax attention and no logits with a single reader that is their loss

@@ -1,6 +1,6 @@
-/* contract: what owns its gradient is recognised where it is spelled out: softmax attention, and the loss
- * with its output projection. A model writes softmax(q kᵀ / √d) v and cross_entropy(h Wᵀ); nothing is said
- * twice. */
+/* contract: recognises softmax attention, softmax(q kᵀ / √d) v, and the loss with its output projection,
+ * cross_entropy(h Wᵀ), where a model writes them out, and replaces them by ops with gradients of their own.
+ */
 #pragma once
 #include "compiler/passes/passes.h"
 
@@ -16,10 +16,9 @@ typedef struct softmax_attention {
     double scale, rate;
     int64_t site;
     bool causal, transposed; /* transposed: the result is [..., Dv, T] */
-    shape
-        batch; /* whose first axis is that of length, offset, sentences; else the batch axes of the scores */
+    shape batch; /* its first axis is that of length, offset, sentences; else the batch axes of the scores */
     bool batch_fixed;
 } softmax_attention;
-/* Whether node n of g multiplies softmax weights that nobody else reads by values. readers: count_readers(g).
- */
+/* Whether node n of g multiplies softmax weights, which have no other reader, by values. readers:
+ * count_readers(g). */
 bool match_attention(const rondo_graph *g, node_id n, const int *readers, softmax_attention *match);

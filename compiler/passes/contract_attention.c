@@ -1,5 +1,6 @@
 /* Recognising softmax attention: weights · v, where weights = dropout?(softmax(masks and scales, in any
- * order, of q kᵀ)). It is read from the end to the beginning; nothing on the way may have another reader. */
+ * order, of q kᵀ)). Matching starts at the result and goes backwards; no value on the way may have another
+ * reader. */
 #include "compiler/passes/contract.h"
 #include "compiler/passes/heads.h"
 #include <math.h>
@@ -60,7 +61,7 @@ static bool take_reshape(const rondo_graph *g, const node *n, value_id *x)
 static bool take_mask(const rondo_graph *g, const node *n, value_id *x, softmax_attention *m)
 {
     const shape *s = graph_shape_of(g, n->first_output);
-    if (m->scale <= 0) /* a scale outside of the mask would turn −∞ over */
+    if (m->scale <= 0) /* a negative scale after the mask would make −∞ of it +∞ */
         return false;
     if (n->op == OP_causal_mask) {
         if (n->attributes[causal_mask_fill].real != -INFINITY ||
@@ -142,7 +143,7 @@ bool match_attention(const rondo_graph *g, node_id id, const int *readers, softm
         shape written = heads_batch(graph_shape_of(g, scores->first_output));
         shape weights = heads_batch(graph_shape_of(g, n->inputs[which])),
               out = heads_batch(graph_shape_of(g, n->first_output));
-        if (!shape_equal(&weights, &out)) /* values of more sentences or heads than there are weights */
+        if (!shape_equal(&weights, &out)) /* there are values for more sentences or heads than weights */
             continue;
         if (!m->batch_fixed)
             m->batch = written;

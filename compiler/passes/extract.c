@@ -1,6 +1,8 @@
-/* extract: a part of a graph as a graph.
+/* extract: a part of a graph as a graph of its own.
  *
- *   needs: a verified graph     gives: only what the chosen values need     breaks: outputs that were not chosen */
+ *   needs: a verified graph
+ *   gives: only what the chosen values need
+ *   breaks: outputs that were not chosen */
 #include "compiler/passes/passes.h"
 
 rondo_graph *extract(const rondo_graph *g, const value_id *values, const char *const *names, int count,

@@ -1,9 +1,11 @@
-/* fuse: fewer sweeps over memory. First a product takes over what is added to it: a bias, a residual, an activation whose
- * operand nobody else reads. Then chains of elementwise ops become one postfix program: a value with a single elementwise
- * reader of the same shape is computed inside its reader and never stored. Such trees cannot close a cycle, so no check for
- * that is needed.
+/* fuse: fewer sweeps over memory. First a matmul absorbs what is applied to its result if that has no other
+ * reader: a bias, a residual, an activation. Then chains of elementwise ops become one postfix program: a
+ * value with a single elementwise reader of the same shape is computed inside its reader and never stored.
+ * Such trees cannot close a cycle, so no check for that is needed.
  *
- *   needs: simplify has run     gives: matmul with c, bias, activation; `fused`     breaks: vjp (fused has none) */
+ *   needs: simplify has run
+ *   gives: matmul with c, bias, activation; `fused`
+ *   breaks: vjp (fused has none) */
 #include "compiler/passes/passes.h"
 #include <math.h>
 #include <string.h>
@@ -221,7 +223,8 @@ static bool keeps_shape(const rondo_graph *g, const chain *c, const shape *resul
     return shape_equal(&joined, result);
 }
 
-/* Builds n's chain from its operands'; those that do not fit are stored first. embed: constants become numbers in the program. */
+/* Builds n's chain from its operands'; those that do not fit are stored first. embed: constants become
+ * numbers in the program. */
 static bool build_chain(chaining *k, const node *n, chain *c, bool embed)
 {
     rondo_graph *g = k->r.to;

@@ -1,5 +1,6 @@
-/* hoist: what hangs on parameters alone runs at load, what hangs on the source alone once a sentence, the rest step by
- * step. What crosses from one stage to a later one becomes a fixed port there and an output here.
+/* hoist: what depends on parameters alone runs at load, what depends on the source alone once a sentence, the
+ * rest at each step. A value that a later stage reads is an output of the stage that makes it and a fixed
+ * port of the later one.
  *
  *   needs: the result of stream     gives: three graphs that compute the same     breaks: nothing */
 #include "compiler/passes/stream.h"
@@ -21,7 +22,8 @@ static stage leaf_stage(const rondo_graph *g, const node *n)
     return STAGE_SOURCE;
 }
 
-/* No stage can run before the symbols in its shapes are known: numbers at load, those of the source with it. */
+/* A node cannot run before the symbols in its shapes are bound: none are at load, those of the source are
+ * with the source. */
 static stage shape_stage(const rondo_graph *g, const node *n, bool has_source)
 {
     const int late[] = {graph_find_symbol(g, STEP_SYMBOL), graph_find_symbol(g, CAPACITY_SYMBOL)};
@@ -56,7 +58,7 @@ static stage *find_stages(arena *a, const rondo_graph *g)
     return stages;
 }
 
-/* Work that costs nothing to do again: leaves, constants, and views of parameters. */
+/* Values that cost nothing to make again: leaves, constants, and views of parameters. */
 static bool is_free(const rondo_graph *g, value_id v)
 {
     const node *n = graph_node_of(g, v);
@@ -68,7 +70,7 @@ static bool is_free(const rondo_graph *g, value_id v)
 typedef struct crossing {
     const rondo_graph *from;
     const stage *stages;
-    value_id *load_values, *source_values; /* what crosses out of each stage */
+    value_id *load_values, *source_values; /* those of each stage that a later one reads */
     const char **load_names, **source_names;
     int load_count, source_count;
 } crossing;
@@ -126,7 +128,7 @@ static int batch_axis_of(const rondo_graph *g, const shape *s)
     return -1;
 }
 
-/* Copies the nodes of one stage (and what is free), with what earlier stages made as state leaves. */
+/* Copies the nodes of one stage, and those that are free; values of earlier stages are state leaves. */
 static rondo_graph *one_stage(const crossing *x, stage which, rondo_error *error)
 {
     rewriter r;

@@ -5,12 +5,11 @@
 
 typedef struct lifting {
     const rondo_graph *g;
-    bool *below; /* by value: made of the constant and of what has no batch axis; room for one constant at a
-                    time */
-    shape to;    /* what it becomes; rank 0: it has not met a batch yet */
+    bool *below; /* by value: made from the current constant and values without a batch axis */
+    shape to;    /* what the constant becomes; rank 0: no reader had a batch yet */
 } lifting;
 
-/* A constant, or one number repeated, over two times the same length. */
+/* A constant, or one number repeated, of shape [T, T]. */
 static bool is_candidate(const rondo_graph *g, const node *n)
 {
     const shape *s = graph_shape_of(g, n->first_output);
@@ -20,7 +19,7 @@ static bool is_candidate(const rondo_graph *g, const node *n)
            dim_equal(s->dims[0], s->dims[1]);
 }
 
-/* x has more axes than [T, T]: those before its last two are the batch, and all such x agree on it. */
+/* x has more axes than [T, T]: those before the last two are the batch, on which all such x must agree. */
 static bool meet(lifting *l, const shape *x)
 {
     if (!l->to.rank) {
@@ -42,7 +41,8 @@ static bool keeps_axes(const node *n)
     return n->op == OP_causal_mask || n->op == OP_matmul || op_table[n->op].flags & OP_ELEMENTWISE;
 }
 
-/* What a reader makes of it, and whether it would do the same with a batch axis in front. */
+/* Follows the constant through reader n. False: n would compute something else if there were batch axes in
+ * front. */
 static bool follow(lifting *l, const node *n)
 {
     bool reads = false, meets = false;

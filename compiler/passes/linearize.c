@@ -1,14 +1,15 @@
 /* linearize: products over (t, s) become scans.
  *
  *   needs: a verified graph, before differentiate
- *   gives: scans, and q (kᵀ v), in place of values over (t, s) that are separable products and are only summed over s;
+ *   gives: scans, and q (kᵀ v), in place of values over (t, s) that are separable and are only summed over s;
  *          a report
  *   breaks: nothing, but sums over s are rounded in another order
  *
- * One walk copies the nodes, and the column `form` of each op says what becomes of products over (t, s) that it reads. Where
- * such a product is summed over s, a scan is built instead of the copy. The products are copied as well: those that have no
- * reader left are dropped when the graph is cleaned, and a reader that cannot be rewritten keeps its own. A row sum and the
- * product with the values become two scans at first, because either may come first in the graph; join makes them one. */
+ * One walk copies the nodes, and the column `form` of each op says what becomes of products over (t, s) that
+ * it reads. Where such a product is summed over s, a scan is built instead of the copy. The products are
+ * copied as well: those that have no reader left are dropped when the graph is cleaned, and a reader that
+ * cannot be rewritten keeps its own. A row sum and the product with the values become two scans at first,
+ * because either may come first in the graph; join makes them one. */
 #include "compiler/passes/linearize.h"
 #include "compiler/passes/heads.h"
 #include "compiler/passes/lift.h"
@@ -16,7 +17,7 @@
 
 typedef struct site {
     node_id scan;
-    bool denominator; /* of ones: it is some other scan's denominator */
+    bool denominator; /* its values are ones: it is the denominator of another scan */
 } site;
 
 typedef struct linearizer {
@@ -24,7 +25,7 @@ typedef struct linearizer {
     form_context c;
     pair_form *forms; /* by old value */
     linearize_report *report;
-    bool batch_symbols[MAX_SYMBOLS]; /* name sentences, never tokens */
+    bool batch_symbols[MAX_SYMBOLS]; /* count sentences, not tokens */
     site *sites;
     int site_count, site_capacity;
 } linearizer;
@@ -121,7 +122,7 @@ static bool rewrite_site(linearizer *l, const node *n, const pair_form *p)
            graph_refuse(l->r.to, RONDO_MEMORY, "out of memory for a record");
 }
 
-/* [B, T] made of two vectors is no attention. */
+/* An outer product of shape [B, T] is not an attention. */
 static bool over_sentences(const linearizer *l, const node *n, const pair_form *p)
 {
     const shape *s = graph_shape_of(l->r.from, n->first_output);
@@ -170,7 +171,7 @@ static void find_batch_symbols(linearizer *l)
 
 /* ---- one scan for numerator and denominator ---- */
 
-/* Whether value `from_value` needs node `needed`. seen: by node, zero. */
+/* Whether value v depends on node `needed`. seen: by node, all false. */
 static bool needs(const rondo_graph *g, value_id v, node_id needed, bool *seen, node_id *stack)
 {
     int depth = 0;
@@ -191,7 +192,7 @@ static bool needs(const rondo_graph *g, value_id v, node_id needed, bool *seen, 
     return false;
 }
 
-/* A scan that stood in the old graph already may have a reader of its state, which would change its shape. */
+/* A scan that the old graph had already may have a reader of its state, whose shape would change. */
 static bool is_ours(const linearizer *l, node_id scan)
 {
     for (node_id id = 0; id < l->r.from->node_count; id++)
@@ -222,7 +223,7 @@ static bool can_join(linearizer *l, node_id denominator, node_id scan)
     return !needs(g, s->first_output, denominator, seen, stack);
 }
 
-/* Whoever read the scan of ones reads the second result of `scan` now; graph_clean finds the order again. */
+/* Readers of the scan of ones now read the second result of `scan`; graph_clean restores the order. */
 static void join(linearizer *l, node_id denominator, node_id scan)
 {
     rondo_graph *g = l->r.to;

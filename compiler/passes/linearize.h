@@ -1,5 +1,5 @@
-/* linearize: a product over (t, s) that stays separable until it is summed over s is never made. With the
- * causal mask it becomes a scan, without one a reassociated product. docs/LINEARIZE.md says what is
+/* linearize: a product over (t, s) that stays separable until it is summed over s is not computed. With a
+ * causal mask the sum becomes a scan, without one a reassociated product. docs/LINEARIZE.md says what is
  * recognised and what is refused. */
 #pragma once
 #include "compiler/passes/passes.h"
@@ -17,7 +17,7 @@ typedef enum linearize_decay {
     DECAY_FEATURE   /* a number for each head, token and feature */
 } linearize_decay;
 
-/* One attention of the old graph, or one reader of it that was refused. Texts live in the report's arena. */
+/* One attention of the old graph, or one of its readers that was refused. Texts are in the report's arena. */
 typedef struct linearize_record {
     linearize_kind kind;
     node_id origin;    /* old node that made the first value over (t, s) */

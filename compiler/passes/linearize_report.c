@@ -79,8 +79,8 @@ static shape batch_of(const shape *s, const pair_form *p)
     return batch;
 }
 
-/* The operand of n that tells p's story: the same origin. */
-static int teller(const form_context *c, const node *n, const pair_form *p)
+/* The operand of n that has the origin of p. */
+static int operand_of_origin(const form_context *c, const node *n, const pair_form *p)
 {
     for (int i = 0; i < n->input_count; i++)
         if (n->inputs[i] != NONE && c->forms[n->inputs[i]].kind != FORM_NONE &&
@@ -94,7 +94,7 @@ bool report_ended(linearize_report *report, const form_context *c, const node *n
     if (outputs[0].kind != FORM_ENDED)
         return true;
     const pair_form *p = &outputs[0];
-    int which = teller(c, n, p);
+    int which = operand_of_origin(c, n, p);
     const pair_form *before = &c->forms[n->inputs[which]];
     linearize_record *r = find(report, p->origin, before->kind == FORM_ENDED ? before->at : p->at);
     if (!r) {
@@ -131,7 +131,7 @@ bool report_output(linearize_report *report, const form_context *c, value_id v)
     return true;
 }
 
-/* A row sum beside a contraction of the same product is that one's normaliser. */
+/* A row sum of a product that is also multiplied by values is the normaliser of that attention. */
 static bool joins(linearize_report *report, const linearize_record *r)
 {
     bool joined = false;

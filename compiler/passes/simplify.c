@@ -1,5 +1,5 @@
-/* simplify: algebra that leaves every bit that matters as it was. Rules are tried in the table's order on each node as it is
- * copied, so a rule sees operands that are simple already.
+/* simplify: algebra that changes no result. Each node is tried against the rules in the order of the table
+ * while it is copied, so a rule sees operands that have been simplified already.
  *
  *   needs: a verified graph, after differentiate
  *   gives: no identities, no dead nodes, constants folded
@@ -7,7 +7,8 @@
 #include "compiler/passes/passes.h"
 #include <string.h>
 
-/* A rule looks at a node about to be copied, its operands already new, and returns what stands for it, or NONE. */
+/* A rule looks at a node that is about to be copied, with operands in the new graph, and returns the value
+ * that replaces it, or NONE. */
 typedef value_id rule(rondo_graph *g, const node *n, const value_id *in, const shape *result);
 
 static bool same_shape(const rondo_graph *g, value_id v, const shape *s)
@@ -93,7 +94,8 @@ static value_id broadcast_of_same(rondo_graph *g, const node *n, const value_id 
     return same_shape(g, in[0], result) ? in[0] : NONE;
 }
 
-/* Elementwise ops broadcast by themselves: hand them what was broadcast, while the result keeps its shape. */
+/* Elementwise ops broadcast their operands: they can read the operand of a broadcast if the result keeps its
+ * shape. */
 static value_id implicit_broadcast(rondo_graph *g, const node *n, const value_id *in, const shape *result)
 {
     value_id inputs[MAX_INPUTS];

@@ -1,4 +1,5 @@
-/* stream: from the parallel graph to one that advances a state by P tokens, by each op's step rule and nothing else.
+/* stream: makes the graph that advances a state by P tokens from the parallel graph, by the step rules of its
+ * ops alone.
  *
  *   needs: evaluation form, one time symbol, its batch symbol on the first axis of what carries it
  *   gives: the same outputs over P new tokens, with state ports; P = 1 is the step, P = n a prefill
@@ -67,7 +68,8 @@ static bool finish(step_context *c)
     return !c->to->error.code;
 }
 
-/* Before any other op is asked: what a gradient is made from sums over all of time, and would be the one to refuse. */
+/* Checked before the step rules: an op that a gradient depends on may sum over all of time, and would refuse
+ * for that reason. */
 static bool check_gradients(step_context *c)
 {
     for (node_id id = 0; id < c->from->node_count; id++)
@@ -114,7 +116,8 @@ static int new_token_axis(const rondo_graph *g, value_id v, int step)
     return 1;
 }
 
-/* The value to gather instead of v: through products and elementwise ops whose other operands have no rows of their own. */
+/* The value to gather instead of v: through products and elementwise ops whose other operands have no rows of
+ * their own. */
 static value_id narrow(rondo_graph *g, value_id v, value_id count, int step)
 {
     node n = *graph_node_of(g, v);

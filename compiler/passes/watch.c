@@ -1,7 +1,7 @@
-/* watch: a value whose gradient is asked for stays on the way to what is differentiated. Passes put scans, attention or
- * nothing at all in the place of nodes that they recognise; a value that only those nodes read would have no gradient any
- * more. So its readers get it through the op `watch`, an identity that no pass recognises. A leaf needs none: whatever
- * takes the place of its readers reads it too.
+/* watch: a value whose gradient is asked for stays on the way to what is differentiated. Passes put scans,
+ * attention or nothing at all in the place of nodes that they recognise; a value that only those nodes read
+ * would have no gradient any more. So its readers get it through the op `watch`, an identity that no pass
+ * recognises. A leaf needs none: whatever takes the place of its readers reads it too.
  *
  *   needs: a verified graph, before any pass that puts one node in the place of several
  *   gives: gradients are those of leaves and of watched values; simplify removes `watch` behind differentiate

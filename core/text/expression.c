@@ -210,7 +210,7 @@ static bool read_call(parser *p, const char *name, int depth, expression *result
     return attributes_end(&p->s, &set) && add_node(p, at, op, &in, set.values, result);
 }
 
-/* A call, a label, a number, or _ for no value. A word that was read already is `given`. */
+/* A call, a label, a number, or _ for no value. `given`: a word that has been read already. */
 static bool read_primary(parser *p, const char *given, int depth, expression *result)
 {
     lexer *s = &p->s;

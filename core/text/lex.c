@@ -135,7 +135,7 @@ const char *lex_string(lexer *s)
         lex_fail(s, RONDO_ARGUMENT, "expected a text in double quotes");
         return NULL;
     }
-    size_t room = 0; /* as long as what is between the quotes, escapes and all */
+    size_t room = 0; /* long enough: escapes only become shorter */
     for (const char *c = s->at + 1; *c && *c != '\n' && *c != '"'; c++, room++)
         if (*c == '\\' && c[1])
             c++, room++;

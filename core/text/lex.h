@@ -1,4 +1,5 @@
-/* Reading text that may be hostile: words, numbers, strings, dims and types, with the place of every mistake. */
+/* Reading text that may be hostile: words, numbers, strings, dims and types, with the place of every mistake.
+ */
 #pragma once
 #include "core/graph.h"
 
@@ -12,10 +13,10 @@ typedef struct lex_mark {
 typedef struct lexer {
     rondo_graph *g; /* holds the first mistake; types declare their symbols there */
     arena scratch;
-    const char *name; /* of the text, for messages; NULL: a fragment out of the DSL */
+    const char *name; /* of the text, for messages; NULL: a fragment from the DSL */
     const char *at, *line_start;
     int line;
-    int open;       /* brackets; inside them the end of a line is a blank */
+    int open;       /* brackets; inside them a newline is a blank */
     lex_mark mark; /* where the last token began, which messages are about */
 } lexer;
 
@@ -25,7 +26,7 @@ void lex_end(lexer *s);
 bool lex_fail(lexer *s, rondo_code code, const char *format, ...) RONDO_FORMAT(3, 4);
 
 char lex_peek(lexer *s);         /* the next character that is no blank; '\n' ends a statement */
-bool lex_take(lexer *s, char c); /* goes past c if that is next */
+bool lex_take(lexer *s, char c); /* consumes c if it is next */
 bool lex_expect(lexer *s, char c, const char *after);             /* fails if it is not */
 bool lex_at_word(lexer *s);                                       /* does a word come next? */
 bool lex_word(lexer *s, char word[WORD_BYTES], const char *what); /* letters, digits, _ and . */
@@ -48,6 +49,6 @@ void attributes_begin(attribute_set *set, const op_signature *op);
 int attributes_find(const attribute_set *set, const char *name); /* the field; −1: none */
 bool attributes_read(lexer *s, attribute_set *set,
                      const char *name);                    /* after the word: "=value", or nothing */
-bool attributes_end(lexer *s, const attribute_set *set); /* fails if one is missing that must be written */
+bool attributes_end(lexer *s, const attribute_set *set); /* fails if a required one is missing */
 
-bool is_label(const char *name); /* can a value stand under this name in the text? */
+bool is_label(const char *name); /* whether a value can have this name in the text */

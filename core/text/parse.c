@@ -1,5 +1,5 @@
 /* Reading a graph from text, a statement at a time. The grammar is in docs/GRAPH.md. The text may be hostile:
- * whatever it holds, the answer is a graph or one sentence that says where and why not. */
+ * whatever it contains, the result is a graph or one sentence that says where and why it is refused. */
 #include "core/text/expression.h"
 #include <string.h>
 

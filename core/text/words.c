@@ -1,4 +1,5 @@
-/* Damerau and Levenshtein's distance (optimal string alignment), and the suggestions that are made with it. */
+/* Damerau and Levenshtein's distance (optimal string alignment), and the suggestions that are made with it.
+ */
 #include "core/text/words.h"
 #include <string.h>
 

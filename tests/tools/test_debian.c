@@ -1,6 +1,9 @@
 /* The corpus of Debian's package descriptions, and lists with anything wrong in them. */
 #include "tools/data/debian_corpus.h"
+#include "tools/signals.h"
 #include <criterion/criterion.h>
+#include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -178,6 +181,21 @@ Test(debian, damaged_lists_give_a_corpus_or_an_error)
         pairs += made ? counts.kept[0] : 0;
     }
     cr_expect_gt(pairs, ROUNDS * 50, "%d", (int)pairs); /* much of each list is undamaged */
+}
+
+Test(debian, a_signal_stops_it_and_leaves_no_part_of_a_file)
+{
+    debian_counts counts;
+    rondo_error error = {0};
+    write_lists();
+    signals_begin();
+    raise(SIGTERM);
+    cr_expect(!debian_corpus_make(NULL, folder, folder, "de", 12, &counts, &error));
+    cr_expect_eq(error.code, RONDO_CANCELLED);
+    DIR *d = opendir(folder);
+    for (struct dirent *e; (e = readdir(d));)
+        cr_expect(e->d_name[0] == '.' || e->d_name[0] == 'x', "%s", e->d_name);
+    closedir(d);
 }
 
 Test(debian, a_folder_without_lists_is_refused_in_words)

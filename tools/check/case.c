@@ -23,6 +23,7 @@ bool case_begin(contract *k, case_shape size, bool trained, contract_case *x)
 void case_end(contract_case *x)
 {
     rondo_graph_free(x->layer.graph);
+    x->layer.graph = NULL;
     arena_end(&x->arena);
 }
 

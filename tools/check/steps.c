@@ -311,21 +311,45 @@ static bool all_compositions(contract *k, stepper *s, const double *expected, do
            contract_add(k, "states after all 64 compositions, f64", distance_exact(ends), 1e-11);
 }
 
-static bool check_compositions(contract *k, case_shape size)
-{
+/* A case, what steps through it, and what they are compared with. */
+typedef struct comparison {
     contract_case x;
     stepper s;
-    results expected = {0};
+    results parallel;
+    const double *expected;
+    double *y;
+} comparison;
+
+static bool comparison_begin(comparison *c, contract *k, case_shape size, bool ragged, team *t)
+{
     int64_t count;
-    if (!case_begin(k, size, false, &x))
+    *c = (comparison){.y = NULL};
+    if (!case_begin(k, size, false, &c->x))
         return false;
-    double *y = ARENA_NEW(&x.arena, double, size.batch *size.time *size.width);
-    bool good = stepper_begin(&s, k, &x, NULL) && parallel(k, &x, &expected) &&
-                (y || fail_memory(k->error, 0, "rows")) &&
-                all_compositions(k, &s, results_find(&expected, "y", &count), y, &x.arena);
-    stepper_end(&s);
-    results_end(&expected);
-    case_end(&x);
+    case_lengths(&c->x, ragged);
+    c->y = ARENA_NEW(&c->x.arena, double, size.batch *size.time *size.width);
+    if (!stepper_begin(&c->s, k, &c->x, t) || !parallel(k, &c->x, &c->parallel))
+        return false;
+    c->expected = results_find(&c->parallel, "y", &count);
+    return c->y || fail_memory(k->error, 0, "rows");
+}
+
+/* Also after a failure. */
+static void comparison_end(comparison *c)
+{
+    if (!c->x.layer.graph)
+        return;
+    stepper_end(&c->s);
+    results_end(&c->parallel);
+    case_end(&c->x);
+}
+
+static bool check_compositions(contract *k, case_shape size)
+{
+    comparison c;
+    bool good =
+        comparison_begin(&c, k, size, false, NULL) && all_compositions(k, &c.s, c.expected, c.y, &c.x.arena);
+    comparison_end(&c);
     return good;
 }
 
@@ -333,23 +357,13 @@ static bool check_compositions(contract *k, case_shape size)
 static bool check_feed(contract *k, case_shape size, team *t, share_rule *rule, int at_once, const char *what,
                        double bound)
 {
-    contract_case x;
-    stepper s;
-    results expected = {0};
-    int64_t count;
-    if (!case_begin(k, size, false, &x))
-        return false;
-    case_lengths(&x, rule == share_ragged);
-    double *y = ARENA_NEW(&x.arena, double, size.batch *size.time *size.width);
-    bool good = stepper_begin(&s, k, &x, t) && parallel(k, &x, &expected) &&
-                (y || fail_memory(k->error, 0, "rows")) && feed(&s, &at_once, 1, rule, y);
+    comparison c;
+    bool good = comparison_begin(&c, k, size, rule == share_ragged, t) && feed(&c.s, &at_once, 1, rule, c.y);
     if (good) {
-        distance d = distance_rows(&x, y, results_find(&expected, "y", &count));
+        distance d = distance_rows(&c.x, c.y, c.expected);
         good = contract_add(k, what, t ? distance_f32(d) : distance_exact(d), bound);
     }
-    stepper_end(&s);
-    results_end(&expected);
-    case_end(&x);
+    comparison_end(&c);
     return good;
 }
 

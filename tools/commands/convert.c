@@ -185,6 +185,7 @@ int command_convert(command *c)
     conversion v = {.command = c, .arena = &a, .folder = {.lock = -1}};
     const char *run = c->options->operands.items[0];
     arena_begin(&a, &c->context->allocator);
+    signals_begin();
     if (!check_run_folder(c, run))
         code = command_failed(c, EXIT_MODEL);
     else if (!model_open(&v.before, c, &a, run))

@@ -13,6 +13,7 @@ int command_corpus(command *c)
     if (strcmp(o->operands.items[0], "debian") != 0)
         return message_fail(c->name, EXIT_USE, "there is no corpus '%s'; there is: debian",
                             o->operands.items[0]);
+    signals_begin();
     if (!debian_corpus_make(&c->context->allocator, o->operands.items[1], o->operands.items[2], "de",
                             MOST_WORDS, &counts, &c->error))
         return command_failed(c, EXIT_DATA);

@@ -20,6 +20,7 @@ int command_export(command *c)
     else if (!model_open(&m, c, &a, run))
         code = command_failed(c, EXIT_MODEL);
     else {
+        signals_begin(); /* the file is whole or not there, and no part of it is left */
         const void *subwords = tokenizer_model(m.tokenizer, &bytes);
         bool good = rondo_program_save(m.program, m.weights, subwords, bytes, path, &c->error);
         code = good ? EXIT_DONE : command_failed(c, EXIT_MACHINE);

@@ -2,6 +2,7 @@
 #include "tools/data/debian_corpus.h"
 #include "core/file.h"
 #include "core/folder.h"
+#include "tools/signals.h"
 #include "tools/data/debian_lists.h"
 #include <dirent.h>
 #include <errno.h>
@@ -210,14 +211,23 @@ static int by_translation(const void *a, const void *b)
     return by_key(a, b, 1);
 }
 
+/* Pointers to all pairs, to be sorted; NULL: out of memory. */
+static pair **list_pairs(work *w)
+{
+    pair **all = ARENA_NEW(&w->arena, pair *, w->count + 1);
+    if (!all)
+        fail_memory(w->error, (size_t)w->count * sizeof *all, "the corpus");
+    for (int i = 0; all && i < w->count; i++)
+        all[i] = &w->pairs[i];
+    return all;
+}
+
 /* Drops repeated pairs, and each pair of which a side occurs in an earlier part too. */
 static bool drop_repeated(work *w)
 {
-    pair **order = ARENA_NEW(&w->arena, pair *, w->count + 1);
+    pair **order = list_pairs(w);
     if (!order)
-        return fail_memory(w->error, (size_t)w->count * sizeof *order, "the corpus");
-    for (int i = 0; i < w->count; i++)
-        order[i] = &w->pairs[i];
+        return false;
     for (int side = 0; side < 2; side++) {
         qsort(order, (size_t)w->count, sizeof *order, side ? by_translation : by_english);
         for (int first = 0, end; first < w->count; first = end)
@@ -243,11 +253,9 @@ static int by_source(const void *a, const void *b)
 /* Keeps the first few pairs of each source package in valid and test. */
 static bool thin_out(work *w)
 {
-    pair **order = ARENA_NEW(&w->arena, pair *, w->count + 1);
+    pair **order = list_pairs(w);
     if (!order)
-        return fail_memory(w->error, (size_t)w->count * sizeof *order, "the corpus");
-    for (int i = 0; i < w->count; i++)
-        order[i] = &w->pairs[i];
+        return false;
     qsort(order, (size_t)w->count, sizeof *order, by_source);
     int held_out[PARTS] = {0}, of_source = 0;
     for (int i = 0; i < w->count; i++) {
@@ -276,7 +284,7 @@ static bool write_part(work *w, const char *folder, int part, int which, const c
         const pair *p = &w->pairs[i];
         if (p->part != part || p->dropped)
             continue;
-        if (!file_write(file, p->text[which], strlen(p->text[which]), w->error) ||
+        if (!signals_check(w->error) || !file_write(file, p->text[which], strlen(p->text[which]), w->error) ||
             !file_write(file, "\n", 1, w->error)) {
             file_abandon(file);
             return false;

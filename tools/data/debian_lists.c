@@ -76,20 +76,14 @@ bool descriptions_read(description_list *d, arena *a, lines *from, rondo_error *
     return true;
 }
 
+static int md5_of(const void *md5, const void *item)
+{
+    return strcmp(md5, ((const description *)item)->md5);
+}
+
 const description *descriptions_find(const description_list *sorted, const char *md5)
 {
-    int64_t low = 0, high = sorted->count;
-    while (low < high) {
-        int64_t middle = low + (high - low) / 2;
-        int order = strcmp(sorted->items[middle].md5, md5);
-        if (order == 0)
-            return &sorted->items[middle];
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return NULL;
+    return bsearch(md5, sorted->items, (size_t)sorted->count, sizeof *sorted->items, md5_of);
 }
 
 static int by_package(const void *a, const void *b)
@@ -123,20 +117,16 @@ bool sources_read(source_map *m, arena *a, lines *packages, rondo_error *error)
     return true;
 }
 
+static int package_of(const void *package, const void *item)
+{
+    return strcmp(package, ((const struct source_entry *)item)->package);
+}
+
 const char *sources_find(const source_map *m, const char *package)
 {
-    int64_t low = 0, high = m->count;
-    while (low < high) {
-        int64_t middle = low + (high - low) / 2;
-        int order = strcmp(m->items[middle].package, package);
-        if (order == 0)
-            return m->items[middle].source;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return package;
+    const struct source_entry *found =
+        bsearch(package, m->items, (size_t)m->count, sizeof *m->items, package_of);
+    return found ? found->source : package;
 }
 
 /* ---- Long texts ---- */

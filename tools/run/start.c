@@ -131,6 +131,8 @@ bool run_zero_share(command *c, const lesson *l, rondo_weights *w, run_data *d, 
     int64_t count = d->train.batches.count < most ? d->train.batches.count : most;
     for (int64_t k = 0; good && k < count; k++) {
         batch b;
+        if (!(good = signals_check(&c->error)))
+            break;
         batches_get(&d->train.batches, k, &b);
         good = run_once(c, &i, d->task, &b, &now);
         sum += now;

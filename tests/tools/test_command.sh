@@ -507,6 +507,7 @@ run export straight model.rondo
 gives 0 && [ ! -s out ] && says 'model.rondo: .* parameters, decoder and tokenizer'
 ok 'exports'
 refuses 4 'there is no folder missing' export missing some.rondo
+refuses 4 'train.en is not a folder' export train.en some.rondo
 refuses 1 '/missing/some.rondo: cannot create' export straight "$folder/missing/some.rondo"
 mkfifo pipe.rondo
 refuses 2 'pipe.rondo is a device, a pipe or a socket; only a regular file is replaced' export straight pipe.rondo

@@ -274,10 +274,10 @@ static bool check_size(session_case *c)
         !contract_add(c->k, "bytes of state at token 200 more than at 10", late.fixed - early.fixed, 0))
         return false;
     if (late.a_token > 0)
-        snprintf(remark, sizeof remark, "%.0f bytes a sequence, and a cache of %.0f bytes a token",
+        snprintf(remark, sizeof remark, "%.0f bytes per sequence, and a cache of %.0f bytes per token",
                  late.fixed, late.a_token);
     else
-        snprintf(remark, sizeof remark, "%.0f bytes a sequence at any length", late.fixed);
+        snprintf(remark, sizeof remark, "%.0f bytes per sequence at any length", late.fixed);
     return contract_remark(c->k, remark);
 }
 

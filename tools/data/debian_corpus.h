@@ -11,7 +11,7 @@ typedef struct debian_counts {
 } debian_counts;
 
 /* Reads *_Packages, *_i18n_Translation-en and *_i18n_Translation-LANGUAGE in the folder of lists, and writes
- * train, valid and test .en and .LANGUAGE to `folder`: pairs of segments of at most max_words words a side,
+ * train, valid and test .en and .LANGUAGE to `folder`: pairs of segments of at most max_words words per side,
  * split by source package. The same lists give the same files. */
 bool debian_corpus_make(const rondo_allocator *allocator, const char *lists, const char *folder,
                         const char *language, int64_t max_words, debian_counts *counts, rondo_error *error);

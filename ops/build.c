@@ -1,4 +1,4 @@
-/* ops/build.h: one function a kind of node, and the attribute arithmetic they share. */
+/* ops/build.h: a function for each kind of node, and the arithmetic on attributes that they share. */
 #include "ops/build.h"
 
 value_id build_node(rondo_graph *g, op_id op, int input_count, const value_id *inputs,
@@ -14,7 +14,8 @@ value_id build_output(const rondo_graph *g, value_id first, int result)
     return result < graph_node_of(g, first)->output_count ? first + result : NONE;
 }
 
-/* A node whose operands are all required: a missing one is an earlier failure, handed on. */
+/* A node whose operands are all required: a missing one means that an earlier step failed, so the result is
+ * NONE. */
 static value_id build_whole(rondo_graph *g, op_id op, int input_count, const value_id *inputs,
                             const attribute *attributes)
 {
@@ -93,7 +94,7 @@ value_id build_cumsum(rondo_graph *g, value_id x, int axis, bool exclusive, bool
     return build_whole(g, OP_cumsum, 1, &x, attributes);
 }
 
-/* sum_to, reshape and broadcast: one DIMS attribute, and nothing to do when the shape is that already. */
+/* sum_to, reshape and broadcast: one DIMS attribute, and nothing to do if x has that shape already. */
 static value_id build_to(rondo_graph *g, op_id op, value_id x, const shape *s)
 {
     if (x == NONE || shape_equal(graph_shape_of(g, x), s))

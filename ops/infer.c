@@ -1,5 +1,6 @@
-/* ops/infer.h. */
+/* ops/infer.h, and the infer rule of ops whose operands and result are alike. */
 #include "ops/infer.h"
+#include "ops/rules.h"
 #include <string.h>
 
 const char *shape_words(rondo_graph *g, const shape *s)
@@ -74,4 +75,25 @@ bool infer_per_sentence(rondo_graph *g, const node *n, int i, const value *x)
                           op_words(n), shape_words(g, &x->shape), i, shape_words(g, &length->shape),
                           dim_words(g, x->shape.dims[0]));
     return true;
+}
+
+/* softmax, cumsum */
+bool infer_same(rondo_graph *g, node *n, value *outputs)
+{
+    const value *x = infer_operand(g, n, 0, RONDO_F32);
+    if (!x)
+        return false;
+    if (x->shape.rank < 1)
+        return infer_fail(g, "%s: a single number has no axis", op_words(n));
+    if (n->op == OP_cumsum && infer_axis(g, n, n->attributes[cumsum_axis].integer, x->shape.rank) < 0)
+        return false;
+    for (int i = 1; i < n->input_count; i++) {
+        const value *other = infer_operand(g, n, i, RONDO_F32);
+        if (!other)
+            return false;
+        if (!shape_equal(&x->shape, &other->shape))
+            return infer_fail(g, "%s: operands are %s and %s, they must be alike", op_words(n),
+                              shape_words(g, &x->shape), shape_words(g, &other->shape));
+    }
+    return infer_result(outputs, RONDO_F32, &x->shape);
 }

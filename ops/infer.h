@@ -1,8 +1,8 @@
-/* What the infer rules share: operands checked for presence and type, and shapes in words for the error. */
+/* What infer rules share: checking the presence and type of operands, and shapes as text for errors. */
 #pragma once
 #include "ops/build.h"
 
-/* graph_fail, as the false of an infer rule. */
+/* graph_fail with RONDO_SHAPE; false, which an infer rule returns. */
 #define infer_fail(g, ...) graph_refuse(g, RONDO_SHAPE, __VA_ARGS__)
 
 const char *shape_words(rondo_graph *g, const shape *s); /* "[B,T,64]", in the graph's arena */
@@ -12,11 +12,11 @@ static inline const char *op_words(const node *n)
     return op_table[n->op].signature.name;
 }
 
-/* Operand i, which must be there; of `type` unless that is 0. NULL: the graph failed. */
+/* Operand i, which is required, and of `type` unless that is 0. NULL: the graph failed. */
 const value *infer_operand(rondo_graph *g, const node *n, int i, rondo_type type);
 /* The same for an optional one: *operand is NULL when it is absent. */
 bool infer_optional(rondo_graph *g, const node *n, int i, rondo_type type, const value **operand);
-/* Operand i, if it is there, must be f32 of exactly this shape; what: its name in the error. */
+/* Operand i, if present, must be f32 of exactly this shape; what: its name in the error. */
 bool infer_fits(rondo_graph *g, const node *n, int i, const char *what, const shape *expected);
 /* The axis attribute `axis` for operands of this rank; −1: the graph failed. */
 int infer_axis(rondo_graph *g, const node *n, int64_t axis, int rank);

@@ -1,4 +1,4 @@
-/* ops/interpret.h: dims first, then leaves, then every node in its order. */
+/* ops/interpret.h: first dims, then leaves, then all nodes in order. */
 #include "ops/interpret.h"
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* The op table made from ops.def, and the verifier that every pass is checked with. */
+/* The op table, made from ops.def, and the verifier that checks the result of every pass. */
 #include "ops/op.h"
 #include "ops/rules.h"
 #include <math.h>

@@ -1,43 +1,46 @@
-/* The op table's columns, as types. ops/ops.def has one row an op; this file makes the enum, the attribute indices and the
- * table from it, so a row without a column does not compile.
+/* The types of the op table's columns. ops/ops.def has one row an op; this file makes the enum and the
+ * attribute indices from it, ops/rules.h the declarations, ops/op.c the table. A row that lacks a column does
+ * not compile.
  *
- * In an op family's file the order is always the same: infer, vjp, form, step, reference, samples; kernels stand in
- * ops/kernels/. */
+ * In the file of an op family the order is always infer, vjp, reference, samples. Form rules are in
+ * ops/form/, step rules in ops/step/, kernels in ops/kernels/. */
 #pragma once
 #include "core/graph.h"
 #include "ops/kernels/kernel.h"
 
 /* ---- vjp: the gradient, as graph ---- */
-/* Adds nodes to g. n is a copy of a node of g. out_gradients[port] is NONE where zero. Sets in_gradients[i] where
- * needs[i]; NONE means zero (ids, lengths, seeds never need one). False: graph_fail was called. */
+/* Adds nodes to g. n is a copy of a node of g. out_gradients[port] is NONE where zero. Sets in_gradients[i]
+ * where needs[i]; NONE means zero (ids, lengths, seeds never need one). False: graph_fail was called. */
 typedef bool vjp_rule(rondo_graph *g, const node *n, const value_id *out_gradients, const bool *needs,
                       value_id *in_gradients);
 
 /* ---- form: how a separable product over (t, s) passes through ---- */
-/* v[…, t, s] = mask(t, s) · row[t] · column[s] · Σ_f query[t, f] · key[s, f] · e^(c[t, f] − c[s, f]). Factors are values of the new
- * graph in the layout [batch…, T, F], where batch… are the value's axes without t and s, in order; an extent may be the literal 1.
- * Of c only the growth from step to step is kept: e^(c[t] − c[s]) is the product of e^log_decay over the steps s+1 … t. */
+/* v[…, t, s] = mask(t, s) · row[t] · column[s] · Σ_f query[t, f] · key[s, f] · e^(c[t, f] − c[s, f])
+ *
+ * Factors are values of the new graph in the layout [batch…, T, F], where batch… are the value's axes without
+ * t and s, in order; an extent may be the literal 1. Of c only the growth from step to step is kept: the
+ * exponential is the product of e^log_decay over the steps s+1 … t. */
 typedef enum form_kind {
     FORM_NONE,       /* does not carry the time axis twice */
     FORM_PAIR,       /* separable, as above */
     FORM_DIFFERENCE, /* c[t] − c[s], −∞ where masked; its exponential is a pair: log_decay alone counts */
     FORM_ENDED,      /* carried two time axes, no longer separable: reason, at */
-    FORM_NORMALISER, /* Σ_s of a pair: what = denominator of the scan over `pair` */
-    FORM_CONTRACTED  /* Σ_s pair · operand: the scan's (or reassociated) numerator */
+    FORM_NORMALISER, /* Σ_s of a pair: the denominator of the scan */
+    FORM_CONTRACTED  /* Σ_s pair · operand: the numerator of the scan or of the reassociated product */
 } form_kind;
 typedef struct pair_form {
     form_kind kind;
     const char *reason; /* ENDED: why, for the report; static or in the old graph's arena */
     node_id at;         /* ENDED: the old node that ended it */
     node_id origin;     /* the old node where the pair began */
-    int t_axis, s_axis; /* of the value; for a causal pair s ≤ t keeps */
+    int t_axis, s_axis; /* of the value; a causal pair keeps s ≤ t */
     int rank;           /* of the value */
     value_id query, key;      /* [batch…, T, F], [batch…, S, F] */
     value_id row, column;     /* [batch…, T, 1], [batch…, S, 1]; NONE: 1 */
     value_id log_decay;       /* [batch…, T or 1, 1 or F] per step; NONE: none */
     bool causal, exclusive;   /* exclusive: s < t */
-    /* CONTRACTED: [batch…, S, Dv] in the new graph; the result's layout is [batch…, T, Dv], or [batch…, Dv, T] if
-     * transposed. NORMALISER: the result [batch…, T, 1]; keep tells whether the s axis stays as extent 1. */
+    /* CONTRACTED: a value [batch…, S, Dv] of the new graph. The result is [batch…, T, Dv]; transposed:
+     * [batch…, Dv, T]. NORMALISER: the result is [batch…, T, 1]; keep: the s axis stays, with extent 1. */
     value_id operand;
     bool transposed, keep;
     bool mean; /* NORMALISER: the mean over s, not the sum; never causal */
@@ -48,8 +51,9 @@ typedef struct form_context {
     const value_id *map;        /* old → new, for values that are not pairs */
     const pair_form *forms;     /* by old value id */
 } form_context;
-/* Decides what each output of old node n is. Reached only if some input is a PAIR or ENDED, or the op can begin a pair
- * (matmul, mul, broadcast, constant). May add nodes to c->to. False: graph_fail was called on c->to. */
+/* Decides what each output of old node n is. Reached only if some input is a PAIR or ENDED, or the op can
+ * begin a pair (matmul, mul, broadcast, constant). May add nodes to c->to. False: graph_fail was called on
+ * c->to. */
 typedef bool form_rule(form_context *c, const node *n, pair_form *outputs);
 
 /* ---- step: from the parallel graph to one that advances P tokens ---- */
@@ -61,7 +65,7 @@ typedef enum time_kind {
 typedef struct time_fact {
     time_kind kind;
     int axis, key_axis;
-    bool causal; /* PAIR: entries with s > t are masked (by fill) */
+    bool causal; /* PAIR: entries with s > t are masked with fill */
     double fill;
 } time_fact;
 typedef struct step_context {
@@ -76,19 +80,23 @@ typedef struct step_context {
     int batch;               /* symbol B */
     int port_count;          /* for fresh names: step_port_name */
 } step_context;
-/* Builds node n's step form in c->to and sets c->map and facts[] of its outputs. False: graph_fail was called on c->to with
- * RONDO_NOT_CAUSAL and a reason that names the node. */
+/* Builds node n's step form in c->to and sets c->map and facts[] of its outputs. False: graph_fail was called
+ * on c->to with RONDO_NOT_CAUSAL and a reason that names the node. */
 typedef bool step_rule(step_context *c, const node *n, time_fact *facts);
 /* Helpers for rules; more in ops/step/step.h. */
-value_id step_append(step_context *c, value_id rows, int axis); /* cache with the new rows written: extent `capacity` at axis */
-value_id step_carry(step_context *c, const shape *s, rondo_type type, int batch_axis, double initial, int *port); /* state in; set out with step_carry_out */
+/* cache with the new rows written: extent `capacity` at axis */
+value_id step_append(step_context *c, value_id rows, int axis);
+/* state in; set out with step_carry_out */
+value_id step_carry(step_context *c, const shape *s, rondo_type type, int batch_axis, double initial,
+                    int *port);
 void step_carry_out(step_context *c, int port, value_id out);
 bool step_fail(step_context *c, const node *n, const char *format, ...) RONDO_FORMAT(3, 4);
 bool step_same(step_context *c, const node *n); /* copies n with mapped inputs and T → P in DIMS attributes */
 shape step_shape(const step_context *c, const shape *s); /* T → P */
 
 /* ---- reference and samples ---- */
-/* Dense row-major doubles; ids and lengths too (exact). data NULL: absent. Outputs come allocated and zeroed. */
+/* Dense row-major doubles; ids and lengths too (exact). data NULL: absent. Outputs come allocated and zeroed.
+ */
 typedef struct reference_tensor {
     double *data;
     int rank;
@@ -105,16 +113,19 @@ typedef struct reference_call {
 } reference_call;
 typedef bool reference_rule(const reference_call *call); /* false: scratch refused */
 
-/* Random graphs of one op. `index` counts 0, 1, 2, …; the rule makes inputs with sample_input & co., applies the op and
- * returns its first output, NONE past the last sample. Dims are awkward on purpose: 1, primes, empty. */
+/* Random graphs of one op. `index` counts 0, 1, 2, …; the rule makes inputs with sample_input and sample_ids,
+ * applies the op and returns its first output, or NONE after the last sample. Dims are awkward on purpose: 1,
+ * primes, empty. */
 typedef struct sampler {
     uint64_t state;
     int input_count;
     struct { double low, high; bool integer; } inputs[MAX_INPUTS]; /* by order of creation: "x0", "x1", … */
 } sampler;
 int64_t sample_between(sampler *s, int64_t low, int64_t high);
-value_id sample_input(rondo_graph *g, sampler *s, double low, double high, int rank, const int64_t *dims); /* f32 */
-value_id sample_ids(rondo_graph *g, sampler *s, int64_t limit, int rank, const int64_t *dims); /* i32 in [0, limit] */
+/* f32 */
+value_id sample_input(rondo_graph *g, sampler *s, double low, double high, int rank, const int64_t *dims);
+/* i32 in [0, limit] */
+value_id sample_ids(rondo_graph *g, sampler *s, int64_t limit, int rank, const int64_t *dims);
 typedef value_id sample_rule(rondo_graph *g, sampler *s, int index);
 
 /* ---- columns that few ops have ---- */
@@ -122,18 +133,22 @@ typedef value_id sample_rule(rondo_graph *g, sampler *s, int index);
 typedef struct id_lookup {
     signed char ids, table, axis;
 } id_lookup;
-/* An op that carries a state from row to row: what `stream` needs to know about it, and what `explain` says. Result 0 has
- * its rows on the axis of operand 0. */
+/* An op that carries a state from row to row: what `stream` needs to know about it, and what `explain` says.
+ * Result 0 has its rows on the axis of operand 0. */
 typedef struct recurrence {
     int time_axis;          /* of every operand that carries time */
-    unsigned timed, either; /* operands that must carry time, and those that may, a bit each; the others must not */
-    int length;             /* the operand that says how many rows of each sequence count; the state comes after it */
+    /* operands that must carry time, and those that may, a bit each; the others must not */
+    unsigned timed, either;
+    /* the operand that says how many rows of each sequence count; the state comes after it */
+    int length;
     const char *untimed;    /* why there is no step form if an operand carries time elsewhere */
-    /* For `explain`, if the op is a recurrence as it is written; name NULL: linearize makes it, and reports it. */
+    /* For `explain`, if the op is a recurrence as it is written; name NULL: linearize makes it, and reports
+     * it. */
     const char *name, *plural; /* "delta rule", "delta rules" */
     bool attention;            /* counts as one */
     int decay;                 /* the operand that fades the state; −1: none */
-    int flops, rows_more;      /* of a token: flops times the elements of the state, with so many rows more on axis 1 */
+    /* of a token: flops times the elements of the state, with so many rows more on axis 1 */
+    int flops, rows_more;
     const char *formulas[5];   /* of a step, NULL after the last */
     const char *fading[5];     /* the same with a decay */
     int state_formula;         /* which of them makes the new state */
@@ -146,7 +161,7 @@ enum {
     OP_ELEMENTWISE = 2,   /* may join a fused chain */
     OP_COMMUTATIVE = 4,
     OP_VIEW = 8,          /* the result is a strided view of input 0 when strides allow */
-    OP_RANDOM = 16,       /* dropped or made plain by `mode` in evaluation */
+    OP_RANDOM = 16,       /* dropped by `mode` in evaluation */
     OP_NAMED = 32,        /* not hash-consed */
     OP_TRAINING = 64,     /* not in librondo-run */
     OP_SELECTS = 128,     /* a mask */
@@ -182,7 +197,8 @@ typedef struct op_row {
     signed char in_place[MAX_OUTPUTS]; /* of each result: 1 + the operand, 0: none (node_in_place) */
     id_lookup lookup;
     const recurrence *recurrence; /* NULL: none */
-    struct { signed char operand, result; } state; /* of the recurrence: before the first row, after the last */
+    /* of the recurrence: before the first row, after the last */
+    struct { signed char operand, result; } state;
 } op_row;
 extern const op_row op_table[OP_COUNT];
 extern const op_list all_ops; /* the signatures of the table, for contexts */
@@ -191,5 +207,6 @@ static inline int op_find(const char *name) { return op_list_find(&all_ops, name
 /* The operand whose memory this result may take when nobody reads that later; −1: none. */
 int node_in_place(const node *n, int result);
 
-/* The verifier: every invariant of core/graph.h, and infer again for every node. */
+/* The verifier: checks every invariant of core/graph.h, and that infer gives each node the type that it has.
+ */
 bool graph_verify(const rondo_graph *g, rondo_error *error);

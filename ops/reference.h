@@ -1,4 +1,4 @@
-/* What the reference rules share: walking dense tensors by multi-index, in the plainest way. */
+/* What reference rules share: walking dense tensors by multi-index, in the simplest way. */
 #pragma once
 #include "ops/op.h"
 
@@ -13,7 +13,7 @@ static inline bool reference_next(int64_t *index, const int64_t *dims, int rank)
     return false;
 }
 
-/* Where `index` (of a tensor of `rank` axes) lies in t, which broadcasts to that tensor. */
+/* The offset of `index`, of a tensor of `rank` axes, in t, which broadcasts to that tensor. */
 static inline int64_t reference_offset(const reference_tensor *t, const int64_t *index, int rank)
 {
     int64_t offset = 0;
@@ -22,7 +22,7 @@ static inline int64_t reference_offset(const reference_tensor *t, const int64_t 
     return offset;
 }
 
-/* The numbers of operand i; NULL when it is absent. */
+/* The data of operand i; NULL if it is absent. */
 static inline const double *reference_data(const reference_call *call, int i)
 {
     return i < call->input_count ? call->inputs[i].data : NULL;
@@ -43,5 +43,5 @@ static inline reference_axis reference_around(const reference_tensor *t, int64_t
     return a;
 }
 
-/* An elementwise op on numbers: operands in order, as many as the op takes. */
+/* An elementwise op on numbers; the operands are in order, as many as the op takes. */
 double reference_elementwise(int op, const double *operands);

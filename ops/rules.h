@@ -1,5 +1,6 @@
-/* Declares every rule, kernel, reference and sampler that a row of ops.def names, so that a family needs no header of
- * its own. Rows that share a rule declare it again, which C allows; vjp_none is declared and defined nowhere. */
+/* Declares every rule, kernel, reference and sampler that a row of ops.def names, so that a family needs no
+ * header of its own. Rows that share a rule declare it again, which C allows; vjp_none is declared and
+ * defined nowhere. */
 #pragma once
 #include "ops/op.h"
 

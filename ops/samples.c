@@ -1,4 +1,4 @@
-/* What sample rules draw from: a small generator, and leaves that remember the domain of their numbers. */
+/* What sample rules share: a small random generator, and leaves with the range of their numbers. */
 #include "ops/build.h"
 #include <stdio.h>
 
@@ -26,7 +26,7 @@ static value_id sample_leaf(rondo_graph *g, sampler *s, rondo_type type, int ran
     return build_leaf(g, OP_input, name, type, &extents);
 }
 
-/* A sample with more leaves than a node has operands is a mistake in its rule. */
+/* A sample with more leaves than a node can have operands is a mistake in the sample rule. */
 static bool sample_domain(rondo_graph *g, sampler *s, double low, double high, bool integer)
 {
     if (s->input_count == MAX_INPUTS)

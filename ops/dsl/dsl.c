@@ -1,4 +1,5 @@
-/* The DSL's ground: leaves, outputs, elementwise ops, reductions, and any op by name. Layers stand in ops/dsl/layers.c. */
+/* The basis of the DSL: leaves, outputs, elementwise ops, reductions, and any op by name. Layers are in
+ * ops/dsl/layers.c. */
 #include "ops/dsl/dsl.h"
 #include "core/text/words.h"
 #include <stdio.h>
@@ -11,7 +12,8 @@ rondo_graph *dsl_graph(rondo_place place, rondo_graph *g)
 {
     if (!g || g->error.code)
         return NULL;
-    g->file = place.file ? graph_intern(g, place.file) : NULL; /* a copy: the caller's text may go */
+    g->file =
+        place.file ? graph_intern(g, place.file) : NULL; /* a copy: the caller's text may be temporary */
     g->line = place.line;
     return g->error.code ? NULL : g;
 }
@@ -159,7 +161,7 @@ rondo_value rondo_parameter_at(rondo_place place, rondo_graph *graph, const char
     return v;
 }
 
-/* The graph of a parameter; NULL: it is none, or something failed before. */
+/* The graph of a parameter; NULL: it is not a parameter, or the graph has failed. */
 static rondo_graph *parameter_graph(const char *function, rondo_value parameter)
 {
     rondo_graph *g = parameter.graph;
@@ -264,7 +266,7 @@ static rondo_value unary(rondo_place place, const char *function, op_id op, rond
     return dsl_value(x.graph, g ? build_unary(g, op, x.id) : NONE);
 }
 
-/* A call starts at a's graph, or at b's when a has none, so that somebody hears of it. */
+/* A call uses the graph of a, or that of b if a has none, so that the missing operand is reported there. */
 static rondo_value binary(rondo_place place, const char *function, op_id op, rondo_value a, rondo_value b)
 {
     rondo_graph *g = dsl_graph(place, a.graph ? a.graph : b.graph);

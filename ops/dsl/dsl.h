@@ -1,5 +1,5 @@
-/* What the public functions that build a graph share: how a call begins, how operands and options are read, and how a result
- * goes back. A call does nothing when its graph has an error already. */
+/* What the public functions that build a graph share: beginning a call, reading operands and options, and
+ * returning the result. A call does nothing if its graph has an error already. */
 #pragma once
 #include "ops/build.h"
 #include <stdarg.h>
@@ -9,11 +9,11 @@ enum { DSL_TEXT_BYTES = 512 }; /* of a name, a type or dims, its NUL included */
 static inline rondo_value dsl_value(rondo_graph *g, value_id id) { return (rondo_value){g, id}; }
 static inline rondo_value dsl_none(void) { return (rondo_value){NULL, NONE}; }
 
-/* Sets the place. NULL: there is no graph, or it has an error. */
+/* Sets the source line of the graph. NULL: there is no graph, or it has an error. */
 rondo_graph *dsl_graph(rondo_place place, rondo_graph *g);
 /* The same for the graph of x, which must be one of its values. */
 rondo_graph *dsl_start(rondo_place place, const char *function, rondo_value x);
-/* Is y, the operand called `what`, a value of g? If not the graph fails. */
+/* Whether y, the operand called `what`, is a value of g; if not, the graph fails. */
 bool dsl_operand(rondo_graph *g, const char *function, const char *what, rondo_value y);
 
 /* The format and its arguments as text; NULL: too long, the graph failed. */
@@ -22,7 +22,7 @@ const char *dsl_format(rondo_graph *g, const char *function, char buffer[DSL_TEX
 /* The name as it is inside the current scopes: "decoder.layers.0.NAME". NULL: failed. */
 const char *dsl_scoped(rondo_graph *g, char buffer[DSL_TEXT_BYTES], const char *name);
 
-/* The input or parameter of this full name: the one that is there, if it has this type, or a new one. */
+/* The input or parameter of this full name: the existing one, if it has this type, or a new one. */
 value_id dsl_leaf(rondo_graph *g, op_id op, const char *name, rondo_type type, const shape *s);
 
 /* A parameter NAME of the current scope; columns 0: a vector. */
@@ -30,9 +30,9 @@ value_id dsl_parameter(rondo_graph *g, const char *name, int64_t rows, int64_t c
 /* Extent of the last axis of x, which must be a number; −1: the graph failed. */
 int64_t dsl_channels(rondo_graph *g, const char *function, value_id x);
 
-/* Copies what the caller's options struct has. A shorter one is from an older header: the rest is zero. A longer one is from a
- * newer header: fine if what this library does not know is zero. */
+/* Copies the caller's options. A shorter struct comes from an older header: the rest is zero. A longer one
+ * comes from a newer header and is accepted if the fields that this library lacks are zero. */
 bool dsl_options(rondo_graph *g, const char *function, void *out, size_t size, const void *given);
 
-/* 0.1f as 0.1: the shortest decimal that is this float. */
+/* 0.1f as 0.1: the shortest decimal that rounds to this float. */
 double dsl_decimal(float number);

@@ -1,5 +1,5 @@
-/* The DSL's layers: products, shapes, masks, norms, tokens, dropout, the loss. What makes parameters names them after its
- * scope: NAME.weight and NAME.bias. */
+/* The DSL's layers: products, shapes, masks, norms, tokens, dropout, the loss. Parameters are named after the
+ * layer: NAME.weight and NAME.bias, in the current scope. */
 #include "ops/dsl/dsl.h"
 #include "ops/infer.h"
 #include <stdio.h>
@@ -260,7 +260,7 @@ rondo_value rondo_sinusoid_at(rondo_place place, rondo_value positions, int64_t 
 
 /* ---- dropout, loss ---- */
 
-/* The seed and the ids of the sentences are inputs of the whole graph, whatever the scope. */
+/* The seed and the sentence ids are inputs of the whole graph, in any scope. */
 static value_id dropout(rondo_graph *g, value_id x, double rate)
 {
     const shape *of = graph_shape_of(g, x);

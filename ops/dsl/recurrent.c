@@ -1,9 +1,9 @@
-/* The DSL's recurrences: ops that carry a state along time and that no product over (t, s) says. */
+/* The DSL's recurrences: ops that carry a state along time and cannot be written as a product over (t, s). */
 #include "ops/dsl/dsl.h"
 #include "ops/infer.h"
 #include <math.h>
 
-/* An operand that may be left out. */
+/* An optional operand. */
 static bool optional(rondo_graph *g, const char *function, const char *what, rondo_value y, value_id *id)
 {
     *id = y.graph ? y.id : NONE;
@@ -27,7 +27,8 @@ rondo_value rondo_delta_at(rondo_place place, rondo_value q, rondo_value k, rond
     return dsl_value(g, build_node(g, OP_delta, 6, inputs, NULL));
 }
 
-/* Uniform in ± 1/√K, what each channel's fan-in asks for: Xavier's ± scale √(6 / (K + D)) with the scale that makes it so. */
+/* Uniform in ± 1/√K, by the fan-in of each channel: Xavier's ± scale √(6 / (K + D)) with the scale that gives
+ * this range. */
 static value_id taps(rondo_graph *g, int64_t width, int64_t channels)
 {
     value_id weight = dsl_parameter(g, "weight", width, channels);

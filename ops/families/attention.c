@@ -1,6 +1,6 @@
-/* Softmax attention that owns its gradient, so that the [T, S] weights need never be stored. A key counts when s < length[b]
- * and, if causal, s ≤ t + offset[b]; other keys are never read. A query that no key counts for gives 0 and has no gradient;
- * its logsumexp is −∞.
+/* Softmax attention as one op with its own gradient, so that the weights [T, S] are never stored. A key
+ * counts if s < length[b] and, if causal, s ≤ t + offset[b]; other keys are never read. A query for which no
+ * key counts gives 0 and has no gradient; its logsumexp is −∞.
  *
  * Dropout draws weight (b, h, t, s) as `dropout` does on a tensor [B, H, T, S] with time at axis 2. */
 #include "ops/kernels/dropout_hash.h"
@@ -116,7 +116,7 @@ bool vjp_attention(rondo_graph *g, const node *n, const value_id *out_gradients,
 typedef struct attention_sizes {
     int64_t batch, heads, queries, keys, key_width, value_width;
     double scale, rate;
-    double *weights; /* [S]: of the query at hand */
+    double *weights; /* [S]: of the current query */
 } attention_sizes;
 
 static bool attention_begin(const reference_call *call, attention_sizes *a)
@@ -146,7 +146,7 @@ static int64_t key_limit(const reference_call *call, const attention_sizes *a, i
     return call->attributes[attention_causal].integer && last + 1 < limit ? last + 1 : limit;
 }
 
-/* What dropout multiplies weight (b, h, t, s) by. */
+/* The factor of dropout on weight (b, h, t, s). */
 static double weight_factor(const reference_call *call, const attention_sizes *a, int64_t b, int64_t h,
                             int64_t t, int64_t s)
 {
@@ -214,7 +214,7 @@ bool reference_attention(const reference_call *call)
     return true;
 }
 
-/* The weights come back from the logsumexp, and Σ_s p dp from y · dy, which dropout leaves true. */
+/* The weights are computed again from the logsumexp, and Σ_s p dp is y · dy, with dropout too. */
 static void attention_grad_row(const reference_call *call, const attention_sizes *a, int64_t b, int64_t h,
                                int64_t t)
 {
@@ -306,7 +306,7 @@ value_id samples_attention(rondo_graph *g, sampler *s, int index)
     return build_node(g, OP_attention, SENTENCES + 1, inputs, attributes);
 }
 
-/* Results that belong to the operands: a logsumexp of its own would let weights grow without bound. */
+/* The results of attention on these operands: with an arbitrary logsumexp, weights would have no bound. */
 value_id samples_attention_grad(rondo_graph *g, sampler *s, int index)
 {
     if (index >= CASES)

@@ -1,10 +1,10 @@
-/* A short causal convolution along time, each channel by itself, as linear recurrent layers put before their queries,
- * keys and values (Yang et al. 2024, 2406.06484; there with K = 4):
+/* A short causal convolution along time, each channel by itself, as linear recurrent layers put before their
+ * queries, keys and values (Yang et al. 2024, 2406.06484; there with K = 4):
  *
  *   y_t = Σ_{j<K} weight[K−1−j] ∘ x_{t−j}
  *
- * Rows before the first are the K − 1 rows of the state, zeros without one; the state afterwards is the last K − 1
- * rows of state and x up to length[b]. Rows at or beyond that are never read and give 0. */
+ * Rows before the first are the K − 1 rows of the state, zeros without one; the state afterwards is the last
+ * K − 1 rows of state and x up to length[b]. Rows at or beyond that are never read and give 0. */
 #include "ops/infer.h"
 #include "ops/reference.h"
 #include "ops/rules.h"
@@ -74,7 +74,7 @@ static void convolve_sizes_text(text *t, const shape *state)
              (long long)state->dims[2].factor);
 }
 
-/* A token multiplies and adds K rows: its own and the K − 1 of the state. */
+/* A token is combined with K rows: its own and the K − 1 of the state. */
 const recurrence recurrence_convolve = {
     .time_axis = 1,
     .timed = 1 << X,
@@ -107,7 +107,7 @@ static int64_t rows_of(const reference_call *call, const convolve_sizes *z, int6
     return length && (int64_t)length[b] < z->time ? (int64_t)length[b] : z->time;
 }
 
-/* Where row t of sentence b lies, those of the state numbered −(K − 1) … −1. */
+/* The offset of row t of sentence b; rows of the state have the numbers −(K − 1) … −1. */
 static double *row_at(const convolve_sizes *z, double *x, double *state, int64_t b, int64_t t)
 {
     if (t >= 0)

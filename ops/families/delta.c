@@ -1,11 +1,11 @@
-/* The delta rule: a state that is corrected by what it got wrong, per sentence b and head h:
+/* The delta rule: a state that is corrected by its prediction error, for each sentence b and head h:
  *
  *   U_t = e^{g_t} S_{t−1}      e_t = v_t − U_tᵀ k_t      S_t = U_t + β_t k_t e_tᵀ      out_t = S_tᵀ q_t
  *
- * g is the log decay, 0 without one: DeltaNet (Yang et al. 2024, 2406.06484), and with one Gated DeltaNet (Yang
- * et al. 2024, 2412.06464). The error hangs on all tokens before, so no masked product of two factors says the
- * same, and `linearize` could not find it. Rows at or beyond length[b] are never read, give 0, and leave the
- * state as it is. */
+ * g is the log decay, 0 without one: DeltaNet (Yang et al. 2024, 2406.06484), and with one Gated DeltaNet
+ * (Yang et al. 2024, 2412.06464). The error depends on all earlier tokens, so the op is no masked product of
+ * two factors, and `linearize` could not find it. Rows at or beyond length[b] are never read, give 0, and
+ * leave the state as it is. */
 #include "ops/infer.h"
 #include "ops/reference.h"
 #include "ops/rules.h"
@@ -109,7 +109,7 @@ static void delta_sizes_text(text *t, const shape *state)
              (long long)features, features == 1 ? "" : "s", (long long)state->dims[3].factor);
 }
 
-/* Predict, write and read each meet all of the state. */
+/* Prediction, writing and reading each use all of the state. */
 const recurrence recurrence_delta = {
     .time_axis = 2,
     .timed = 1 << Q | 1 << K | 1 << V | 1 << BETA | 1 << LOG_DECAY,
@@ -265,7 +265,8 @@ static const struct {
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
-/* Keys about as long as 1: much longer ones make I − β k kᵀ an expansion, and the state grows without end. */
+/* Keys of norm about 1: with much longer ones I − β k kᵀ is an expansion, and the state grows without bound.
+ */
 static void sample_operands(rondo_graph *g, sampler *s, int index, value_id inputs[STATE + 1])
 {
     const int64_t *z = cases[index].sizes;

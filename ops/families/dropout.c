@@ -1,5 +1,5 @@
-/* Dropout: what it keeps is a function of (site, seed, sentence, position, channel), ops/kernels/dropout_hash.h. So its gradient is
- * itself, drawn again. */
+/* Dropout: what it keeps is a function of (site, seed, sentence, position, channel),
+ * ops/kernels/dropout_hash.h. So its gradient is the same op, which draws the same. */
 #include "ops/kernels/dropout_hash.h"
 #include "ops/infer.h"
 #include "ops/reference.h"

@@ -76,8 +76,8 @@ bool infer_select(rondo_graph *g, node *n, value *outputs)
 
 /* ---- vjp ---- */
 
-/* `gradient` where dy is not 0, else 0: a value that a mask or a select threw away may be infinite or NaN,
- * and 0 times that must not come back as a gradient. */
+/* `gradient` where dy is not 0, else 0: a value that a mask or a select has dropped may be infinite or NaN,
+ * and 0 times that must not become a gradient. */
 static value_id guarded(rondo_graph *g, value_id dy, value_id gradient)
 {
     value_id zero = build_number(g, 0);
@@ -99,7 +99,8 @@ static value_id guarded(rondo_graph *g, value_id dy, value_id gradient)
         return !g->error.code;                                                                               \
     }
 
-/* Operands stand in a list, which is built from left to right: the graph is the same for every C compiler. */
+/* Operands are in a list, which is evaluated from left to right, so that every C compiler builds the same
+ * graph. */
 static value_id listed(rondo_graph *g, op_id op, int count, const value_id *inputs)
 {
     for (int i = 0; i < count; i++)
@@ -156,7 +157,8 @@ bool vjp_cast(rondo_graph *g, const node *n, const value_id *out_gradients, cons
     return true;
 }
 
-/* Two operands. In the rule: a, b, y = op(a, b), dy; what broadcasting repeated is summed again. */
+/* Two operands. In the rule: a, b, y = op(a, b), dy; where an operand was broadcast, its gradient is summed.
+ */
 #define BINARY_VJP(name, gradient_a, gradient_b)                                                             \
     bool vjp_##name(rondo_graph *g, const node *n, const value_id *out_gradients, const bool *needs,         \
                     value_id *in_gradients)                                                                  \

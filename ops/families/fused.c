@@ -55,7 +55,7 @@ fused_token fused_next(const char **at)
     return token;
 }
 
-/* One token's effect on the depth of the stack and the number of results; false: it does not fit there. */
+/* The effect of a token on the depth of the stack and the number of results; false: it is not valid there. */
 static bool fused_fits(fused_token token, int operands, int *depth, int *results)
 {
     switch (token.kind) {

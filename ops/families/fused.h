@@ -1,8 +1,10 @@
-/* The program of `fused`: postfix text, one token after the other with single spaces between.
+/* The program of `fused`: postfix text, tokens with single spaces between them.
  *
- *   3      push operand 3             add    an elementwise op (unary, binary, select) on the top of the
- * stack #1.5   push the number 1.5        =0     store the top as result 0, and keep it; results come in
- * order .      drop the top */
+ *   3      push operand 3
+ *   #1.5   push the number 1.5
+ *   add    apply an elementwise op (unary, binary, select) to the top of the stack
+ *   =0     store the top as result 0, and keep it; results are stored in order
+ *   .      drop the top */
 #pragma once
 #include "core/graph.h"
 
@@ -22,7 +24,7 @@ typedef struct fused_token {
     double number; /* NUMBER */
 } fused_token;
 
-enum { FUSED_DEPTH = 16 }; /* the deepest stack that infer admits */
+enum { FUSED_DEPTH = 16 }; /* the deepest stack that infer accepts */
 
-/* The token at *at, which moves past it. */
+/* The token at *at; *at then points after it. */
 fused_token fused_next(const char **at);

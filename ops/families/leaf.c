@@ -1,10 +1,9 @@
-/* Leaves: what a run is given (input, parameter, state), and the one number that is given in the graph
- * (constant). */
+/* Leaves: what a run is given (input, parameter, state), and constants, whose number is in the graph. */
 #include "ops/infer.h"
 #include "ops/reference.h"
 #include "ops/rules.h"
 
-/* The four have type and dims at the same places. */
+/* The four ops have type and dims at the same indices. */
 _Static_assert((int)input_type == (int)constant_type && (int)input_dims == (int)constant_dims &&
                    (int)parameter_dims == (int)input_dims && (int)state_dims == (int)input_dims,
                "infer_leaf reads all leaves alike");

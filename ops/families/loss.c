@@ -1,5 +1,6 @@
-/* Cross entropy with smoothed labels, q = (1 − ε) onehot + ε / V: sums and counts, never means. Rows whose target is `ignore`
- * are not looked at. The one that holds its own projection makes its gradients on the way: the logits never exist whole. */
+/* Cross entropy with smoothed labels, q = (1 − ε) onehot + ε / V: sums and counts, never means. Rows whose
+ * target is `ignore` are not read. The op that includes the output projection computes its gradients in the
+ * same sweep, so that the logits are never stored as a whole. */
 #include "ops/infer.h"
 #include "ops/reference.h"
 #include "ops/rules.h"
@@ -77,7 +78,7 @@ bool infer_linear_cross_entropy(rondo_graph *g, node *n, value *outputs)
 
 /* ---- vjp ---- */
 
-/* Only the loss has a gradient: nll and what follows it are for reading; the count does not move. */
+/* Only the loss has a gradient: nll and the results after it are for reports, and the count is constant. */
 static bool only_loss(rondo_graph *g, const node *n, const value_id *out_gradients)
 {
     for (int p = 1; p < n->output_count; p++)
@@ -138,7 +139,7 @@ static loss_terms loss_begin(const reference_call *call, int64_t vocabulary)
                         call->attributes[cross_entropy_ignore].integer, vocabulary};
 }
 
-/* Is this target one to learn from? */
+/* Whether the target counts. */
 static bool loss_counts(const loss_terms *l, int64_t target)
 {
     return target != l->ignore && target >= 0 && target < l->vocabulary;
@@ -200,7 +201,7 @@ bool reference_cross_entropy_grad(const reference_call *call)
     return true;
 }
 
-/* One row of h: its logits into x, [V], the sums, then its share of dh, dW and dbias. */
+/* One row of h: its logits into x, [V], the sums, then its part of dh, dW and dbias. */
 static void linear_loss_row(const reference_call *call, const loss_terms *l, int64_t row, int64_t width,
                             double *x)
 {

@@ -5,7 +5,7 @@
 
 enum { MATMUL_C = 2, MATMUL_BIAS = 3 }; /* operands after a and b */
 
-/* What the activation attribute stands for; OP_COUNT: nothing. */
+/* The op that the activation attribute means; OP_COUNT: none. */
 static op_id activation_op(int64_t activation)
 {
     static const op_id ops[] = {OP_COUNT, OP_relu, OP_gelu, OP_silu};
@@ -73,7 +73,7 @@ bool infer_matmul(rondo_graph *g, node *n, value *outputs)
 
 /* ---- vjp ---- */
 
-/* [b…, M, K] → [b… · M, K]; NONE when the rows are no monomial. */
+/* [b…, M, K] → [b… · M, K]; NONE if the number of rows is no monomial. */
 static value_id flat_rows(rondo_graph *g, value_id x)
 {
     const shape *s = graph_shape_of(g, x);
@@ -126,7 +126,7 @@ static value_id right_gradient(rondo_graph *g, const node *n, value_id dy)
     return build_sum_to(g, full, graph_shape_of(g, b));
 }
 
-/* Through the activation: the value before it is computed again. NONE: failed. */
+/* The gradient before the activation; the value there is computed again. NONE: failed. */
 static value_id before_activation(rondo_graph *g, const node *n, value_id dy)
 {
     attribute attributes[MAX_ATTRIBUTES];

@@ -1,5 +1,5 @@
-/* Layer norm and RMS norm over the last axis. Their second result, the statistics of each row, is what their gradients start
- * from; it has no gradient itself. */
+/* Layer norm and RMS norm over the last axis. Their second result, the statistics of each row, is an operand
+ * of their gradients; it has no gradient itself. */
 #include "ops/infer.h"
 #include "ops/reference.h"
 #include "ops/rules.h"
@@ -149,8 +149,8 @@ bool reference_rms_norm(const reference_call *call)
     return true;
 }
 
-/* One row, with h = (x − mean) · inverse and e = gain · dy: dx = inverse · (e − mean(e) − h · mean(e h)); without the middle
- * term when the row was not centred. dbias may be NULL. */
+/* One row, with h = (x − mean) · inverse and e = gain · dy: dx = inverse · (e − mean(e) − h · mean(e h));
+ * without the middle term when the row was not centred. dbias may be NULL. */
 static void norm_grad_row(const double *x, const double *gain, const double *dy, double mean, double inverse,
                           bool centred, int64_t count, double *dx, double *dgain, double *dbias)
 {

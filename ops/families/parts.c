@@ -106,7 +106,7 @@ bool vjp_pad(rondo_graph *g, const node *n, const value_id *out_gradients, const
     return !g->error.code;
 }
 
-/* dy with the axis 3·T as two axes, [3, T]: parts are then slices by numbers even where T is a symbol. */
+/* dy with the axis 3·T as two axes, [3, T], so that parts are slices by numbers even if T is a symbol. */
 static value_id split_axis(rondo_graph *g, value_id dy, int axis, dim unit)
 {
     shape s = *graph_shape_of(g, dy);

@@ -42,29 +42,9 @@ bool infer_sum_to(rondo_graph *g, node *n, value *outputs)
     return infer_result(outputs, RONDO_F32, to);
 }
 
-bool infer_same(rondo_graph *g, node *n, value *outputs)
-{
-    const value *x = infer_operand(g, n, 0, RONDO_F32);
-    if (!x)
-        return false;
-    if (x->shape.rank < 1)
-        return infer_fail(g, "%s: a single number has no axis", op_words(n));
-    if (n->op == OP_cumsum && infer_axis(g, n, n->attributes[cumsum_axis].integer, x->shape.rank) < 0)
-        return false;
-    for (int i = 1; i < n->input_count; i++) {
-        const value *other = infer_operand(g, n, i, RONDO_F32);
-        if (!other)
-            return false;
-        if (!shape_equal(&x->shape, &other->shape))
-            return infer_fail(g, "%s: operands are %s and %s, they must be alike", op_words(n),
-                              shape_words(g, &x->shape), shape_words(g, &other->shape));
-    }
-    return infer_result(outputs, RONDO_F32, &x->shape);
-}
-
 /* ---- vjp ---- */
 
-/* v, one number for each reduced line of n's operand, with the reduced axis back as extent 1. */
+/* v, one number for each reduced line of n's operand, with the reduced axis as extent 1. */
 static value_id with_axis(rondo_graph *g, const node *n, value_id v)
 {
     if (n->attributes[sum_keep].integer || v == NONE)
@@ -82,7 +62,7 @@ bool vjp_sum(rondo_graph *g, const node *n, const value_id *out_gradients, const
     return !g->error.code;
 }
 
-/* The extent d as a value: a number, or the sum of so many ones. */
+/* The extent d as a value: a number, or a sum of d ones. */
 static value_id extent_of(rondo_graph *g, dim d)
 {
     if (dim_is_literal(d))
@@ -103,7 +83,7 @@ bool vjp_mean(rondo_graph *g, const node *n, const value_id *out_gradients, cons
     return !g->error.code;
 }
 
-/* The first of equals is where nothing equal stands before it. */
+/* The first of equal elements is the one with no equal before it. */
 bool vjp_max(rondo_graph *g, const node *n, const value_id *out_gradients, const bool *needs,
              value_id *in_gradients)
 {
@@ -269,7 +249,7 @@ static value_id sample_reduce(rondo_graph *g, sampler *s, int index, op_id op)
 
 value_id samples_sum(rondo_graph *g, sampler *s, int index)
 {
-    if (index == 0) /* nothing to add is 0 */
+    if (index == 0) /* an empty sum is 0 */
         return build_reduce(g, OP_sum, sample_input(g, s, -1, 1, 2, (int64_t[]){3, 0}), 1, false);
     return sample_reduce(g, s, index - 1, OP_sum);
 }

@@ -1,11 +1,12 @@
-/* The linear recurrence behind every attention without a softmax, per sentence b and head h:
+/* The linear recurrence of attention without a softmax, for each sentence b and head h:
  *
  *   U_t = D_t ∘ S_{t−1}      S_t = U_t + k_t v_tᵀ      D_t = e^(log decay), 1 without one
  *   inclusive: numerator_t = S_tᵀ q_t      exclusive: numerator_t = U_tᵀ q_t, the token does not see itself
  *
- * With `denominator` v has one more column of ones, so that the state's last column is Σ k and denominator_t = Σ k · q_t;
- * without it that result is 0. Rows at or beyond length[b] are never read, give 0, and leave the state as it is.
- * Log decay is [B|1, H|1, T, 1] or [B|1, H|1, T, Dk], or the same at every step: [B|1, H|1, 1, 1]. */
+ * With `denominator` v has one more column of ones, so that the state's last column is Σ k and denominator_t
+ * = Σ k · q_t; without it that result is 0. Rows at or beyond length[b] are never read, give 0, and leave the
+ * state as it is. Log decay is [B|1, H|1, T, 1] or [B|1, H|1, T, Dk], or the same at every step: [B|1, H|1,
+ * 1, 1]. */
 #include "ops/infer.h"
 #include "ops/reference.h"
 #include "ops/rules.h"
@@ -52,7 +53,8 @@ static shape last_replaced(const shape *s, dim last)
     return r;
 }
 
-/* [B, H, Dk, Dv], one column more with the denominator. False: Dv is not a number, so there is no "one more". */
+/* [B, H, Dk, Dv], one column more with the denominator. False: Dv is not a number, so that one cannot be
+ * added to it. */
 static bool state_shape(const node *n, const shape *k, const shape *v, shape *state)
 {
     *state = *k;
@@ -171,7 +173,7 @@ static int64_t scan_length(const reference_call *call, const scan_sizes *z, int6
     return length && (int64_t)length[b] < z->time ? (int64_t)length[b] : z->time;
 }
 
-/* Where the log decay of (b, h, t, f) lies; −1: there is none. */
+/* The offset of the log decay of (b, h, t, f); −1: there is none. */
 static int64_t decay_offset(const reference_call *call, int64_t b, int64_t h, int64_t t, int64_t f)
 {
     if (!reference_data(call, LOG_DECAY))

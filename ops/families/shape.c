@@ -1,4 +1,4 @@
-/* Ops that give the same elements other places: reshape, transpose, broadcast. */
+/* Ops that lay out the same elements in another way: reshape, transpose, broadcast. */
 #include "ops/infer.h"
 #include "ops/reference.h"
 #include "ops/rules.h"

@@ -1,4 +1,4 @@
-/* Softmax over the last axis, and its gradient. infer_same stands in ops/families/reduce.c. */
+/* Softmax over the last axis, and its gradient. */
 #include "ops/build.h"
 #include "ops/reference.h"
 #include "ops/rules.h"
@@ -20,7 +20,7 @@ bool vjp_softmax(rondo_graph *g, const node *n, const value_id *out_gradients, c
 static void softmax_row(const double *x, double *y, int64_t count)
 {
     double largest = -INFINITY, sum = 0;
-    bool empty = true; /* −∞ throughout; a NaN is not nothing */
+    bool empty = true; /* all are −∞; a NaN is not */
     for (int64_t i = 0; i < count; i++) {
         largest = x[i] > largest ? x[i] : largest;
         empty = empty && x[i] == -INFINITY;

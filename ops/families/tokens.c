@@ -1,5 +1,5 @@
-/* Ops about tokens and their places: embedding and its gradient, positions, sinusoids; and the three that a decoder's state
- * needs: append, last_row, gather. An index that lies outside reads zeros and writes nothing. */
+/* Ops on tokens and positions: embedding and its gradient, positions, sinusoids; and those that the state of
+ * a decoder needs: append, last_row, gather. An index out of range reads zeros and writes nothing. */
 #include "ops/infer.h"
 #include "ops/reference.h"
 #include "ops/rules.h"

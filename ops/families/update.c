@@ -1,5 +1,5 @@
-/* The optimiser's step: AdamW (Loshchilov & Hutter 2019) on flat blocks. What changes from step to step comes in as four
- * numbers, so that one program serves all. */
+/* The optimiser's step: AdamW (Loshchilov & Hutter 2019) on flat blocks. What changes from step to step is
+ * passed as four numbers, so that one program serves all steps. */
 #include "ops/infer.h"
 #include "ops/reference.h"
 #include "ops/rules.h"

@@ -1,5 +1,6 @@
-/* The form rule of add and sub. Two separable products under the same mask are one product with the features of both:
- * a[t]·b[s] + c[t]·d[s] = [a, c][t] · [b, d][s]. So 1 + q·k is separable, and so is a difference of two products. */
+/* The form rule of add and sub. Two separable products under the same mask are one product with the features
+ * of both: a[t]·b[s] + c[t]·d[s] = [a, c][t] · [b, d][s]. So 1 + q·k is separable, and so is a difference of
+ * two products. */
 #include "ops/form/form.h"
 #include "ops/rules.h"
 
@@ -8,7 +9,7 @@ static const char *verb(const node *n)
     return n->op == OP_sub ? "difference" : "sum";
 }
 
-/* Scales become part of the features. */
+/* Multiplies the scales into the features. */
 static void absorb(rondo_graph *g, pair_form *p)
 {
     p->query = p->row == NONE ? p->query : build_mul(g, p->query, p->row);
@@ -16,7 +17,7 @@ static void absorb(rondo_graph *g, pair_form *p)
     p->row = p->column = NONE;
 }
 
-/* a and b one behind the other along the last axis; their other extents broadcast. */
+/* a and b concatenated along the last axis; their other extents broadcast. */
 static value_id joined(rondo_graph *g, value_id a, value_id b)
 {
     shape x = *graph_shape_of(g, a), y = *graph_shape_of(g, b);
@@ -51,7 +52,7 @@ static bool add_pairs(form_context *c, const node *n, pair_form a, pair_form b, 
     return form_good(c);
 }
 
-/* A value of t, of s, or of neither, as a pair with one feature beside p. */
+/* Adds a value that depends on t, on s, or on neither, as a pair with one feature. */
 static bool add_value(form_context *c, const node *n, const pair_form *p, value_id other, pair_form *outputs)
 {
     int rank = graph_shape_of(c->from, n->first_output)->rank;

@@ -1,12 +1,13 @@
-/* Form rules of exp and power, and decays. e^(c[t] − c[s]) of a running sum c is a pair with the decay e^(c[t] − c[t−1]) a step, in
- * whichever of three ways it is written: the exponential of a difference, a power, or e^c on the queries and e^−c on the keys. */
+/* Form rules of exp and power, and decays. e^(c[t] − c[s]) of a running sum c is a pair with the decay
+ * e^(c[t] − c[t−1]) per step, whether it is written as the exponential of a difference, as a power, or as e^c
+ * on the queries and e^−c on the keys. */
 #include "ops/form/form.h"
 #include "ops/rules.h"
 #include <math.h>
 
 /* ---- differences ---- */
 
-/* first grows along axis t, second along s: by the same, or, for a sum, by the opposite. */
+/* Operand 0 grows along axis t, operand 1 along s: by the same steps, or, for a sum, by their negatives. */
 static bool begin_at(form_context *c, const node *n, int t, int s, pair_form *outputs)
 {
     const shape *whole = graph_shape_of(c->from, n->first_output);
@@ -54,7 +55,8 @@ static bool is_positive_number(const form_context *c, value_id old)
     return n && n->op == OP_constant && n->attributes[constant_number].real > 0;
 }
 
-/* Where it is masked it is −∞ and has to stay so; a difference that is not understood any more is an ordinary value. */
+/* A masked entry is −∞ and has to stay −∞. If the result is no difference of this form, it is an ordinary
+ * value. */
 bool form_scale_difference(form_context *c, const node *n, value_id factor, pair_form *outputs)
 {
     const pair_form *f = form_live(c, n->inputs[0]) ? form_live(c, n->inputs[0]) : form_live(c, n->inputs[1]);
@@ -99,7 +101,8 @@ bool form_exp(form_context *c, const node *n, pair_form *outputs)
     return begin_decay(c, n, f, f->log_decay, outputs);
 }
 
-/* base^(c[t] − c[s]), as in γ^(t − s). A masked difference of −∞ would be 0 for a base above 1 only, so it is not taken. */
+/* base^(c[t] − c[s]), as in γ^(t − s). With a mask of −∞ the result is 0 only for a base above 1, so a masked
+ * difference is refused. */
 bool form_power(form_context *c, const node *n, pair_form *outputs)
 {
     const pair_form *f = form_live(c, n->inputs[1]);
@@ -125,7 +128,8 @@ typedef struct peeled {
 
 static peeled peel(const form_context *c, value_id old, int symbol);
 
-/* Both parts are moved as the whole was; the growth may be one number for many elements, which a reshape would not see. */
+/* Moves both parts as the whole was moved. The growth may have extent 1 where the value has more, so it is
+ * broadcast before a reshape. */
 static peeled peel_moved(const form_context *c, const node *n, int symbol)
 {
     peeled p = peel(c, n->inputs[0], symbol);
@@ -147,7 +151,7 @@ static peeled peel_moved(const form_context *c, const node *n, int symbol)
     return p;
 }
 
-/* rest of a product, in its shape. */
+/* The rest has the shape of the whole. */
 static peeled peel(const form_context *c, value_id old, int symbol)
 {
     const peeled none = {NONE, NONE};

@@ -1,5 +1,5 @@
-/* Form rules of elementwise ops, of softmax and of dropout. An op that keeps a product over (t, s) separable changes one of
- * its factors; any other ends it and says why. */
+/* Form rules of elementwise ops, of softmax and of dropout. An op that keeps a product over (t, s) separable
+ * changes one of its factors; any other ends it and says why. */
 #include "ops/form/form.h"
 #include "ops/rules.h"
 

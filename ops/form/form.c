@@ -6,7 +6,7 @@
 
 /* ---- the end of a product ---- */
 
-/* The operand whose story is told when an op ends several: a product of two sequences before a mask made of
+/* The operand that is reported if an op ends several: a product of two sequences rather than a mask made of
  * constants. */
 static const pair_form *foremost(const form_context *c, const node *n)
 {
@@ -107,7 +107,7 @@ void form_factors(pair_form *p, value_id *factors[FORM_FACTORS])
     factors[4] = &p->log_decay;
 }
 
-/* c[t] − c[s] with t and s named the other way round is −(c[t] − c[s]). */
+/* c[t] − c[s] with t and s exchanged is −(c[t] − c[s]). */
 void form_swap_roles(rondo_graph *g, pair_form *p)
 {
     int axis = p->t_axis;

@@ -1,5 +1,6 @@
-/* The growth of a value from one step of time to the next, traced back to its source: what e^(c[t] − c[s]) decays by. In f32 the
- * difference of two long running sums is wrong in its last digits and then in its first; the summands are not. */
+/* The growth of a value from one step of time to the next, traced back to its source: what e^(c[t] − c[s])
+ * decays by. In f32 the difference of two long running sums is wrong in its last digits and then in its
+ * first; the summands are not. */
 #include "ops/form/form.h"
 #include "ops/rules.h"
 
@@ -10,7 +11,8 @@ static form_growth by(value_id steps)
     return (form_growth){true, steps};
 }
 
-/* The axis whose extent is exactly the symbol; −1: none, −2: it is hidden in a product or stands there twice. */
+/* The axis whose extent is exactly the symbol; −1: none, −2: the symbol is a factor of an extent, or in
+ * several of them. */
 static int time_axis(const shape *s, int symbol)
 {
     int axis = -1;
@@ -20,7 +22,7 @@ static int time_axis(const shape *s, int symbol)
     return axis;
 }
 
-/* s as the growth `steps` has it: with its extent along time, all or 1. */
+/* Shape s with the extent along time that the growth `steps` has: that of s, or 1. */
 static shape shaped_like(const form_context *c, const shape *s, value_id steps, int symbol)
 {
     shape out = *s;
@@ -30,7 +32,7 @@ static shape shaped_like(const form_context *c, const shape *s, value_id steps, 
     return out;
 }
 
-/* A summand that is the same at every step has extent 1 along time, however often it was repeated. */
+/* A summand that is the same at every step, with extent 1 along time. */
 static value_id once(const form_context *c, value_id old, int axis)
 {
     const node *n = graph_node_of(c->from, old);
@@ -92,8 +94,8 @@ static form_growth growth_of_two(const form_context *c, const node *n, int symbo
     return by(form_sum_of(c->to, a.steps, second));
 }
 
-/* Equal growths shall be equal values, however they were moved: a sign stands outside, two reshapes are one, two transposes are
- * one, and one that only moves extents of 1 is a reshape. */
+/* Equal growths have to be equal values, however they were moved. So a sign is moved outside, two reshapes
+ * become one, two transposes become one, and a transpose that only moves extents of 1 becomes a reshape. */
 static value_id reshaped(rondo_graph *g, value_id x, const shape *s)
 {
     const node *n = graph_node_of(g, x);

@@ -1,10 +1,10 @@
-/* Form rules of masks. A mask with fill 0 becomes part of the pair: the causal mask as a flag, masks by length on the
- * factors. */
+/* Form rules of masks. A mask with fill 0 becomes part of the pair: the causal mask as a flag, masks by
+ * length on the factors. */
 #include "ops/form/form.h"
 #include "ops/rules.h"
 #include <math.h>
 
-/* For the report alone: an attention that has ended is causal all the same. */
+/* For the report alone: the attention is causal although it has ended. */
 static bool end_causal(form_context *c, const node *n, pair_form *outputs)
 {
     bool good = form_end(c, n, outputs, "causal mask with fill %s: a separable product is masked with 0",
@@ -39,8 +39,8 @@ bool form_causal_mask(form_context *c, const node *n, pair_form *outputs)
     return true;
 }
 
-/* x · 0 is not 0 where x is NaN, so masks stay masks, on the factors: the one of features, and the one of
- * scales. */
+/* x · 0 is not 0 if x is NaN, so a mask of the product becomes masks, not factors: one of the features and
+ * one of the scales. */
 static void mask_factor(form_context *c, value_id *factor, value_id length, dim batch, dim time)
 {
     if (*factor != NONE)

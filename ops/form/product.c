@@ -1,4 +1,5 @@
-/* Form rules of matmul and of sums: most pairs begin at a matmul, and at a matmul or a sum they are summed over s. */
+/* Form rules of matmul and of sums: most pairs begin at a matmul, and at a matmul or a sum they are summed
+ * over s. */
 #include "ops/form/form.h"
 #include "ops/rules.h"
 
@@ -24,8 +25,7 @@ static bool begin_product(form_context *c, const node *n, pair_form *outputs)
     return form_good(c) && form_take_decay(c, n, &outputs[0]);
 }
 
-/* The pair, as operand `which`, times ordinary values: Σ over s in either order and under any transposition.
- */
+/* The pair, operand `which`, times ordinary values: Σ over s, in either order and with any transposition. */
 static bool contract(form_context *c, const node *n, int which, pair_form *outputs)
 {
     pair_form p = c->forms[n->inputs[which]];

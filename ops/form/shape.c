@@ -1,5 +1,5 @@
-/* Form rules of constants and of changes of shape: numbers that are repeated over t and s are pairs, and batch axes may move
- * as long as t and s stay two axes. */
+/* Form rules of constants and of changes of shape: numbers that are repeated over t and s are pairs, and
+ * batch axes may move as long as t and s stay two axes. */
 #include "ops/form/form.h"
 #include "ops/rules.h"
 
@@ -103,7 +103,7 @@ static bool follow_axes(const shape *from, int first, int second, const shape *t
     return false;
 }
 
-/* A factor [batch…, X, Y] under the batch axes of `after`, which hold the same elements as those of `before`.
+/* A factor [batch…, X, Y] with the batch axes of `after`, which have the same elements as those of `before`.
  */
 static value_id reshape_factor(rondo_graph *g, value_id factor, const pair_form *f, const shape *before,
                                const pair_form *p, const shape *after)
@@ -116,7 +116,7 @@ static value_id reshape_factor(rondo_graph *g, value_id factor, const pair_form 
         if (i != f->t_axis && i != f->s_axis)
             full.dims[count++] = before->dims[i];
     shape s = *graph_shape_of(g, factor);
-    bool shared = true; /* by all of the batch: it needs no copies */
+    bool shared = true; /* one factor for the whole batch: no copies are needed */
     for (int i = 0; i < count; i++)
         shared = shared && dim_is_number(s.dims[i], 1);
     full.dims[count] = s.dims[count];

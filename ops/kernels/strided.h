@@ -20,7 +20,8 @@ void walk_merge(strided_walk *w);
 /* Where row `row` (element `flat`) of an operand begins, in elements. */
 int64_t walk_row(const strided_walk *w, int operand, int64_t row);
 int64_t walk_at(const strided_walk *w, int operand, int64_t flat);
-static inline int64_t walk_stride(const strided_walk *w, int operand) { return w->strides[operand][w->rank - 1]; }
+static inline int64_t walk_stride(const strided_walk *w,
+                                  int operand) { return w->strides[operand][w->rank - 1]; }
 static inline int64_t walk_elements(const strided_walk *w) { return w->rows * w->inner; }
 /* The operand's elements lie one after another in the walk's order. */
 bool walk_dense(const strided_walk *w, int operand);

@@ -1,9 +1,10 @@
-/* step rules of ops that move nothing through time: it is enough to follow where their operands' time axes go. */
+/* Step rules of ops that move nothing through time: they only follow where the time axes of the operands go.
+ */
 #include "ops/rules.h"
 #include "ops/step/step.h"
 #include <math.h>
 
-/* Constants and broadcasts may make a time axis out of nothing. */
+/* Constants and broadcasts may have a time axis that no operand has. */
 static time_fact made_axes(const step_context *c, const shape *s)
 {
     int axes[MAX_RANK], count = step_time_axes(c, s, axes, MAX_RANK);
@@ -20,8 +21,8 @@ bool step_constant(step_context *c, const node *n, time_fact *facts)
     return step_build(c, n, NULL, &out, constant_dims);
 }
 
-/* Where the operands' time axes fall in a result of this rank, aligned to the right. Operands whose time axis falls on the
- * result's key axis are appended. */
+/* Where the operands' time axes fall in a result of this rank, aligned to the right. Operands whose time axis
+ * falls on the result's key axis are appended. */
 static bool align(step_context *c, const node *n, const shape *result, time_fact *out, value_id *inputs)
 {
     *out = made_axes(c, result);
@@ -53,7 +54,8 @@ static bool align(step_context *c, const node *n, const shape *result, time_fact
     return true;
 }
 
-/* What a masked entry (s > t) becomes: known for functions of it alone, and for a zero that is scaled. */
+/* The new fill, which a masked entry (s > t) becomes: known for functions of one operand, and for a zero that
+ * is scaled. */
 static void follow_fill(const step_context *c, const node *n, time_fact *out)
 {
     const time_fact *pair = NULL;
@@ -111,7 +113,8 @@ bool step_broadcast(step_context *c, const node *n, time_fact *facts)
     return step_build(c, n, inputs, &out, broadcast_dims);
 }
 
-/* The product of what varies faster than time: the dims after its axis and the literal factor of its own. */
+/* The product of what varies faster than time: the dims after the axis and the literal factor of its own dim.
+ */
 static dim after_time(const shape *s, int axis)
 {
     dim product = dim_number(s->dims[axis].factor);

@@ -2,7 +2,8 @@
 #include "ops/rules.h"
 #include "ops/step/step.h"
 
-/* Where axis `axis` of an operand stands in the product: 'b'atch, 'r'ow or column of the result, or 'k', summed. */
+/* The role of axis `axis` of an operand in the product: 'b'atch, 'r'ow or column of the result, or 'k',
+ * summed. */
 static char role(int axis, int rank, bool transposed, bool first)
 {
     if (axis < rank - 2)

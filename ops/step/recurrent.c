@@ -1,4 +1,5 @@
-/* The step rule of recurrences: what an op carries from row to row (its column RECURRENCE) becomes a state port. */
+/* The step rule of recurrences: what an op carries from row to row (its column RECURRENCE) becomes a state
+ * port. */
 #include "ops/rules.h"
 #include "ops/step/step.h"
 

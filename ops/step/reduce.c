@@ -1,5 +1,5 @@
-/* step rules of ops that sum along an axis: over what is not time they stay as they are, over s they need a causal mask before
- * them, and a running sum over time carries its total. */
+/* Step rules of ops that sum along an axis: along an axis that is not time they stay as they are, along s
+ * they need a causal mask before them, and a running sum over time carries its total. */
 #include "ops/rules.h"
 #include "ops/step/step.h"
 #include <math.h>
@@ -14,7 +14,8 @@ static bool step_reduce_pair(step_context *c, const node *n, const time_fact *f,
         *out = *f;
         out->axis -= !keep && axis < f->axis;
         out->key_axis -= !keep && axis < f->key_axis;
-        if (n->op == OP_sum || n->op == OP_logsumexp) /* of many equal numbers: that number again? */
+        if (n->op == OP_sum ||
+            n->op == OP_logsumexp) /* whether the result over many entries equal to fill is fill again */
             out->causal = out->causal && (isinf(f->fill) || (n->op == OP_sum && f->fill == 0));
         return true;
     }
@@ -77,7 +78,7 @@ bool step_last_axis(step_context *c, const node *n, time_fact *facts)
             return step_fail(c, n, "its gain or bias depends on time");
     for (int o = 0; o < n->output_count; o++)
         facts[o] = f;
-    facts[0].causal = false; /* a row of fill is no fill any more */
+    facts[0].causal = false; /* the result of a row of fill is something else */
     if (step_joins(c, n, 0, last))
         return step_fail(c, n, "it joins sequences, which stand at different tokens");
     if (f.kind == TIME_NOW && f.axis == last)

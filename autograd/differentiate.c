@@ -83,8 +83,8 @@ static bool fail_without_gradient(const walk *w, node_id id)
             "%s has no gradient: it belongs to a gradient already, and this would be a second derivative",
             name);
     else
-        graph_fail(w->to, RONDO_NO_GRADIENT, "%s has no gradient, and one is asked for that leads through it",
-                   name);
+        graph_fail(w->to, RONDO_NO_GRADIENT,
+                   "%s has no gradient, and a gradient that is asked for depends on it", name);
     return false;
 }
 

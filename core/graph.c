@@ -97,7 +97,7 @@ const char *graph_place(rondo_graph *g, node_id n)
         place = scope;
     else
         place = arena_text(&g->arena, "%%%d", at->first_output);
-    return place ? place : "a place there is no memory to name";
+    return place ? place : "an unknown place (out of memory)";
 }
 
 /* ---- interning: open addressing; buckets hold indices ---- */

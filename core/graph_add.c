@@ -17,10 +17,11 @@ static bool check_inputs(rondo_graph *g, const op_signature *op, const value_id 
     }
     for (int i = 0; i < count; i++) {
         if (inputs[i] < NONE || inputs[i] >= g->value_count)
-            return graph_refuse(g, RONDO_ARGUMENT, "operand %d of %s is no value of this graph", i + 1,
+            return graph_refuse(g, RONDO_ARGUMENT, "operand %d of %s is not a value of this graph", i + 1,
                                 op->name);
         if (inputs[i] == NONE && i < op->min_inputs)
-            return graph_refuse(g, RONDO_ARGUMENT, "operand %d of %s is absent, but needed", i + 1, op->name);
+            return graph_refuse(g, RONDO_ARGUMENT, "operand %d of %s is required, but absent", i + 1,
+                                op->name);
     }
     return true;
 }
@@ -80,8 +81,8 @@ static bool take_attributes(rondo_graph *g, const op_signature *op, const attrib
         else
             out[i].integer = (int64_t)f[i].initial;
         if (!attribute_fits(g, f[i].kind, out[i]))
-            return graph_refuse(g, RONDO_ARGUMENT, "attribute %s of %s has a value that is none of its kind",
-                                f[i].name, op->name);
+            return graph_refuse(g, RONDO_ARGUMENT, "attribute %s of %s has an invalid value", f[i].name,
+                                op->name);
     }
     return true;
 }
@@ -98,7 +99,7 @@ static bool check_outputs(rondo_graph *g, const op_signature *op, const node *n,
         for (int i = 0; good && i < s->rank; i++)
             good = s->dims[i].factor >= 0;
         if (!good)
-            return graph_refuse(g, RONDO_SHAPE, "%s gives a result that is too large to count", op->name);
+            return graph_refuse(g, RONDO_SHAPE, "the result of %s has too many elements", op->name);
     }
     return true;
 }
@@ -234,7 +235,8 @@ static bool check_port(rondo_graph *g, const port *p)
     const char *name = g->names[p->name];
     bool fixed = p->kind == PORT_FIXED;
     if (!is_value(g, p->in) || (p->out != NONE && (fixed || !is_value(g, p->out))))
-        return graph_refuse(g, RONDO_ARGUMENT, "port %.80s: its ends are no values of this graph", name);
+        return graph_refuse(g, RONDO_ARGUMENT, "port %.80s: `in` or `out` is not a value of this graph",
+                            name);
     int rank = g->values[p->in].shape.rank;
     if (p->batch_axis < -1 || p->batch_axis >= rank ||
         (p->kind == PORT_APPEND && (p->append_axis < 0 || p->append_axis >= rank)))
@@ -243,8 +245,7 @@ static bool check_port(rondo_graph *g, const port *p)
         return true;
     const value *in = &g->values[p->in], *out = &g->values[p->out];
     if (in->type != out->type || !shape_equal(&in->shape, &out->shape))
-        return graph_refuse(g, RONDO_SHAPE, "port %.80s: what comes out has another type than what goes in",
-                            name);
+        return graph_refuse(g, RONDO_SHAPE, "port %.80s: `in` and `out` have different types", name);
     return true;
 }
 
@@ -277,11 +278,11 @@ bool graph_add_output(rondo_graph *g, const char *name, value_id v)
         return false;
     if (!index || !is_value(g, v))
         return graph_refuse(g, RONDO_ARGUMENT, "output %.80s: %s", name ? name : "",
-                            index ? "that is no value of this graph" : "it needs a name");
+                            index ? "it is not a value of this graph" : "it needs a name");
     for (int i = 0; i < g->output_count; i++)
         if (g->outputs[i].name == index)
             return g->outputs[i].value == v ||
-                   graph_refuse(g, RONDO_ARGUMENT, "two values are output as %.80s", name);
+                   graph_refuse(g, RONDO_ARGUMENT, "two outputs have the name %.80s", name);
     if (!ARENA_PUSH(&g->arena, g->outputs, g->output_count, g->output_capacity))
         return graph_refuse(g, RONDO_MEMORY, "out of memory for an output");
     g->outputs[g->output_count++] = (output){index, v};
@@ -293,8 +294,9 @@ int graph_add_initial(rondo_graph *g, value_id v, rondo_initial kind, double sca
     if (!g || g->error.code)
         return NONE;
     if (!is_value(g, v) || kind < RONDO_XAVIER || kind > RONDO_ORTHOGONAL)
-        return graph_fail(g, RONDO_ARGUMENT,
-                          "an initial value of a kind that does not exist, or of no value of this graph");
+        return graph_fail(
+            g, RONDO_ARGUMENT,
+            "an initial value of an unknown kind, or of something that is not a value of this graph");
     int at = 0;
     while (at < g->initial_count && g->initials[at].value != v)
         at++;

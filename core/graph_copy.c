@@ -106,7 +106,7 @@ bool graph_copy_node(rondo_graph *to, const rondo_graph *from, node_id id, value
     if (first == NONE)
         return false;
     if (graph_node_of(to, first)->output_count != n->output_count)
-        return graph_refuse(to, RONDO_SHAPE, "the copy of %s has another number of results", name);
+        return graph_refuse(to, RONDO_SHAPE, "the copy of %s has a different number of results", name);
     for (int p = 0; p < n->output_count; p++) {
         map[n->first_output + p] = first + p;
         int label = from->values[n->first_output + p].name;

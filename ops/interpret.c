@@ -54,7 +54,7 @@ static bool interpret_bindings(const interpreter *i, const interpret_binding *bi
     for (int b = 0; b < count; b++) {
         value_id v = bindings[b].value;
         if (v < 0 || v >= i->graph->value_count)
-            return fail(i->error, RONDO_ARGUMENT, "binding %d names no value of the graph", b);
+            return fail(i->error, RONDO_ARGUMENT, "binding %d is not a value of the graph", b);
         if (!(op_table[graph_op_of(i->graph, v)].flags & OP_LEAF))
             return interpret_fail(i, i->graph->values[v].node, "only leaves can be bound");
         if (!interpret_room(i, v))

@@ -112,7 +112,7 @@ static bool verify_types(const rondo_graph *g, node_id id, rondo_error *error)
         const value *v = &g->values[g->nodes[id].first_output + p];
         if (v->type != outputs[p].type || !shape_equal(&v->shape, &outputs[p].shape))
             return fail(error, RONDO_SHAPE,
-                        "node %d: output %d of %s has another type than its operands give it", id, p,
+                        "node %d: output %d of %s does not have the type that its operands give it", id, p,
                         op_table[n.op].signature.name);
     }
     return good;
@@ -130,12 +130,12 @@ bool graph_verify(const rondo_graph *g, rondo_error *error)
         if (port->in < 0 || port->in >= g->value_count || graph_op_of(g, port->in) != OP_state)
             return fail(error, RONDO_ARGUMENT, "port %s: its `in` is not a state node", g->names[port->name]);
         if (port->kind != PORT_FIXED && (port->out < 0 || port->out >= g->value_count))
-            return fail(error, RONDO_ARGUMENT, "port %s: nothing is its `out`", g->names[port->name]);
+            return fail(error, RONDO_ARGUMENT, "port %s: it has no `out`", g->names[port->name]);
         if (port->out >= 0 && !shape_equal(&g->values[port->in].shape, &g->values[port->out].shape))
             return fail(error, RONDO_SHAPE, "port %s: `in` and `out` differ in shape", g->names[port->name]);
     }
     for (int o = 0; o < g->output_count; o++)
         if (g->outputs[o].value < 0 || g->outputs[o].value >= g->value_count)
-            return fail(error, RONDO_ARGUMENT, "output %s is no value", g->names[g->outputs[o].name]);
+            return fail(error, RONDO_ARGUMENT, "output %s is not a value", g->names[g->outputs[o].name]);
     return true;
 }

@@ -26,7 +26,7 @@ value_id heads_in(rondo_graph *g, value_id x, const shape *batch)
     shape four = {.rank = 2, .dims = {batch->rank ? batch->dims[0] : dim_number(1), dim_number(1)}};
     for (int i = 1; i < batch->rank; i++)
         if (!dim_multiply(four.dims[1], batch->dims[i], &four.dims[1]))
-            return graph_fail(g, RONDO_SHAPE, "the batch axes of an attention are too many elements");
+            return graph_fail(g, RONDO_SHAPE, "the batch axes of an attention have too many elements");
     four = with_matrix(&four, &full);
     return build_reshape(g, build_broadcast(g, x, &full), &four);
 }

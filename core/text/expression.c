@@ -49,7 +49,7 @@ bool find_label(parser *p, const char *name, value_id *v)
         return false;
     *v = p->values[label];
     return *v != NONE || lex_fail(&p->s, RONDO_ARGUMENT,
-                                  "no value is called %.60s; the line that makes it must stand above", name);
+                                  "no value is called %.60s; the line that makes it must come first", name);
 }
 
 bool set_label(parser *p, const char *name, value_id v)
@@ -58,7 +58,7 @@ bool set_label(parser *p, const char *name, value_id v)
     if (label < 0)
         return false;
     if (p->values[label] != NONE)
-        return lex_fail(&p->s, RONDO_ARGUMENT, "%.60s was made on line %d already; take another name", name,
+        return lex_fail(&p->s, RONDO_ARGUMENT, "%.60s was made on line %d already; choose another name", name,
                         p->lines[label]);
     p->values[label] = v;
     p->lines[label] = p->s.mark.line;
@@ -116,7 +116,7 @@ static bool add_constant(parser *p, lex_mark at, double number, expression *resu
     static const operands none;
     int op = graph_find_op(p->s.g, "constant");
     if (op < 0)
-        return lex_fail(&p->s, RONDO_ARGUMENT, "a number is no value here: there is no op constant");
+        return lex_fail(&p->s, RONDO_ARGUMENT, "a number cannot be a value here: there is no op constant");
     attribute_set set;
     attributes_begin(&set, graph_signature(p->s.g, op));
     for (int i = 0; i < set.count; i++)

@@ -236,8 +236,7 @@ static bool lex_factor(lexer *s, dim *product)
             return lex_fail(s, RONDO_ARGUMENT, "a dim is not negative");
         factor = dim_number(number);
     }
-    return dim_multiply(*product, factor, product) ||
-           lex_fail(s, RONDO_ARGUMENT, "this dim is too large to count");
+    return dim_multiply(*product, factor, product) || lex_fail(s, RONDO_ARGUMENT, "this dim is too large");
 }
 
 bool lex_dims(lexer *s, shape *dims)

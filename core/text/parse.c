@@ -18,8 +18,7 @@ static bool read_assignment(parser *p, const char *word)
         if (count && !read_label(p, labels[count], "a name for a result"))
             return false;
         if (*labels[count] != '%' && strcmp(labels[count], "_") && !is_label(labels[count]))
-            return lex_fail(s, RONDO_ARGUMENT, "%s is a word of the language; take another name",
-                            labels[count]);
+            return lex_fail(s, RONDO_ARGUMENT, "%s is a reserved word; choose another name", labels[count]);
         count++;
     } while (lex_take(s, ','));
     if (!lex_take(s, '='))

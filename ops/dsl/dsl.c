@@ -27,7 +27,7 @@ bool dsl_operand(rondo_graph *g, const char *function, const char *what, rondo_v
     if (y.graph != g)
         return graph_refuse(g, RONDO_ARGUMENT, "%s: %s belongs to another graph", function, what);
     if (y.id < 0 || y.id >= g->value_count)
-        return graph_refuse(g, RONDO_ARGUMENT, "%s: %s is no value of this graph", function, what);
+        return graph_refuse(g, RONDO_ARGUMENT, "%s: %s is not a value of this graph", function, what);
     return true;
 }
 
@@ -71,7 +71,7 @@ bool dsl_options(rondo_graph *g, const char *function, void *out, size_t size, c
         return true;
     memcpy(&given_size, given, sizeof given_size);
     if (given_size < sizeof given_size)
-        return graph_refuse(g, RONDO_ARGUMENT, "%s: its options do not tell their size", function);
+        return graph_refuse(g, RONDO_ARGUMENT, "%s: the `size` of its options is not set", function);
     for (size_t i = size; i < given_size; i++)
         if (((const unsigned char *)given)[i])
             return graph_refuse(g, RONDO_ARGUMENT,

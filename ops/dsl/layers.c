@@ -21,7 +21,7 @@ int64_t dsl_channels(rondo_graph *g, const char *function, value_id x)
     const shape *s = graph_shape_of(g, x);
     if (s->rank && dim_is_literal(s->dims[s->rank - 1]))
         return s->dims[s->rank - 1].factor;
-    return graph_fail(g, RONDO_SHAPE, "%s of %s: the last extent must be a number, for it sizes a parameter",
+    return graph_fail(g, RONDO_SHAPE, "%s of %s: the last extent sizes a parameter and must be a number",
                       function, shape_words(g, s));
 }
 
@@ -283,9 +283,9 @@ rondo_value rondo_dropout_at(rondo_place place, rondo_value x, float rate)
     if (!g)
         return dsl_value(x.graph, NONE);
     if (!(rate >= 0 && rate < 1))
-        return dsl_value(g,
-                         graph_fail(g, RONDO_ARGUMENT,
-                                    "rondo_dropout: the rate %g is not in 0 … 1, without 1", (double)rate));
+        return dsl_value(g, graph_fail(g, RONDO_ARGUMENT,
+                                       "rondo_dropout: the rate %g must be at least 0 and below 1",
+                                       (double)rate));
     return dsl_value(g, rate > 0 ? dropout(g, x.id, dsl_decimal(rate)) : x.id);
 }
 

@@ -49,7 +49,7 @@ static bool infer_rate(rondo_graph *g, const node *n)
         !infer_optional(g, n, SENTENCES, RONDO_I32, &sentences))
         return false;
     if (!(rate >= 0 && rate < 1))
-        return infer_fail(g, "%s: the dropout rate %g is not in 0 … 1, without 1", op_words(n), rate);
+        return infer_fail(g, "%s: the dropout rate %g must be at least 0 and below 1", op_words(n), rate);
     if (rate > 0 && (!seed || !sentences))
         return infer_fail(g, "%s: dropout needs a seed and the ids of the sentences", op_words(n));
     if (seed && (seed->shape.rank != 1 || !dim_is_number(seed->shape.dims[0], 2)))

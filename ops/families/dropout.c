@@ -20,7 +20,7 @@ bool infer_dropout(rondo_graph *g, node *n, value *outputs)
         return infer_fail(g, "dropout of %s: axis 0 is that of the sentences, it cannot be time too",
                           shape_words(g, &x->shape));
     if (!(rate >= 0 && rate < 1))
-        return infer_fail(g, "dropout: the rate %g is not in 0 … 1, without 1", rate);
+        return infer_fail(g, "dropout: the rate %g must be at least 0 and below 1", rate);
     if (seed->shape.rank != 1 || !dim_is_number(seed->shape.dims[0], 2))
         return infer_fail(g, "dropout: the seed is %s, it must be [2]", shape_words(g, &seed->shape));
     return infer_per_sentence(g, n, 2, x) && infer_result(outputs, RONDO_F32, &x->shape);

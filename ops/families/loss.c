@@ -30,7 +30,8 @@ static const value *infer_targets(rondo_graph *g, const node *n, int ids)
         graph_fail(g, RONDO_SHAPE, "%s: the targets are %s, there must be one for each row of %s",
                    op_words(n), shape_words(g, &targets->shape), shape_words(g, &x->shape));
     else if (!(smoothing >= 0 && smoothing < 1))
-        graph_fail(g, RONDO_SHAPE, "%s: the smoothing %g is not in 0 … 1, without 1", op_words(n), smoothing);
+        graph_fail(g, RONDO_SHAPE, "%s: the smoothing %g must be at least 0 and below 1", op_words(n),
+                   smoothing);
     else
         return x;
     return NULL;

@@ -87,8 +87,9 @@ static bool reduce(form_context *c, const node *n, bool mean, pair_form *outputs
     if (form_grows(&p))
         return form_end(c, n, outputs, FORM_GROWS);
     if (mean && p.causal)
-        return form_end(c, n, outputs,
-                        "the mean over s divides by all keys, also by those to come: sum, then divide by t");
+        return form_end(
+            c, n, outputs,
+            "the mean over s divides by the number of all keys, including later ones: sum, then divide by t");
     p.kind = FORM_NORMALISER;
     p.keep = n->attributes[sum_keep].integer;
     p.mean = mean;

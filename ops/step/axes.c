@@ -95,7 +95,7 @@ bool step_pointwise(step_context *c, const node *n, time_fact *facts)
     if (n->op == OP_concat) {
         int axis = normal_axis(n->attributes[concat_axis].integer, result->rank);
         if (facts[0].kind != TIME_STILL && (axis == facts[0].axis || axis == facts[0].key_axis))
-            return step_fail(c, n, "it joins along time");
+            return step_fail(c, n, "it concatenates along time");
     }
     if (facts[0].kind == TIME_PAIR)
         follow_fill(c, n, &facts[0]);

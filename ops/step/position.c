@@ -13,12 +13,12 @@ bool step_causal_mask(step_context *c, const node *n, time_fact *facts)
     if (f->kind == TIME_STILL)
         return step_same(c, n);
     if (f->kind != TIME_PAIR || f->axis != rank - 2 + transposed || f->key_axis != rank - 1 - transposed)
-        return step_fail(c, n, "its operand has not time twice on its last two axes");
+        return step_fail(c, n, "its operand does not carry time on both of its last two axes");
     if (n->input_count > 1 && n->inputs[1] != NONE)
         return step_fail(c, n, "it has an offset of its own");
     if (!step_batch_first(c, graph_shape_of(c->to, inputs[0])))
         return step_fail(
-            c, n, "sequences stand at different positions, so the mask needs the batch on its first axis");
+            c, n, "sequences are at different positions, so the mask needs the batch on its first axis");
     facts[0].causal = true;
     facts[0].fill = n->attributes[causal_mask_fill].real;
     return step_finish(c, n, graph_add(c->to, n->op, inputs, 2, n->attributes));
@@ -64,7 +64,7 @@ bool step_embed(step_context *c, const node *n, time_fact *facts)
     if (l->ids != l->table && step_fact(c, n->inputs[l->table])->kind != TIME_STILL)
         return step_fail(c, n, "its table depends on time");
     if (facts[0].kind == TIME_PAIR)
-        return step_fail(c, n, "its ids have time twice");
+        return step_fail(c, n, "its ids carry time twice");
     return step_same(c, n);
 }
 

@@ -28,13 +28,13 @@ bool step_matmul(step_context *c, const node *n, time_fact *facts)
         return step_fail(c, n, "fused products come after streaming");
     if (step_joins(c, n, 0, ta ? rank_a - 2 : rank_a - 1) ||
         step_joins(c, n, 1, tb ? rank_b - 1 : rank_b - 2))
-        return step_fail(c, n, "it joins sequences, which stand at different tokens");
+        return step_fail(c, n, "it combines sequences, which are at different tokens");
     char ra = a->kind == TIME_STILL ? 's' : role(a->axis, rank_a, ta, true);
     char rb = b->kind == TIME_STILL ? 's' : role(b->axis, rank_b, tb, false);
     if (a->kind == TIME_PAIR || b->kind == TIME_PAIR) {
         if (a->kind != TIME_PAIR || b->kind != TIME_NOW || ra != 'r' ||
             role(a->key_axis, rank_a, ta, true) != 'k' || rb != 'k')
-            return step_fail(c, n, "of its operands one has time twice and the other does not run along s");
+            return step_fail(c, n, "one operand carries time twice and the other does not carry s");
         if (!a->causal || a->fill != 0)
             return step_fail(c, n,
                              "it sums over s without a causal mask before it, so a row sees later tokens");
@@ -43,7 +43,7 @@ bool step_matmul(step_context *c, const node *n, time_fact *facts)
         return inputs[1] != NONE && step_build(c, n, inputs, NULL, 0);
     }
     if (ra == 'k' || rb == 'k')
-        return step_fail(c, n, "it sums over time, so it needs tokens that are not there yet");
+        return step_fail(c, n, "it sums over time, so it needs later tokens");
     if (ra == 'r' && rb == 'r') {
         inputs[1] = step_append(c, inputs[1], b->axis);
         facts[0] = (time_fact){TIME_PAIR, rank - 2, rank - 1, false, 0};
@@ -70,7 +70,7 @@ bool step_attention(step_context *c, const node *n, time_fact *facts)
         facts[o] = *q;
     if (k->kind == TIME_STILL && v->kind == TIME_STILL) {
         if (n->attributes[attention_causal].integer && q->kind != TIME_STILL)
-            return step_fail(c, n, "it is causal over keys that do not move with time");
+            return step_fail(c, n, "it is causal over keys that do not depend on time");
         return q->kind == TIME_STILL || (q->kind == TIME_NOW && q->axis == 2)
                    ? step_same(c, n)
                    : step_fail(c, n, "its queries' time axis is not the third");

@@ -32,9 +32,9 @@ bool step_reduce(step_context *c, const node *n, time_fact *facts)
     int axis = normal_axis(n->attributes[sum_axis].integer, graph_shape_of(c->from, n->inputs[0])->rank);
     bool keep = n->attributes[sum_keep].integer;
     if (f->kind == TIME_NOW && axis == f->axis)
-        return step_fail(c, n, "it reduces over time, so it needs tokens that are not there yet");
+        return step_fail(c, n, "it reduces over time, so it needs later tokens");
     if (step_joins(c, n, 0, axis))
-        return step_fail(c, n, "it joins sequences, which stand at different tokens");
+        return step_fail(c, n, "it combines sequences, which are at different tokens");
     facts[0] = *f;
     if (f->kind == TIME_NOW)
         facts[0].axis -= !keep && axis < f->axis;
@@ -51,7 +51,7 @@ bool step_cumsum(step_context *c, const node *n, time_fact *facts)
         port;
     facts[0] = *f;
     if (step_joins(c, n, 0, axis))
-        return step_fail(c, n, "it joins sequences, which stand at different tokens");
+        return step_fail(c, n, "it combines sequences, which are at different tokens");
     facts[0].causal = f->causal && f->fill == 0;
     if (f->kind == TIME_STILL || (axis != f->axis && axis != f->key_axis))
         return step_same(c, n);
@@ -80,7 +80,7 @@ bool step_last_axis(step_context *c, const node *n, time_fact *facts)
         facts[o] = f;
     facts[0].causal = false; /* the result of a row of fill is something else */
     if (step_joins(c, n, 0, last))
-        return step_fail(c, n, "it joins sequences, which stand at different tokens");
+        return step_fail(c, n, "it combines sequences, which are at different tokens");
     if (f.kind == TIME_NOW && f.axis == last)
         return step_fail(c, n, "it normalises over time, so every row needs all later tokens");
     if (f.kind == TIME_PAIR && f.axis == last)

@@ -163,7 +163,7 @@ bool step_leaf(step_context *c, const node *n, time_fact *facts)
 bool step_refuse(step_context *c, const node *n, time_fact *facts)
 {
     if (!step_all_still(c, n))
-        return step_fail(c, n, "it looks at the whole of time");
+        return step_fail(c, n, "it needs all of time at once");
     for (int o = 0; o < n->output_count; o++)
         facts[o] = step_still;
     return step_same(c, n);

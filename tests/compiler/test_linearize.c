@@ -165,7 +165,7 @@ Test(linearize, refuses_a_mean_over_tokens_to_come)
 {
     is_refused(QKV "a = causal_mask(matmul(q, k, transpose_b))\n"
                    "output n = mean(a, axis=-1)\n",
-               5, "also by those to come");
+               5, "including later ones");
 }
 
 Test(linearize, refuses_a_mask_that_is_no_zero)

@@ -43,8 +43,7 @@ static void refused(const char *rest, int line, const char *op, const char *reas
 
 Test(stream, refuses_what_looks_ahead)
 {
-    refused("y = sum(x, axis=1, keep)\nz = add(x, y)\noutput logits = z\n", 8, "sum",
-            "needs tokens that are not there yet");
+    refused("y = sum(x, axis=1, keep)\nz = add(x, y)\noutput logits = z\n", 8, "sum", "needs later tokens");
     refused("y = cumsum(x, axis=1, reverse)\noutput logits = y\n", 8, "cumsum", "backwards");
     refused("y = reshape(x, dims=[4*B*T])\nz = sum(y)\noutput logits = z\n", 9, "sum", "reduces over time");
     refused("y = transpose(x, order=[0,2,1])\nz = softmax(y)\noutput logits = z\n", 9, "softmax",

@@ -128,7 +128,7 @@ Test(stream_rules, a_mask_is_known_as_long_as_nothing_changes_it)
 /* The sequences of a batch are at different positions, so no op may combine them. */
 Test(stream_rules, what_joins_sequences_is_refused)
 {
-    static const char reason[] = "it joins sequences";
+    static const char reason[] = "it combines sequences";
     is_refused(QK "output y = sum(q, axis=0)\n", reason);
     is_refused(QK "output y = cumsum(q, axis=0)\n", reason);
     is_refused(QK "output y = softmax(transpose(q, order=[1,2,0]))\n", reason);
@@ -160,6 +160,6 @@ Test(stream_rules, what_looks_ahead_is_refused)
     is_refused(QK "output y = sum(causal_mask(matmul(q, k, transpose_b), fill=1), axis=-1)\n",
                "a row sees later tokens");
     is_refused(QK "output y = matmul(softmax(matmul(q, k, transpose_b)), k)\n", "a row sees later tokens");
-    is_refused(QK "output y = sum(q, axis=1)\n", "it needs tokens that are not there yet");
+    is_refused(QK "output y = sum(q, axis=1)\n", "it needs later tokens");
     is_refused(QK "output y = cumsum(q, axis=1, reverse)\n", "backwards");
 }

@@ -384,10 +384,10 @@ EXPECT_MISTAKE(an_attribute_must_be_known, rondo_apply(g, "cumsum", "axes=1", 1,
 EXPECT_MISTAKE(a_parameter_has_numbers_for_extents, rondo_parameter(g, "w", "f32[B,3]"),
                "the parameter w has a symbol in its type; its extents must be numbers")
 EXPECT_MISTAKE(a_layer_needs_a_number_of_channels, rondo_linear(input("f32[B,T]"), 3),
-               "linear: rondo_linear of [B,T]: the last extent must be a number, for it sizes a parameter")
+               "linear: rondo_linear of [B,T]: the last extent sizes a parameter and must be a number")
 EXPECT_MISTAKE(a_name_is_needed, rondo_input(g, "", "f32[B,T]"), "a name is missing")
 EXPECT_MISTAKE(a_rate_is_a_probability, rondo_dropout(input("f32[B,T,3]"), 1),
-               "rondo_dropout: the rate 1 is not in 0 … 1, without 1")
+               "rondo_dropout: the rate 1 must be at least 0 and below 1")
 EXPECT_MISTAKE(dropout_needs_a_time_axis, rondo_dropout(input("f32[B,8]"), 0.1f),
                "rondo_dropout of [B,8]: it needs [B,T,D] or [B,...,T,D]")
 

@@ -426,8 +426,8 @@ typedef struct rondo_weights rondo_weights;
  * more. */
 RONDO_API rondo_weights *rondo_weights_new(const rondo_graph *graph, uint64_t seed, rondo_error *error);
 RONDO_API rondo_weights *rondo_weights_load(const rondo_graph *graph, const char *path, rondo_error *error);
-/* Writes a safetensors file, whole or not at all. A symbolic link is followed; RONDO_ARGUMENT: the path is that of
- * a device, a pipe, a socket or a folder. */
+/* Writes a safetensors file, whole or not at all. A symbolic link is followed; RONDO_ARGUMENT: the path is
+ * that of a device, a pipe, a socket or a folder. */
 RONDO_API bool rondo_weights_save(const rondo_weights *weights, const char *path, rondo_error *error);
 /* A view of one parameter, f32, not a copy. False: there is none of this name. */
 RONDO_API bool rondo_weights_get(rondo_weights *weights, const char *name, rondo_tensor *view);

@@ -56,6 +56,21 @@ bool infer_fits(rondo_graph *g, const node *n, int i, const char *what, const sh
                       shape_words(g, expected));
 }
 
+bool infer_recurrence(rondo_graph *g, const node *n, const value *qkv[3])
+{
+    for (int i = 0; i < 3; i++)
+        if (!(qkv[i] = infer_operand(g, n, i, RONDO_F32)))
+            return false;
+    const shape *q = &qkv[0]->shape, *k = &qkv[1]->shape, *v = &qkv[2]->shape;
+    bool fit = q->rank == 4 && v->rank == 4 && shape_equal(q, k);
+    for (int i = 0; fit && i < 3; i++)
+        fit = dim_equal(q->dims[i], v->dims[i]);
+    return fit ||
+           infer_fail(g,
+                      "%s: queries %s, keys %s and values %s do not fit [B,H,T,Dk], [B,H,T,Dk], [B,H,T,Dv]",
+                      op_words(n), shape_words(g, q), shape_words(g, k), shape_words(g, v));
+}
+
 int infer_axis(rondo_graph *g, const node *n, int64_t axis, int rank)
 {
     int normal = normal_axis(axis, rank);

@@ -18,6 +18,8 @@ const value *infer_operand(rondo_graph *g, const node *n, int i, rondo_type type
 bool infer_optional(rondo_graph *g, const node *n, int i, rondo_type type, const value **operand);
 /* Operand i, if present, must be f32 of exactly this shape; what: its name in the error. */
 bool infer_fits(rondo_graph *g, const node *n, int i, const char *what, const shape *expected);
+/* Operands 0 to 2 of a recurrence: queries and keys [B,H,T,Dk], values [B,H,T,Dv]. */
+bool infer_recurrence(rondo_graph *g, const node *n, const value *qkv[3]);
 /* The axis attribute `axis` for operands of this rank; −1: the graph failed. */
 int infer_axis(rondo_graph *g, const node *n, int64_t axis, int rank);
 /* Operand i is i32[extent of x at axis 0]: lengths, offsets. */

@@ -202,7 +202,10 @@ static void attention_row(const reference_call *call, const attention_sizes *a, 
     }
 }
 
-bool reference_attention(const reference_call *call)
+typedef void query_rule(const reference_call *call, const attention_sizes *a, int64_t b, int64_t h,
+                        int64_t t);
+
+static bool each_query(const reference_call *call, query_rule *rule)
 {
     attention_sizes a;
     if (!attention_begin(call, &a))
@@ -210,8 +213,13 @@ bool reference_attention(const reference_call *call)
     for (int64_t b = 0; b < a.batch; b++)
         for (int64_t h = 0; h < a.heads; h++)
             for (int64_t t = 0; t < a.queries; t++)
-                attention_row(call, &a, b, h, t);
+                rule(call, &a, b, h, t);
     return true;
+}
+
+bool reference_attention(const reference_call *call)
+{
+    return each_query(call, attention_row);
 }
 
 /* The weights are computed again from the logsumexp, and Σ_s p dp is y · dy, with dropout too. */
@@ -241,14 +249,7 @@ static void attention_grad_row(const reference_call *call, const attention_sizes
 
 bool reference_attention_grad(const reference_call *call)
 {
-    attention_sizes a;
-    if (!attention_begin(call, &a))
-        return false;
-    for (int64_t b = 0; b < a.batch; b++)
-        for (int64_t h = 0; h < a.heads; h++)
-            for (int64_t t = 0; t < a.queries; t++)
-                attention_grad_row(call, &a, b, h, t);
-    return true;
+    return each_query(call, attention_grad_row);
 }
 
 /* ---- samples ---- */

@@ -41,20 +41,11 @@ static shape state_shape(const shape *k, const shape *v)
 /* The seven operands; fills q, k, v and the shapes of one number a step and of the state. */
 static bool infer_operands(rondo_graph *g, const node *n, const value *qkv[3], shape *each, shape *state)
 {
-    for (int i = 0; i < 3; i++)
-        if (!(qkv[i] = infer_operand(g, n, i, RONDO_F32)))
-            return false;
-    const shape *q = &qkv[Q]->shape, *k = &qkv[K]->shape, *v = &qkv[V]->shape;
-    bool fit = q->rank == 4 && v->rank == 4 && shape_equal(q, k);
-    for (int i = 0; fit && i < 3; i++)
-        fit = dim_equal(q->dims[i], v->dims[i]);
-    if (!fit)
-        return infer_fail(
-            g, "%s: queries %s, keys %s and values %s do not fit [B,H,T,Dk], [B,H,T,Dk], [B,H,T,Dv]",
-            op_words(n), shape_words(g, q), shape_words(g, k), shape_words(g, v));
+    if (!infer_recurrence(g, n, qkv))
+        return false;
     const value *length;
-    *each = last_replaced(q, dim_number(1));
-    *state = state_shape(k, v);
+    *each = last_replaced(&qkv[Q]->shape, dim_number(1));
+    *state = state_shape(&qkv[K]->shape, &qkv[V]->shape);
     return infer_operand(g, n, BETA, RONDO_F32) && infer_fits(g, n, BETA, "beta", each) &&
            infer_fits(g, n, LOG_DECAY, "log decay", each) &&
            infer_optional(g, n, LENGTH, RONDO_I32, &length) &&

@@ -67,19 +67,14 @@ static bool state_shape(const node *n, const shape *k, const shape *v, shape *st
 /* The six operands; fills q, k, v and the shape of the state. */
 static bool infer_operands(rondo_graph *g, const node *n, const value *qkv[3], shape *state)
 {
-    for (int i = 0; i < 3; i++)
-        if (!(qkv[i] = infer_operand(g, n, i, RONDO_F32)))
-            return false;
-    const shape *q = &qkv[Q]->shape, *k = &qkv[K]->shape, *v = &qkv[V]->shape;
-    bool fit = q->rank == 4 && v->rank == 4 && shape_equal(q, k);
-    for (int i = 0; fit && i < 3; i++)
-        fit = dim_equal(q->dims[i], v->dims[i]);
-    if (!fit || !state_shape(n, k, v, state))
-        return infer_fail(
-            g, "%s: queries %s, keys %s and values %s do not fit [B,H,T,Dk], [B,H,T,Dk], [B,H,T,Dv]",
-            op_words(n), shape_words(g, q), shape_words(g, k), shape_words(g, v));
+    if (!infer_recurrence(g, n, qkv))
+        return false;
+    if (!state_shape(n, &qkv[K]->shape, &qkv[V]->shape, state))
+        return infer_fail(g,
+                          "%s: the width of the values %s must be a number, as the state has a column more",
+                          op_words(n), shape_words(g, &qkv[V]->shape));
     const value *length, *given;
-    if (!infer_decay(g, n, q) || !infer_optional(g, n, LENGTH, RONDO_I32, &length) ||
+    if (!infer_decay(g, n, &qkv[Q]->shape) || !infer_optional(g, n, LENGTH, RONDO_I32, &length) ||
         (length && !infer_per_sentence(g, n, LENGTH, qkv[Q])) ||
         !infer_optional(g, n, STATE, RONDO_F32, &given))
         return false;

@@ -34,6 +34,12 @@ typedef struct walk {
 
 /* ---- what needs a gradient ---- */
 
+/* Is an op's result a constant in every gradient, whatever it is made from? */
+static bool is_constant(op_id op)
+{
+    return op_table[op].flags & OP_CONSTANT;
+}
+
 /* A value needs one if it is asked for, or is made from a value that needs one. Integers have none, nor has
  * what counts as a constant: what depends on them alone costs nothing. `needed` holds what is asked for. */
 static void mark_needed(walk *w, node_id last)
@@ -44,7 +50,7 @@ static void mark_needed(walk *w, node_id last)
         bool any = false;
         for (int i = 0; i < n->input_count; i++)
             any = any || (n->inputs[i] != NONE && w->needed[n->inputs[i]]);
-        if (op_table[n->op].flags & OP_CONSTANT)
+        if (is_constant(n->op))
             any = false;
         for (int p = 0; any && p < n->output_count; p++)
             w->needed[n->first_output + p] = g->values[n->first_output + p].type == RONDO_F32;
@@ -102,7 +108,7 @@ static bool step_back(walk *w, node_id id)
         needs[i] = i < n.input_count && n.inputs[i] != NONE && w->needed[n.inputs[i]];
         any = any || needs[i];
     }
-    if (!reached || !any || op_table[n.op].flags & OP_CONSTANT)
+    if (!reached || !any || is_constant(n.op))
         return true;
     const char *name = op_table[n.op].signature.name;
     graph_at(w->to, w->to, id);

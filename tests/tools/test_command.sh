@@ -496,6 +496,13 @@ run train --output-folder damaged --updates 41
 gives 0 && [ "$(grep -c 'was written without checksums' err)" = 1 ]
 ok 'a checkpoint from before there were checksums is resumed, and it says so once'
 
+damage
+changed 's/rondo\.epoch/other.epoch/; s/rondo\.index/other.index/' kept/checkpoint.safetensors >damaged/checkpoint.safetensors
+run train --output-folder damaged --updates 43
+cp -r kept placed && run train --output-folder placed --updates 43
+gives 0 && same_numbers damaged/checkpoint.safetensors placed/checkpoint.safetensors
+ok 'a checkpoint that does not say where it is in the text is resumed at the same place'
+
 # ---- one file ----
 began=$(date +%s%N)
 refuses 1 'missing/wisdom: cannot create' tune missing/wisdom

@@ -133,12 +133,12 @@ static bool walk_back(walk *w, value_id scalar)
         return true;
     graph_at(w->to, w->to, last);
     w->gradients[scalar] = build_constant(w->to, 1, RONDO_F32, graph_shape_of(w->to, scalar));
-    for (node_id id = last; id >= 0 && !w->to->error.code; id--)
+    for (node_id id = last; id >= 0 && graph_good(w->to); id--)
         step_back(w, id);
     if (!ARENA_PUSH(e->scratch, e->walks, e->walk_count, e->walk_capacity))
         return graph_refuse(w->to, RONDO_MEMORY, "out of memory for a gradient");
     e->walks[e->walk_count++] = (stretch){first_new, w->to->node_count};
-    return !w->to->error.code;
+    return graph_good(w->to);
 }
 
 static bool is_gradient_of(const node *n, value_id scalar)
@@ -158,7 +158,7 @@ static bool replace(expansion *e, const node *n, value_id by)
     if (by != NONE && label && !to->values[by].name)
         to->values[by].name = graph_name(to, e->from->names[label]);
     e->map[n->first_output] = by;
-    return !to->error.code;
+    return graph_good(to);
 }
 
 /* All gradients of the scalar of node `first` to values before it; nothing can depend on the others. */

@@ -1,6 +1,7 @@
 /* The context that every object belongs to: allocator, log, size of the team, wisdom, and the mixers that a
  * caller added. */
 #pragma once
+#include "core/arena.h"
 #include "core/signature.h"
 
 typedef struct added_mixer {

@@ -26,12 +26,11 @@ rondo_graph *graph_new(rondo *context, rondo_error *error)
     shape scalar = {0};
     graph_name(g, "");
     graph_shape(g, &scalar);
-    if (g->error.code) {
-        fail(error, g->error.code, "%s", g->error.message);
-        graph_free(g);
-        return NULL;
-    }
-    return g;
+    if (graph_begin_tables(g) && graph_check(g, error))
+        return g;
+    fail_memory(error, sizeof *g, "a graph"); /* the first error stands */
+    graph_free(g);
+    return NULL;
 }
 
 void graph_free(rondo_graph *g)
@@ -57,7 +56,9 @@ bool graph_check(const rondo_graph *graph, rondo_error *error)
 {
     if (!graph)
         return false;
-    return !graph->error.code || fail(error, graph->error.code, "%s", graph->error.message);
+    if (graph->error.code)
+        return fail(error, graph->error.code, "%s", graph->error.message);
+    return !graph->arena.failed || fail(error, RONDO_MEMORY, "out of memory for a graph");
 }
 
 bool rondo_graph_check(const rondo_graph *graph, rondo_error *error)
@@ -68,36 +69,46 @@ bool rondo_graph_check(const rondo_graph *graph, rondo_error *error)
 
 /* ---- mistakes ---- */
 
+/* "model.c:42: decoder.3: ", what is known of it; the length. */
+static size_t write_place(char *out, size_t room, const char *file, int line, const char *scope)
+{
+    size_t length = 0;
+    *out = 0;
+    if (file)
+        length += (size_t)snprintf(out, room, "%.180s:%d: ", file, line);
+    if (*scope)
+        length += (size_t)snprintf(out + length, room - length, "%.120s: ", scope);
+    return length;
+}
+
 value_id graph_fail(rondo_graph *g, rondo_code code, const char *format, ...)
 {
     if (g->error.code)
         return NONE;
     const char *scope = g->names && g->scope > 0 ? g->names[g->scope] : "";
     char *message = g->error.message;
-    size_t room = sizeof g->error.message, length = 0;
-    if (g->file)
-        length += (size_t)snprintf(message, room, "%.200s:%d: ", g->file, g->line);
-    if (*scope)
-        length += (size_t)snprintf(message + length, room - length, "%.120s: ", scope);
+    size_t length = write_place(message, sizeof g->error.message, g->file, g->line, scope);
     va_list list;
     va_start(list, format);
-    vsnprintf(message + length, room - length, format, list);
+    vsnprintf(message + length, sizeof g->error.message - length, format, list);
     va_end(list);
     g->error.code = code;
+    if (g->arena.failed && code != RONDO_MEMORY) { /* what looks wrong is what could not be stored */
+        g->error.code = RONDO_MEMORY;
+        snprintf(message + length, sizeof g->error.message - length, "out of memory for a graph");
+    }
     return NONE;
 }
 
-const char *graph_place(rondo_graph *g, node_id n)
+const char *graph_place(const rondo_graph *g, node_id n, char buffer[PLACE_BYTES])
 {
     const node *at = &g->nodes[n];
-    const char *scope = g->names[at->scope], *place;
-    if (at->file)
-        place = arena_text(&g->arena, "%s:%d%s%s", at->file, at->line, *scope ? ": " : "", scope);
-    else if (*scope)
-        place = scope;
+    size_t length = write_place(buffer, PLACE_BYTES, at->file, at->line, g->names[at->scope]);
+    if (length)
+        buffer[length - 2] = 0; /* the colon of what would follow */
     else
-        place = arena_text(&g->arena, "%%%d", at->first_output);
-    return place ? place : "an unknown place (out of memory)";
+        snprintf(buffer, PLACE_BYTES, "%%%d", at->first_output);
+    return buffer;
 }
 
 /* ---- interning: open addressing; buckets hold indices ---- */
@@ -153,7 +164,7 @@ static bool name_room(rondo_graph *g)
 
 int graph_name(rondo_graph *g, const char *name)
 {
-    if (g->error.code || !name)
+    if (!graph_good(g) || !name)
         return 0;
     int32_t *bucket = name_bucket(g, name);
     if (bucket && *bucket >= 0)
@@ -199,7 +210,7 @@ static bool shape_room(rondo_graph *g)
 
 int graph_shape(rondo_graph *g, const shape *s)
 {
-    if (g->error.code)
+    if (!graph_good(g))
         return -1;
     if (s->rank < 0 || s->rank > MAX_RANK)
         return graph_fail(g, RONDO_SHAPE, "a shape of %d dims; at most %d are possible", s->rank, MAX_RANK);
@@ -236,7 +247,7 @@ int graph_find_symbol(const rondo_graph *g, const char *name)
 
 int graph_symbol(rondo_graph *g, const char *name)
 {
-    if (g->error.code)
+    if (!graph_good(g))
         return -1;
     int known = graph_find_symbol(g, name);
     if (known >= 0)
@@ -261,7 +272,7 @@ int graph_symbol(rondo_graph *g, const char *name)
 void rondo_enter(rondo_graph *graph, const char *format, ...)
 {
     rondo_graph *g = graph;
-    if (!g || g->error.code)
+    if (!g || !graph_good(g))
         return;
     int room = (int)(sizeof g->scope_stack / sizeof *g->scope_stack);
     if (g->scope_depth == room) {
@@ -290,7 +301,7 @@ void rondo_enter(rondo_graph *graph, const char *format, ...)
 
 void rondo_leave(rondo_graph *graph)
 {
-    if (!graph || graph->error.code)
+    if (!graph || !graph_good(graph))
         return;
     if (!graph->scope_depth)
         graph_fail(graph, RONDO_ARGUMENT, "rondo_leave without its rondo_enter");

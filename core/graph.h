@@ -9,7 +9,7 @@
  * Symbols are equal by name, never by the number they are bound to. Only the literal 1 broadcasts. */
 #pragma once
 #include "core/context.h"
-#include "core/signature.h"
+#include "core/text/text.h"
 
 enum { MAX_RANK = 8, MAX_SYMBOLS = 12, MAX_ATTRIBUTES = 8, MAX_INPUTS = 12, MAX_OUTPUTS = 12 };
 
@@ -91,7 +91,7 @@ struct rondo_graph {
     rondo *context;
     arena arena;
     rondo_error error; /* the first mistake */
-    node *nodes;
+    node *nodes; /* nodes[NONE] and values[NONE] can be read: a leaf whose dims are 1 */
     int node_count, node_capacity;
     value *values;
     int value_count, value_capacity;
@@ -132,6 +132,9 @@ int graph_shape(rondo_graph *g, const shape *s);    /* interned index; −1 on f
 /* declares if new; −1 when there are too many (error set) */
 int graph_symbol(rondo_graph *g, const char *name);
 int graph_find_symbol(const rondo_graph *g, const char *name); /* −1: not declared */
+/* Room for the first nodes, and what NONE is as an index: after a refused allocation a pass may read values
+ * that could not be made, before it asks graph_good. */
+bool graph_begin_tables(rondo_graph *g);
 /* for the interning tables; all −1 after */
 bool graph_grow_buckets(rondo_graph *g, int32_t **buckets, int *bucket_count);
 
@@ -144,10 +147,14 @@ void graph_at(rondo_graph *g, const rondo_graph *model, node_id from);
 /* Fails the graph with "FILE:LINE: SCOPE: message". Returns NONE, for `return graph_fail(...)`. */
 value_id graph_fail(rondo_graph *g, rondo_code code, const char *format, ...) RONDO_FORMAT(3, 4);
 #define graph_refuse(...) (graph_fail(__VA_ARGS__), false) /* the same for what returns a bool */
-/* true: no mistake so far; NULL: false, error as it was */
+/* No mistake so far and no refused allocation, whether or not it was noticed: what was built is whole. */
+static inline bool graph_good(const rondo_graph *g) { return !g->error.code && !g->arena.failed; }
+/* graph_good, or the error; NULL: false, error as it was */
 bool graph_check(const rondo_graph *g, rondo_error *error);
-/* The place of a node as text "model.c:42: decoder.3.ffn"; in the graph's arena. */
-const char *graph_place(rondo_graph *g, node_id n);
+/* The place of a node, "model.c:42: decoder.3.ffn", written into buffer and cut there: a message needs no
+ * memory. */
+enum { PLACE_BYTES = 320 };
+const char *graph_place(const rondo_graph *g, node_id n, char buffer[PLACE_BYTES]);
 
 /* Inline readers. */
 static inline const node *graph_node_of(const rondo_graph *g, value_id v)
@@ -190,9 +197,10 @@ rondo_graph *graph_clean(const rondo_graph *from, value_id **map, rondo_error *e
  * stored type. */
 
 /* ---- text form: core/text/form.c. Grammar in docs/GRAPH.md ---- */
-bool shape_text(text *t, const rondo_graph *g, const shape *s); /* "[B,T,64]" */
-bool graph_print(const rondo_graph *g, text *t);
-/* A copy for the caller of the library, who frees it with rondo_text_free. NULL if the arena has failed or
+void dim_text(text *t, const rondo_graph *g, dim d);            /* "2*T" */
+void shape_text(text *t, const rondo_graph *g, const shape *s); /* "[B,T,64]" */
+void graph_print(const rondo_graph *g, text *t);
+/* A copy for the caller of the library, who frees it with rondo_text_free. NULL if the text has failed or
  * memory is refused. */
 char *text_hand_over(const text *t, const rondo *context, rondo_error *error);
 rondo_graph *graph_parse(rondo *context, const char *source, const char *file_name, rondo_error *error);

@@ -149,12 +149,47 @@ static bool buckets_room(rondo_graph *g)
 
 /* ---- the builder ---- */
 
+/* As arena_grow, for tables that have an element of index NONE. */
+static bool grow_with_none(arena *a, void **items, size_t element_bytes, int count, int *capacity)
+{
+    int larger = *capacity ? *capacity * 2 : 8;
+    char *grown = *capacity <= INT32_MAX / 4 ? arena_array(a, element_bytes, (size_t)larger + 1) : NULL;
+    if (!grown)
+        return false;
+    if (*items)
+        memcpy(grown, (char *)*items - element_bytes, element_bytes * ((size_t)count + 1));
+    *items = grown + element_bytes;
+    *capacity = larger;
+    return true;
+}
+
+static bool nodes_room(rondo_graph *g)
+{
+    return g->node_count < g->node_capacity ||
+           grow_with_none(&g->arena, (void **)&g->nodes, sizeof *g->nodes, g->node_count, &g->node_capacity);
+}
+
 static bool values_room(rondo_graph *g, int count)
 {
     while (g->value_count > g->value_capacity - count)
-        if (!arena_grow(&g->arena, (void **)&g->values, sizeof *g->values, g->value_count,
-                        &g->value_capacity))
+        if (!grow_with_none(&g->arena, (void **)&g->values, sizeof *g->values, g->value_count,
+                            &g->value_capacity))
             return false;
+    return true;
+}
+
+bool graph_begin_tables(rondo_graph *g)
+{
+    value_id *inputs = ARENA_NEW(&g->arena, value_id, MAX_INPUTS);
+    if (!inputs || !nodes_room(g) || !values_room(g, 1))
+        return false;
+    value none = {.node = NONE, .type = RONDO_F32, .shape = {.rank = MAX_RANK / 2}};
+    for (int a = 0; a < MAX_RANK; a++)
+        none.shape.dims[a] = dim_number(1);
+    for (int i = 0; i < MAX_INPUTS; i++)
+        inputs[i] = NONE;
+    g->nodes[NONE] = (node){.inputs = inputs, .output_count = 1, .first_output = NONE};
+    g->values[NONE] = none;
     return true;
 }
 
@@ -163,8 +198,7 @@ static value_id store(rondo_graph *g, const op_signature *op, const node *n, con
 {
     int slots = op->max_inputs > n->input_count ? op->max_inputs : n->input_count;
     value_id *inputs = ARENA_NEW(&g->arena, value_id, slots);
-    if (!inputs || !ARENA_PUSH(&g->arena, g->nodes, g->node_count, g->node_capacity) ||
-        !values_room(g, n->output_count) || !buckets_room(g))
+    if (!inputs || !nodes_room(g) || !values_room(g, n->output_count) || !buckets_room(g))
         return graph_fail(g, RONDO_MEMORY, "out of memory for a node");
     for (int i = 0; i < slots; i++)
         inputs[i] = i < n->input_count ? n->inputs[i] : NONE;
@@ -189,7 +223,7 @@ static value_id store(rondo_graph *g, const op_signature *op, const node *n, con
 value_id graph_add(rondo_graph *g, int op, const value_id *inputs, int input_count,
                    const attribute *attributes)
 {
-    if (!g || g->error.code)
+    if (!g || !graph_good(g))
         return NONE;
     const op_signature *signature = graph_signature(g, op);
     if (!signature)
@@ -220,7 +254,7 @@ value_id graph_add(rondo_graph *g, int op, const value_id *inputs, int input_cou
     if (equal && *equal >= 0)
         return g->nodes[*equal].first_output;
     n.file = g->file ? graph_intern(g, g->file) : NULL; /* a copy: the caller's text may be temporary */
-    return g->error.code ? NONE : store(g, signature, &n, outputs);
+    return graph_good(g) ? store(g, signature, &n, outputs) : NONE;
 }
 
 /* ---- ports, outputs, initial values ---- */
@@ -252,16 +286,16 @@ static bool check_port(rondo_graph *g, const port *p)
 int graph_add_port(rondo_graph *g, const char *name, value_id in, value_id out, port_kind kind,
                    int batch_axis, int append_axis, double initial)
 {
-    if (!g || g->error.code)
+    if (!g || !graph_good(g))
         return NONE;
     port p = {
         graph_name(g, name), in, out, kind, batch_axis, kind == PORT_APPEND ? append_axis : -1, initial};
-    if (!g->error.code && !p.name)
+    if (graph_good(g) && !p.name)
         return graph_fail(g, RONDO_ARGUMENT, "a port needs a name");
     for (int i = 0; i < g->port_count; i++)
         if (g->ports[i].name == p.name)
             return graph_fail(g, RONDO_ARGUMENT, "there are two ports with the name %.80s", name);
-    if (g->error.code || !check_port(g, &p))
+    if (!graph_good(g) || !check_port(g, &p))
         return NONE;
     if (!ARENA_PUSH(&g->arena, g->ports, g->port_count, g->port_capacity))
         return graph_fail(g, RONDO_MEMORY, "out of memory for a port");
@@ -271,10 +305,10 @@ int graph_add_port(rondo_graph *g, const char *name, value_id in, value_id out, 
 
 bool graph_add_output(rondo_graph *g, const char *name, value_id v)
 {
-    if (!g || g->error.code)
+    if (!g || !graph_good(g))
         return false;
     int index = graph_name(g, name);
-    if (g->error.code)
+    if (!graph_good(g))
         return false;
     if (!index || !is_value(g, v))
         return graph_refuse(g, RONDO_ARGUMENT, "output %.80s: %s", name ? name : "",
@@ -291,7 +325,7 @@ bool graph_add_output(rondo_graph *g, const char *name, value_id v)
 
 int graph_add_initial(rondo_graph *g, value_id v, rondo_initial kind, double scale)
 {
-    if (!g || g->error.code)
+    if (!g || !graph_good(g))
         return NONE;
     if (!is_value(g, v) || kind < RONDO_XAVIER || kind > RONDO_ORTHOGONAL)
         return graph_fail(

@@ -83,12 +83,12 @@ static bool map_attributes(rondo_graph *to, const rondo_graph *from, const node 
         else if (f[i].kind == ATTRIBUTE_DIMS)
             out[i].integer = map_shape(to, from, n->attributes[i].integer);
     }
-    return !to->error.code;
+    return graph_good(to);
 }
 
 bool graph_copy_node(rondo_graph *to, const rondo_graph *from, node_id id, value_id *map)
 {
-    if (to->error.code)
+    if (!graph_good(to))
         return false;
     const node *n = &from->nodes[id];
     const char *name = graph_signature(from, n->op)->name;
@@ -113,7 +113,7 @@ bool graph_copy_node(rondo_graph *to, const rondo_graph *from, node_id id, value
         if (label && !to->values[first + p].name)
             to->values[first + p].name = map_name(to, from, label);
     }
-    return !to->error.code;
+    return graph_good(to);
 }
 
 bool graph_copy_ends(rondo_graph *to, const rondo_graph *from, const value_id *map)
@@ -132,7 +132,7 @@ bool graph_copy_ends(rondo_graph *to, const rondo_graph *from, const value_id *m
         if (map[from->initials[i].value] != NONE)
             graph_add_initial(to, map[from->initials[i].value], from->initials[i].initial.kind,
                               from->initials[i].initial.scale);
-    return !to->error.code;
+    return graph_good(to);
 }
 
 /* ---- cleaning ---- */
@@ -220,11 +220,11 @@ rondo_graph *graph_clean(const rondo_graph *from, value_id **map, rondo_error *e
         graph_fail(to, RONDO_MEMORY, "out of memory to clean a graph of %d nodes", from->node_count);
     else if (c.map)
         want_all(&c);
-    for (node_id n = 0; !to->error.code && n < from->node_count;
+    for (node_id n = 0; graph_good(to) && n < from->node_count;
          n++) /* in the old order where that is possible */
         if (c.seen[n] == WANTED)
             copy_after_inputs(&c, n);
-    if (!to->error.code)
+    if (graph_good(to))
         graph_copy_ends(to, from, c.map);
     arena_end(&scratch);
     if (map)
@@ -335,7 +335,8 @@ static bool same_ends(const rondo_graph *a, const rondo_graph *b)
 
 bool graph_same(const rondo_graph *a, const rondo_graph *b)
 {
-    if (a->error.code || b->error.code || a->node_count != b->node_count || a->value_count != b->value_count)
+    if (!graph_good(a) || !graph_good(b) || a->node_count != b->node_count ||
+        a->value_count != b->value_count)
         return false;
     for (node_id id = 0; id < a->node_count; id++)
         if (!same_node(a, b, id))

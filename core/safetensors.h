@@ -2,6 +2,7 @@
  * dtype is checked against the file before anything is used. The order of tensors and the padding of the
  * header align tensors to 64 bytes where their sizes allow it. */
 #pragma once
+#include "core/arena.h"
 #include "core/file.h"
 
 typedef struct stored_tensor {

@@ -24,10 +24,10 @@ const char *rondo_dim(rondo_value v, int axis)
     int a = s ? normal_axis(axis, s->rank) : -1;
     if (a < 0)
         return NULL;
-    shape one = {.rank = 1, .dims = {s->dims[a]}};
     text t = {.arena = &v.graph->arena};
-    if (!shape_text(&t, v.graph, &one) || t.length < 3)
-        return NULL;
-    t.data[t.length - 1] = 0; /* "[T]" → "T" */
-    return t.data + 1;
+    dim_text(&t, v.graph, s->dims[a]);
+    const char *words = text_done(&t);
+    if (!words) /* so that a caller who hands NULL on is not listened to */
+        graph_fail(v.graph, RONDO_MEMORY, "out of memory for the text of a dim");
+    return words;
 }

@@ -169,7 +169,7 @@ bool transformer_build_with(rondo *context, const transformer *shape, transforme
         return false;
     build(&b, out);
     out->graph = b.graph;
-    if (graph_check(b.graph, error))
+    if (rondo_graph_check(b.graph, error))
         return true;
     rondo_graph_free(b.graph);
     out->graph = NULL;

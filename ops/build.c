@@ -4,7 +4,7 @@
 value_id build_node(rondo_graph *g, op_id op, int input_count, const value_id *inputs,
                     const attribute *attributes)
 {
-    return g->error.code ? NONE : graph_add(g, op, inputs, input_count, attributes);
+    return graph_good(g) ? graph_add(g, op, inputs, input_count, attributes) : NONE;
 }
 
 value_id build_output(const rondo_graph *g, value_id first, int result)
@@ -60,7 +60,7 @@ value_id build_constant(rondo_graph *g, double number, rondo_type type, const sh
 value_id build_leaf(rondo_graph *g, op_id op, const char *name, rondo_type type, const shape *s)
 {
     int dims = graph_shape(g, s), interned = graph_name(g, name);
-    if (dims < 0 || g->error.code)
+    if (dims < 0 || !graph_good(g))
         return NONE;
     attribute attributes[MAX_ATTRIBUTES] = {0};
     attributes[input_name] = integer_attribute(interned);

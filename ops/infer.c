@@ -6,16 +6,17 @@
 const char *shape_words(rondo_graph *g, const shape *s)
 {
     text t = {.arena = &g->arena};
-    return shape_text(&t, g, s) && t.data ? t.data : "[…]";
+    shape_text(&t, g, s);
+    const char *words = text_done(&t);
+    return words ? words : "[…]"; /* the graph's arena has failed: what is said of it will be that */
 }
 
 const char *dim_words(rondo_graph *g, dim d)
 {
     text t = {.arena = &g->arena};
-    if (!shape_text(&t, g, &(shape){.rank = 1, .dims = {d}}) || t.length < 2)
-        return "…";
-    t.data[t.length - 1] = 0;
-    return t.data + 1;
+    dim_text(&t, g, d);
+    const char *words = text_done(&t);
+    return words ? words : "…";
 }
 
 static bool infer_has_type(rondo_graph *g, const node *n, int i, rondo_type type)

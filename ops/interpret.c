@@ -124,8 +124,8 @@ bool interpret(const rondo_graph *g, const int64_t *bound, const interpret_bindi
                interpretation *result, rondo_error *error)
 {
     interpreter i = {g, bound, result, error};
-    if (g->error.code)
-        return fail(error, g->error.code, "%s", g->error.message);
+    if (!graph_check(g, error))
+        return false;
     arena_begin(&result->arena, &g->context->allocator);
     result->values = ARENA_NEW(&result->arena, reference_tensor, g->value_count + 1);
     if (result->values ? interpret_all(&i, bindings, count) : interpret_memory(&i))

@@ -105,8 +105,7 @@ static bool verify_types(const rondo_graph *g, node_id id, rondo_error *error)
     rondo_graph probe = *g;
     arena_begin(&probe.arena, g->arena.allocator);
     bool good = op_table[n.op].signature.infer(&probe, &n, outputs);
-    if (!good)
-        fail(error, probe.error.code, "%s", probe.error.message);
+    good = graph_check(&probe, error) && good;
     arena_end(&probe.arena);
     for (int p = 0; good && p < n.output_count; p++) {
         const value *v = &g->values[g->nodes[id].first_output + p];
@@ -120,8 +119,8 @@ static bool verify_types(const rondo_graph *g, node_id id, rondo_error *error)
 
 bool graph_verify(const rondo_graph *g, rondo_error *error)
 {
-    if (g->error.code)
-        return fail(error, g->error.code, "%s", g->error.message);
+    if (!graph_check(g, error))
+        return false;
     for (node_id id = 0; id < g->node_count; id++)
         if (!verify_ids(g, id, error) || !verify_types(g, id, error))
             return false;

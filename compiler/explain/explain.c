@@ -85,8 +85,10 @@ static bool choose_time(explainer *e, const char *time, rondo_error *error)
         text names = {.arena = e->out->arena};
         for (int s = 0; s < e->g->symbol_count; s++)
             text_add(&names, "%s%s", s ? ", " : "", e->g->symbols[s]);
-        return fail(error, RONDO_ARGUMENT, "the graph has no symbol %s to decode over; it has %s", time,
-                    e->g->symbol_count ? names.data : "none");
+        const char *known = text_done(&names);
+        return known ? fail(error, RONDO_ARGUMENT, "the graph has no symbol %s to decode over; it has %s",
+                            time, *known ? known : "none")
+                     : fail_memory(error, names.length, "explain");
     }
     if (e->time < 0 && e->item_count)
         e->time = dim_only_symbol(e->items[0].training.t);

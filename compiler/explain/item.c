@@ -1,6 +1,7 @@
 /* explain, one attention: what was written, what runs, and what that costs as formulas in the lengths. */
 #include "compiler/explain/explain.h"
 #include <inttypes.h>
+#include <stdio.h>
 #include <math.h>
 #include <string.h>
 
@@ -20,8 +21,9 @@ void explain_number(text *t, int64_t number)
 void explain_tab(text *t, int column)
 {
     int at = 0;
-    for (size_t i = t->length; i > 0 && t->data[i - 1] != '\n'; i--)
-        at += ((unsigned char)t->data[i - 1] & 0xc0) != 0x80;
+    const char *before = text_done(t);
+    for (size_t i = t->length; before && i > 0 && before[i - 1] != '\n'; i--)
+        at += ((unsigned char)before[i - 1] & 0xc0) != 0x80;
     text_add(t, "%*s", at < column ? column - at : 1, "");
 }
 
@@ -158,7 +160,7 @@ void explain_formula(text *t, const char *label, const char *line)
 static void sized(const explainer *e, const linearize_record *r, bool pair)
 {
     text *t = e->out;
-    t->data[--t->length] = 0; /* the end of the line */
+    text_cut(t, t->length - 1); /* the end of the line */
     explain_tab(t, SIZES);
     text_add(t, "f32[");
     for (int i = 0; i < r->batch.rank; i++) {
@@ -177,15 +179,15 @@ static void sized(const explainer *e, const linearize_record *r, bool pair)
 
 static void written(const explainer *e, const linearize_record *r)
 {
-    text line = {.arena = e->out->arena};
-    text_add(&line, "a[t,s] = q[t]·k[s]%s%s",
+    char line[100];
+    snprintf(line, sizeof line, "a[t,s] = q[t]·k[s]%s%s",
              r->decay == DECAY_NONE       ? ""
              : r->decay == DECAY_CONSTANT ? " γ^(t−s)"
                                           : " e^(c[t]−c[s])",
              !r->causal     ? ""
              : r->exclusive ? "  for s < t, else 0"
                             : "  for s ≤ t, else 0");
-    explain_formula(e->out, "as written", line.data ? line.data : "");
+    explain_formula(e->out, "as written", line);
 }
 
 /* what: 0 the state M alone, 1 M and the sum z, 2 z alone. */

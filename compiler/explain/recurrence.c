@@ -126,7 +126,7 @@ static void heading(const explainer *e, const recurrence_item *r, int number)
 static void sized(const explainer *e, const recurrence_item *r)
 {
     text *t = e->out;
-    t->data[--t->length] = 0; /* the end of the line */
+    text_cut(t, t->length - 1); /* the end of the line */
     explain_tab(t, SIZES);
     text_add(t, "f32");
     shape_text(t, e->g, state_of(e, r));

@@ -84,7 +84,7 @@ static rondo_graph *fuse_products(const rondo_graph *g, value_id **map, rondo_er
     int *readers = count_readers(&r.to->arena, g);
     if (!readers)
         graph_fail(r.to, RONDO_MEMORY, "out of memory while fusing");
-    for (node_id id = 0; !r.to->error.code && id < g->node_count; id++) {
+    for (node_id id = 0; graph_good(r.to) && id < g->node_count; id++) {
         const node *n = &g->nodes[id];
         graph_at(r.to, g, id);
         value_id v = into_product(&r, readers, n);
@@ -100,9 +100,9 @@ static rondo_graph *fuse_products(const rondo_graph *g, value_id **map, rondo_er
 
 /* A deferred value: its program over operands that are values of the new graph. */
 typedef struct chain {
-    text program; /* empty: not deferred */
+    text program;
     value_id operands[MAX_INPUTS];
-    int operand_count, op_count;
+    int operand_count, op_count; /* no ops: not deferred */
 } chain;
 
 static bool chainable(const rondo_graph *g, const node *n)
@@ -148,20 +148,26 @@ static int operand_index(chain *c, value_id v)
     return c->operand_count++;
 }
 
-static void add_word(text *t, const char *format, int number)
+static void add_word(chain *c, const char *word, int length)
 {
-    text_add(t, format, t->length ? " " : "", number);
+    text_add(&c->program, "%s%.*s", c->program.length ? " " : "", length, word);
+}
+
+static void add_index(chain *c, int index)
+{
+    text_add(&c->program, "%s%d", c->program.length ? " " : "", index);
 }
 
 static bool add_operand(rondo_graph *g, chain *c, value_id v, bool embed)
 {
     const node *n = graph_node_of(g, v);
     if (embed && n->op == OP_constant && isfinite(n->attributes[constant_number].real)) {
-        text_add(&c->program, "%s#", c->program.length ? " " : "");
-        return text_number(&c->program, n->attributes[constant_number].real);
+        add_word(c, "#", 1);
+        text_number(&c->program, n->attributes[constant_number].real);
+        return true;
     }
     int index = operand_index(c, v);
-    add_word(&c->program, "%s%d", index);
+    add_index(c, index);
     return index >= 0;
 }
 
@@ -169,17 +175,17 @@ static bool add_operand(rondo_graph *g, chain *c, value_id v, bool embed)
 static bool add_chain(chain *c, const chain *inner)
 {
     int numbers[MAX_INPUTS];
+    const char *at = text_done(&inner->program);
     for (int i = 0; i < inner->operand_count; i++)
         if ((numbers[i] = operand_index(c, inner->operands[i])) < 0)
             return false;
-    const char *at = inner->program.data;
-    while (*at) {
+    while (at && *at) {
         int length = (int)strcspn(at, " ");
         if (*at >= '0' && *at <= '9')
-            add_word(&c->program, "%s%d",
-                     numbers[at[1] >= '0' && at[1] <= '9' ? (at[0] - '0') * 10 + at[1] - '0' : at[0] - '0']);
+            add_index(c,
+                      numbers[at[1] >= '0' && at[1] <= '9' ? (at[0] - '0') * 10 + at[1] - '0' : at[0] - '0']);
         else
-            text_add(&c->program, "%s%.*s", c->program.length ? " " : "", length, at);
+            add_word(c, at, length);
         at += length + (at[length] == ' ');
     }
     c->op_count += inner->op_count;
@@ -188,11 +194,13 @@ static bool add_chain(chain *c, const chain *inner)
 
 static value_id materialise(rondo_graph *g, chain *c)
 {
-    text_add(&c->program, " =0");
-    attribute attributes[MAX_ATTRIBUTES] = {
-        {.integer = c->program.data ? graph_name(g, c->program.data) : 0}};
+    add_word(c, "=0", 2);
+    const char *program = text_done(&c->program);
+    if (!program)
+        return graph_fail(g, RONDO_MEMORY, "out of memory while fusing");
+    attribute attributes[MAX_ATTRIBUTES] = {{.integer = graph_name(g, program)}};
     value_id v = graph_add(g, OP_fused, c->operands, c->operand_count, attributes);
-    c->program = (text){0};
+    *c = (chain){0};
     return v;
 }
 
@@ -204,7 +212,7 @@ typedef struct chaining {
 
 static value_id settle(chaining *k, value_id old)
 {
-    if (k->r.map[old] == NONE && k->chains[old].program.data)
+    if (k->r.map[old] == NONE && k->chains[old].op_count)
         k->r.map[old] = materialise(k->r.to, &k->chains[old]);
     return k->r.map[old];
 }
@@ -234,22 +242,20 @@ static bool build_chain(chaining *k, const node *n, chain *c, bool embed)
         chain before = *c;
         size_t length = c->program.length;
         bool inside =
-            k->r.map[n->inputs[i]] == NONE && inner->program.data && c->op_count + inner->op_count < MOST_OPS;
+            k->r.map[n->inputs[i]] == NONE && inner->op_count && c->op_count + inner->op_count < MOST_OPS;
         if (inside && c->operand_count + inner->operand_count <= MAX_INPUTS - (n->input_count - i - 1) &&
             add_chain(c, inner))
             continue;
         c->operand_count = before.operand_count;
         c->op_count = before.op_count;
-        c->program.length = length;
-        if (c->program.data)
-            c->program.data[length] = 0;
+        text_cut(&c->program, length);
         value_id v = settle(k, n->inputs[i]);
         if (v == NONE || !add_operand(g, c, v, embed))
             return false;
     }
-    text_add(&c->program, " %s", op_table[n->op].signature.name);
+    add_word(c, op_table[n->op].signature.name, (int)strlen(op_table[n->op].signature.name));
     c->op_count++;
-    return c->program.data != NULL;
+    return true;
 }
 
 static bool chain_node(chaining *k, node_id id)
@@ -287,7 +293,7 @@ static rondo_graph *fuse_chains(const rondo_graph *g, value_id **map, rondo_erro
     k.chains = ARENA_NEW(&k.r.to->arena, chain, g->value_count + 1);
     if (!k.hosts || !k.chains)
         graph_fail(k.r.to, RONDO_MEMORY, "out of memory while fusing");
-    for (node_id id = 0; !k.r.to->error.code && id < g->node_count; id++)
+    for (node_id id = 0; graph_good(k.r.to) && id < g->node_count; id++)
         if (!chain_node(&k, id))
             graph_fail(k.r.to, RONDO_MEMORY, "out of memory while fusing");
     return rewrite_end(&k.r, map, error);

@@ -25,7 +25,7 @@ rondo_graph *mode_evaluate(const rondo_graph *g, value_id **map, rondo_error *er
     rewriter r;
     if (!rewrite_begin(&r, g, error))
         return NULL;
-    for (node_id id = 0; !r.to->error.code && id < g->node_count; id++) {
+    for (node_id id = 0; graph_good(r.to) && id < g->node_count; id++) {
         const node *n = &g->nodes[id];
         if (n->op == OP_dropout)
             r.map[n->first_output] = r.map[n->inputs[0]];

@@ -5,10 +5,8 @@
 bool rewrite_begin(rewriter *r, const rondo_graph *from, rondo_error *error)
 {
     *r = (rewriter){.from = from};
-    if (!from)
+    if (!graph_check(from, error))
         return false;
-    if (from->error.code)
-        return fail(error, from->error.code, "%s", from->error.message);
     r->to = graph_new_like(from, error);
     r->map = r->to ? graph_map_new(r->to, from) : NULL;
     if (r->to && !r->map) {
@@ -46,12 +44,8 @@ bool compose_maps(const rondo_graph *from, const value_id *first, const value_id
 
 rondo_graph *rewrite_clean(rewriter *r, value_id **map, rondo_error *error)
 {
-    rondo_graph *clean = NULL;
     value_id *second = NULL;
-    if (r->to->error.code)
-        fail(error, r->to->error.code, "%s", r->to->error.message);
-    else
-        clean = graph_clean(r->to, &second, error);
+    rondo_graph *clean = graph_check(r->to, error) ? graph_clean(r->to, &second, error) : NULL;
     compose_maps(r->from, r->map, second, &clean, map, error);
     graph_free(r->to);
     r->to = NULL;

@@ -203,7 +203,7 @@ static value_id first_rule(rewriter *r, const node *n)
     for (size_t k = 0; k < sizeof rules / sizeof *rules; k++) {
         node copy = *n;
         value_id v = rules[k](r->to, &copy, in, graph_shape_of(r->from, n->first_output));
-        if (v != NONE || r->to->error.code)
+        if (v != NONE || !graph_good(r->to))
             return v;
     }
     return NONE;
@@ -214,7 +214,7 @@ rondo_graph *simplify(const rondo_graph *g, value_id **map, rondo_error *error)
     rewriter r;
     if (!rewrite_begin(&r, g, error))
         return NULL;
-    for (node_id id = 0; !r.to->error.code && id < g->node_count; id++) {
+    for (node_id id = 0; graph_good(r.to) && id < g->node_count; id++) {
         const node *n = &g->nodes[id];
         graph_at(r.to, g, id);
         value_id v = first_rule(&r, n);

@@ -47,13 +47,13 @@ static bool begin_position(step_context *c)
 
 static bool walk(step_context *c, time_fact *facts)
 {
-    for (node_id id = 0; id < c->from->node_count && !c->to->error.code; id++) {
+    for (node_id id = 0; id < c->from->node_count && graph_good(c->to); id++) {
         const node *n = &c->from->nodes[id];
         graph_at(c->to, c->from, id);
         if (!op_table[n->op].step(c, n, &facts[n->first_output]))
             graph_fail(c->to, RONDO_NOT_CAUSAL, "%s has no step form", op_table[n->op].signature.name);
     }
-    return !c->to->error.code;
+    return graph_good(c->to);
 }
 
 static bool finish(step_context *c)
@@ -65,7 +65,7 @@ static bool finish(step_context *c)
                                 g->names[g->outputs[o].name]);
     for (int o = 0; o < g->output_count; o++)
         graph_add_output(c->to, g->names[g->outputs[o].name], c->map[g->outputs[o].value]);
-    return !c->to->error.code;
+    return graph_good(c->to);
 }
 
 /* Checked before the step rules: an op that a gradient depends on may sum over all of time, and would refuse
@@ -99,7 +99,7 @@ rondo_graph *stream(const rondo_graph *g, const char *time, rondo_error *error)
         graph_fail(r.to, RONDO_ARGUMENT, "the graph has state already; stream takes a parallel model");
     c.step = graph_symbol(r.to, STEP_SYMBOL);
     c.capacity = graph_symbol(r.to, CAPACITY_SYMBOL);
-    if (!r.to->error.code && check_gradients(&c) && find_batch(&c) && begin_position(&c) && walk(&c, facts))
+    if (graph_good(r.to) && check_gradients(&c) && find_batch(&c) && begin_position(&c) && walk(&c, facts))
         finish(&c);
     return rewrite_clean(&r, NULL, error);
 }

@@ -69,12 +69,13 @@ static bool collect_program(collection *c, program *p)
     return good;
 }
 
-bool choices_print(text *t, program *const *programs, int count)
+void choices_print(text *t, program *const *programs, int count)
 {
     arena scratch;
     arena_begin(&scratch, t->arena->allocator);
     collection c = {.arena = &scratch};
-    bool good = text_add(t, WISDOM_HEADER "\n");
+    bool good = true;
+    text_add(t, WISDOM_HEADER "\n");
     for (int p = 0; good && p < count; p++)
         good = !programs[p] || collect_program(&c, programs[p]);
     if (good && c.count)
@@ -82,8 +83,9 @@ bool choices_print(text *t, program *const *programs, int count)
     for (int i = 0; good && i < c.count; i++) {
         const choice *now = &c.items[i].choice;
         if (!i || choice_compare(&c.items[i - 1].choice, now))
-            good = text_add(t, "%s %s %s\n", op_table[now->op].signature.name, now->key, now->kernel->name);
+            text_add(t, "%s %s %s\n", op_table[now->op].signature.name, now->key, now->kernel->name);
     }
+    if (!good || scratch.failed)
+        text_fail(t);
     arena_end(&scratch);
-    return good;
 }

@@ -4,4 +4,4 @@
 #include "compiler/program/program.h"
 
 /* The wisdom that the programs follow, and the kernels of the calls that they have made so far. NULL programs are left out. */
-bool choices_print(text *t, program *const *programs, int count);
+void choices_print(text *t, program *const *programs, int count);

@@ -136,6 +136,7 @@ static void poison_before(const instance *i, int call, int workers)
 static bool poison_after(const instance *i, int call, rondo_error *error)
 {
     const specialisation *s = i->now;
+    char place[PLACE_BYTES];
     for (int r = 0; r < s->lifetime_count; r++) {
         const lifetime *l = &s->lifetimes[r];
         if (call < l->first || call > l->last)
@@ -143,7 +144,7 @@ static bool poison_after(const instance *i, int call, rondo_error *error)
         for (int64_t at = l->used; at < l->bytes; at++)
             if ((unsigned char)i->memory[l->offset + at] != GUARD)
                 return fail(error, RONDO_MISMATCH, "%s wrote past the end of a buffer",
-                            graph_place(i->program->graph, s->nodes[call]));
+                            graph_place(i->program->graph, s->nodes[call], place));
         if (l->last == call)
             fill_poison(i->memory + l->offset, l->used);
     }

@@ -121,9 +121,9 @@ static bool make_call(specialisation *s, const program *p, node_id id, rondo_err
     }
     if (n->op == OP_constant && !p->kept[n->first_output])
         call->outputs[0].rank = 0;
+    char place[PLACE_BYTES];
     if (!pick_kernel(call, p, n))
-        return fail(error, RONDO_ARGUMENT, "%s: no kernel takes these shapes",
-                    graph_place((rondo_graph *)g, id)); /* the place is text in the graph's arena: harmless */
+        return fail(error, RONDO_ARGUMENT, "%s: no kernel takes these shapes", graph_place(g, id, place));
     s->nodes[s->call_count++] = id;
     s->flops += call->flops;
     return true;

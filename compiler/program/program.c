@@ -39,10 +39,8 @@ program *program_new(rondo_graph *g, const program_options *options, rondo_error
         p->options = *options;
     arena_begin(&p->arena, &g->context->allocator);
     p->lock = memory_new(&g->context->allocator, sizeof(pthread_mutex_t));
-    if (g->error.code)
-        fail(error, g->error.code, "%s", g->error.message);
-    else if (!wisdom_load(p->context, error))
-        ; /* said in words: a wisdom file that was asked for must be readable */
+    if (!graph_check(g, error) || !wisdom_load(p->context, error))
+        ; /* the error is set; a wisdom file that was asked for must be readable */
     else if (!p->lock || !mark_kept(p))
         fail_memory(error, sizeof *p, "a program");
     else {

@@ -78,7 +78,7 @@ static bool read_value(lexer *s, attribute_set *set, int field)
     case ATTRIBUTE_NAME:
         name = lex_string(s);
         a->integer = name ? graph_name(s->g, name) : 0;
-        return name && !s->g->error.code;
+        return name && graph_good(s->g);
     case ATTRIBUTE_ORDER:
         return read_order(s, &a->integer);
     case ATTRIBUTE_DIMS:
@@ -137,7 +137,7 @@ bool attributes_end(lexer *s, const attribute_set *set)
 
 bool parse_attributes(rondo_graph *g, int op, const char *source, attribute *attributes)
 {
-    if (!g || g->error.code)
+    if (!g || !graph_good(g))
         return false;
     const op_signature *signature = graph_signature(g, op);
     if (!signature)

@@ -17,13 +17,13 @@ typedef struct operands {
 int label_index(parser *p, const char *name)
 {
     int label = graph_name(p->labels, name);
-    while (!p->labels->error.code && p->label_count <= label) {
+    while (graph_good(p->labels) && p->label_count <= label) {
         if (!ARENA_PUSH(&p->s.scratch, p->values, p->label_count, p->label_capacity) ||
             !ARENA_PUSH(&p->s.scratch, p->lines, p->label_count, p->line_capacity))
             break;
         p->values[p->label_count++] = NONE;
     }
-    if (!p->labels->error.code && label < p->label_count)
+    if (graph_good(p->labels) && label < p->label_count)
         return label;
     lex_fail(&p->s, RONDO_MEMORY, "out of memory for the name of a value");
     return -1;
@@ -72,7 +72,7 @@ bool name_value(parser *p, const char *label, value_id v)
         return false;
     if (*label != '%' && !g->values[v].name)
         g->values[v].name = graph_name(g, label);
-    return !g->error.code;
+    return graph_good(g);
 }
 
 /* ---- building, with the place of mistakes ---- */
@@ -252,11 +252,14 @@ static bool check_type(parser *p, value_id v)
     if (type == made->type && shape_equal(&dims, &made->shape))
         return true;
     text have = {.arena = &s->scratch};
-    if (!text_add(&have, "%s", type_name(made->type)) || !shape_text(&have, s->g, &made->shape))
+    text_add(&have, "%s", type_name(made->type));
+    shape_text(&have, s->g, &made->shape);
+    const char *type_made = text_done(&have);
+    if (!type_made)
         return lex_fail(s, RONDO_MEMORY, "out of memory for a type");
     s->mark = at;
     return lex_fail(s, RONDO_SHAPE, "the type written here is not the type of the value, which is %.200s",
-                    have.data);
+                    type_made);
 }
 
 /* ": f32[B,T], f32[B]", or nothing. */
@@ -315,14 +318,14 @@ static bool read_place(parser *p, node_id first)
     if (scope && next && next != '\n' && (!read_file(p, &scope, &file, &line) || !file))
         return lex_fail(s, RONDO_ARGUMENT, "expected FILE:LINE after the scope");
     int scope_name = scope ? graph_name(s->g, scope) : 0, file_name = file ? graph_name(s->g, file) : 0;
-    for (node_id n = first; !s->g->error.code && n < s->g->node_count; n++) {
+    for (node_id n = first; graph_good(s->g) && n < s->g->node_count; n++) {
         s->g->nodes[n].scope = scope_name;
         if (file) {
             s->g->nodes[n].file = s->g->names[file_name];
             s->g->nodes[n].line = (int)line;
         }
     }
-    return !s->g->error.code;
+    return graph_good(s->g);
 }
 
 bool read_expression(parser *p, expression *e)

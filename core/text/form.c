@@ -5,31 +5,29 @@
 #include <math.h>
 #include <string.h>
 
-static bool dim_text(text *t, const rondo_graph *g, dim d)
+void dim_text(text *t, const rondo_graph *g, dim d)
 {
-    if (d.factor != 1 || dim_is_literal(d)) {
-        if (!text_add(t, "%" PRId64 "%s", d.factor, dim_is_literal(d) ? "" : "*"))
-            return false;
-    }
+    if (d.factor != 1 || dim_is_literal(d))
+        text_add(t, "%" PRId64 "%s", d.factor, dim_is_literal(d) ? "" : "*");
     const char *times = "";
     for (int s = 0; s < g->symbol_count; s++) {
         if (!d.power[s])
             continue;
-        if (!text_add(t, "%s%s", times, g->symbols[s]) || (d.power[s] > 1 && !text_add(t, "^%d", d.power[s])))
-            return false;
+        text_add(t, "%s%s", times, g->symbols[s]);
+        if (d.power[s] > 1)
+            text_add(t, "^%d", d.power[s]);
         times = "*";
     }
-    return true;
 }
 
-bool shape_text(text *t, const rondo_graph *g, const shape *s)
+void shape_text(text *t, const rondo_graph *g, const shape *s)
 {
-    if (!text_add(t, "["))
-        return false;
-    for (int i = 0; i < s->rank; i++)
-        if ((i && !text_add(t, ",")) || !dim_text(t, g, s->dims[i]))
-            return false;
-    return text_add(t, "]");
+    text_add(t, "[");
+    for (int i = 0; i < s->rank; i++) {
+        text_add(t, "%s", i ? "," : "");
+        dim_text(t, g, s->dims[i]);
+    }
+    text_add(t, "]");
 }
 
 static void string_text(text *t, const char *string)
@@ -251,14 +249,16 @@ static void initial_text(printer *p, value_id v, parameter_initial initial)
     text_add(p->t, "\n");
 }
 
-bool graph_print(const rondo_graph *g, text *t)
+void graph_print(const rondo_graph *g, text *t)
 {
     printer p = {g, t, named_values(g, t->arena)};
-    if (!p.named)
-        return false;
+    if (!p.named) {
+        text_fail(t);
+        return;
+    }
     for (int s = 0; s < g->symbol_count; s++)
         text_add(t, "%s %s%s", s ? "" : "symbols", g->symbols[s], s == g->symbol_count - 1 ? "\n" : "");
-    for (node_id n = 0; n < g->node_count && !t->arena->failed; n++)
+    for (node_id n = 0; n < g->node_count && !t->failed; n++)
         node_text(&p, &g->nodes[n]);
     for (int i = 0; i < g->port_count; i++)
         port_text(&p, &g->ports[i]);
@@ -271,7 +271,6 @@ bool graph_print(const rondo_graph *g, text *t)
         value_text(&p, g->outputs[i].value);
         text_add(t, "\n");
     }
-    return text_add(t, "%s", "") && !t->arena->failed; /* an empty graph is an empty text, not none */
 }
 
 /* ---- the public face: the text's size stands before it, for the allocator's release ---- */
@@ -281,13 +280,14 @@ enum { SIZE_BYTES = 64 };
 char *text_hand_over(const text *t, const rondo *context, rondo_error *error)
 {
     size_t bytes = SIZE_BYTES + t->length + 1;
-    char *memory = t->arena->failed ? NULL : memory_new(&context->allocator, bytes);
+    const char *whole = text_done(t);
+    char *memory = whole ? memory_new(&context->allocator, bytes) : NULL;
     if (!memory) {
         fail_memory(error, t->length + 1, "a text");
         return NULL;
     }
     memcpy(memory, &bytes, sizeof bytes);
-    return memcpy(memory + SIZE_BYTES, t->data, t->length + 1);
+    return memcpy(memory + SIZE_BYTES, whole, t->length + 1);
 }
 
 char *rondo_graph_print(const rondo_graph *graph, rondo_error *error)

@@ -276,7 +276,7 @@ bool lex_type_name(lexer *s, rondo_type *type)
 
 bool parse_type(rondo_graph *g, const char *source, bool with_type, rondo_type *type, shape *s)
 {
-    if (!g || g->error.code)
+    if (!g || !graph_good(g))
         return false;
     if (!source)
         return graph_refuse(g, RONDO_ARGUMENT, "expected a type, like f32[B,T,64]");

@@ -197,7 +197,7 @@ rondo_graph *graph_parse(rondo *context, const char *source, const char *file_na
     }
     g->source = graph_intern(g, file_name && *file_name ? file_name : "text");
     lex_begin(&p.s, g, source, g->source);
-    bool good = !g->error.code;
+    bool good = graph_good(g);
     while (good && lex_peek(&p.s))
         good = lex_take(&p.s, '\n') || read_statement(&p);
     lex_end(&p.s);

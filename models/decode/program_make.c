@@ -22,7 +22,8 @@ rondo_program *rondo_program_new(rondo_value logits, const char *time, rondo_err
     bool good = (p->time || fail_memory(error, sizeof *p, "a program")) &&
                 explain_graph(logits.graph, time, &report, error) &&
                 pipeline_decode(logits, time, NULL, &stages, error);
-    p->report = report.data;
+    p->report = text_done(&report);
+    good = good && (p->report || fail_memory(error, report.length, "a report"));
     if (good) {
         p->load = stages.load ? program_new(stages.load, NULL, error) : NULL;
         p->source = stages.source ? program_new(stages.source, NULL, error) : NULL;
@@ -98,9 +99,10 @@ bool rondo_program_save(const rondo_program *p, const rondo_weights *w, const vo
         text t = {.arena = &a};
         if (!stages[k])
             continue;
-        good = graph_print(stages[k]->graph, &t) || fail_memory(error, t.length, "an exported model");
+        graph_print(stages[k]->graph, &t);
         metadata[2 * pairs] = stage_keys[k];
-        metadata[2 * pairs++ + 1] = t.data;
+        metadata[2 * pairs + 1] = text_done(&t);
+        good = metadata[2 * pairs++ + 1] || fail_memory(error, t.length, "an exported model");
     }
     if (p->report) {
         metadata[2 * pairs] = "rondo.report";

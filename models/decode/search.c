@@ -48,7 +48,9 @@ static bool check_ids(const searching *s, rondo_error *error)
 static const char *number_text(arena *a, double number)
 {
     text t = {.arena = a};
-    return text_number(&t, number) ? t.data : "not allowed";
+    text_number(&t, number);
+    const char *digits = text_done(&t);
+    return digits ? digits : "not allowed";
 }
 
 static bool check_options(const rondo_search *o, arena *a, rondo_error *error)

@@ -101,7 +101,9 @@ static bool fail_extent(const arguments *a, const rondo_tensor *t, int axis, dim
     long long extent = t->dims[axis];
     const shape single = {.rank = 1, .dims = {d}};
     text words = {.arena = a->scratch};
-    if (!shape_text(&words, a->g, &single))
+    shape_text(&words, a->g, &single);
+    const char *wanted = text_done(&words);
+    if (!wanted)
         return fail_memory(a->error, words.capacity, "a message");
     if (symbol >= 0)
         return fail(a->error, RONDO_SHAPE, "tensor %s: axis %d has %lld entries, but %s is %lld in tensor %s",
@@ -109,10 +111,10 @@ static bool fail_extent(const arguments *a, const rondo_tensor *t, int axis, dim
                     a->from[symbol]);
     if (unknown >= 0)
         return fail(a->error, RONDO_SHAPE, "tensor %s: axis %d has %lld entries; %s fits %lld, %lld, …",
-                    t->name, axis, extent, words.data, (long long)value_at(a, d, unknown, 1),
+                    t->name, axis, extent, wanted, (long long)value_at(a, d, unknown, 1),
                     (long long)value_at(a, d, unknown, 2));
     return fail(a->error, RONDO_SHAPE, "tensor %s: axis %d has %lld entries, it must have %s, which is %lld",
-                t->name, axis, extent, words.data, (long long)dim_value(d, a->bound));
+                t->name, axis, extent, wanted, (long long)dim_value(d, a->bound));
 }
 
 /* One axis: `progress` if it told a symbol. */
@@ -176,11 +178,13 @@ static bool check_given(const arguments *a, const bool *read)
         text words = {.arena = a->scratch};
         if (given)
             continue;
-        if (!shape_text(&words, a->g, graph_shape_of(a->g, n->first_output)))
+        shape_text(&words, a->g, graph_shape_of(a->g, n->first_output));
+        const char *dims = text_done(&words);
+        if (!dims)
             return fail_memory(a->error, words.capacity, "a message");
         return fail(a->error, RONDO_ARGUMENT, "input %s is not given; it is %s%s",
                     a->g->names[n->attributes[input_name].integer],
-                    type_name(a->g->values[n->first_output].type), words.data);
+                    type_name(a->g->values[n->first_output].type), dims);
     }
     return true;
 }

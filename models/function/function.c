@@ -49,9 +49,9 @@ void rondo_function_free(rondo_function *f)
 static const char *type_of(rondo_function *f, const rondo_graph *g, value_id v)
 {
     text t = {.arena = &f->arena};
-    return text_add(&t, "%s", type_name(g->values[v].type)) && shape_text(&t, g, graph_shape_of(g, v))
-               ? t.data
-               : NULL;
+    text_add(&t, "%s", type_name(g->values[v].type));
+    shape_text(&t, g, graph_shape_of(g, v));
+    return text_done(&t);
 }
 
 static bool read_signature(rondo_function *f, const rondo_graph *g)

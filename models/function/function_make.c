@@ -31,7 +31,11 @@ static bool compile(rondo_function *f, const rondo_graph *g, const value_id *val
         done = NULL;
     }
     graph_free(written);
-    f->report = report.data;
+    f->report = text_done(&report);
+    if (done && !f->report) {
+        graph_free(done);
+        return fail_memory(error, report.length, "a report");
+    }
     return done && function_set_graph(f, done, NULL, error);
 }
 
@@ -160,12 +164,13 @@ bool rondo_function_save(const rondo_function *f, const rondo_weights *weights, 
     text graph = {.arena = &a};
     rondo_tensor *tensors = ARENA_NEW(&a, rondo_tensor, f->program->graph->node_count + 1);
     int count = 0;
-    bool good = (tensors && graph_print(f->program->graph, &graph)) ||
-                fail_memory(error, graph.capacity, "a saved function");
+    graph_print(f->program->graph, &graph);
+    const char *printed = text_done(&graph);
+    bool good = (tensors && printed) || fail_memory(error, graph.capacity, "a saved function");
     const char *metadata[] = {"format",           "pt",
                               "rondo.format",     "1",
                               "rondo.kind",       "function",
-                              FUNCTION_GRAPH_KEY, graph.data,
+                              FUNCTION_GRAPH_KEY, printed,
                               "rondo.report",     f->report ? f->report : ""};
     good = good && collect_parameters(f, weights, tensors, &count, error) &&
            safetensors_save(&f->context->allocator, path, tensors, count, metadata, 5, error);

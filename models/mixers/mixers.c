@@ -1,5 +1,5 @@
 /* The table of mixers, and the caller's own beside it. */
-#include "core/status.h"
+#include "core/text/text.h"
 #include "models/mixers/mixer.h"
 #include <string.h>
 
@@ -23,7 +23,8 @@ static const char *names(const rondo *context, arena *a)
         text_add(&t, "%s%s", t.length ? ", " : "", context->mixers[i].name);
     for (const mixer *m = mixers; m->name; m++)
         text_add(&t, "%s%s", t.length ? ", " : "", m->name);
-    return t.data ? t.data : "";
+    const char *all = text_done(&t);
+    return all ? all : "those of `rondo help`";
 }
 
 static bool unknown(const rondo *context, const char *name, rondo_error *error)

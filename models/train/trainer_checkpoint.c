@@ -28,11 +28,12 @@ static bool save_in(arena *a, const rondo_trainer *t, const char *path, const ch
     const char *seed = arena_text(a, "%llu", (unsigned long long)t->options.seed);
     program *const programs[] = {t->train, t->norm, t->step, t->evaluate};
     text kernels = {.arena = a};
-    if (!all || !number || !batches || !seed || !choices_print(&kernels, programs, 4))
+    choices_print(&kernels, programs, 4);
+    if (a->failed)
         return fail_memory(error, sizeof *all * (size_t)n, "a checkpoint");
     const char *const own[] = {"format",        "pt",   "rondo.format",  FORMAT,
                                "rondo.updates", number, "rondo.batches", batches,
-                               "rondo.seed",    seed,   "rondo.kernels", kernels.data};
+                               "rondo.seed",    seed,   "rondo.kernels", text_done(&kernels)};
     const int own_pairs = sizeof own / sizeof *own / 2;
     const char **metadata = ARENA_NEW(a, const char *, 2 * (own_pairs + pairs));
     if (!metadata)

@@ -2,6 +2,7 @@
  * ops/dsl/layers.c. */
 #include "ops/dsl/dsl.h"
 #include "core/text/words.h"
+#include "ops/infer.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,17 +11,17 @@
 
 rondo_graph *dsl_graph(rondo_place place, rondo_graph *g)
 {
-    if (!g || g->error.code)
+    if (!g || !graph_good(g))
         return NULL;
     g->file =
         place.file ? graph_intern(g, place.file) : NULL; /* a copy: the caller's text may be temporary */
     g->line = place.line;
-    return g->error.code ? NULL : g;
+    return graph_good(g) ? g : NULL;
 }
 
 bool dsl_operand(rondo_graph *g, const char *function, const char *what, rondo_value y)
 {
-    if (g->error.code)
+    if (!graph_good(g))
         return false;
     if (!y.graph)
         return graph_refuse(g, RONDO_ARGUMENT, "%s: %s is no value", function, what);
@@ -100,11 +101,8 @@ static value_id known_leaf(rondo_graph *g, value_id known, const char *name, ron
     const value *v = &g->values[known];
     if (v->type == type && shape_equal(&v->shape, s))
         return known;
-    text old = {.arena = &g->arena}, new = {.arena = &g->arena};
-    if (!shape_text(&old, g, &v->shape) || !shape_text(&new, g, s))
-        return graph_fail(g, RONDO_MEMORY, "out of memory for a message about %.60s", name);
     return graph_fail(g, RONDO_SHAPE, "%.120s is %s%s already, it cannot be %s%s too", name,
-                      type_name(v->type), old.data, type_name(type), new.data);
+                      type_name(v->type), shape_words(g, &v->shape), type_name(type), shape_words(g, s));
 }
 
 value_id dsl_leaf(rondo_graph *g, op_id op, const char *name, rondo_type type, const shape *s)
@@ -165,7 +163,7 @@ rondo_value rondo_parameter_at(rondo_place place, rondo_graph *graph, const char
 static rondo_graph *parameter_graph(const char *function, rondo_value parameter)
 {
     rondo_graph *g = parameter.graph;
-    if (!g || g->error.code || !dsl_operand(g, function, "its operand", parameter))
+    if (!g || !graph_good(g) || !dsl_operand(g, function, "its operand", parameter))
         return NULL;
     if (graph_op_of(g, parameter.id) == OP_parameter)
         return g;
@@ -193,7 +191,7 @@ void rondo_output(rondo_value v, const char *name)
 {
     char full[DSL_TEXT_BYTES];
     rondo_graph *g = v.graph;
-    if (g && !g->error.code && dsl_operand(g, "rondo_output", "its operand", v) && dsl_scoped(g, full, name))
+    if (g && graph_good(g) && dsl_operand(g, "rondo_output", "its operand", v) && dsl_scoped(g, full, name))
         graph_add_output(g, full, v.id);
 }
 

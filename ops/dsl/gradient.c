@@ -10,7 +10,7 @@ bool rondo_gradient_at(rondo_place place, rondo_value scalar, const rondo_value 
         out[i] = dsl_value(scalar.graph, good ? build_binary(g, OP_gradient, scalar.id, wrt[i].id) : NONE);
         g = out[i].id == NONE ? NULL : g;
     }
-    return g && !g->error.code;
+    return g && graph_good(g);
 }
 
 rondo_value rondo_stop_gradient_at(rondo_place place, rondo_value x)

@@ -53,7 +53,7 @@ rondo_value rondo_linear_at(rondo_place place, rondo_value x, const rondo_linear
     if (!g || !dsl_options(g, "rondo_linear", &o, sizeof o, options))
         return dsl_value(x.graph, NONE);
     rondo_enter(g, "%s", o.name ? o.name : "linear");
-    value_id y = g->error.code ? NONE : linear(g, x.id, &o);
+    value_id y = graph_good(g) ? linear(g, x.id, &o) : NONE;
     rondo_leave(g);
     return dsl_value(g, y);
 }
@@ -219,7 +219,7 @@ static rondo_value norm_at(rondo_place place, const char *function, op_id op, ro
                          graph_fail(g, RONDO_ARGUMENT, "%s: an epsilon of %g", function, (double)o.epsilon));
     rondo_enter(g, "%s", o.name ? o.name : "norm");
     value_id y =
-        g->error.code ? NONE : norm(g, function, op, x.id, o.epsilon > 0 ? dsl_decimal(o.epsilon) : 1e-5);
+        graph_good(g) ? norm(g, function, op, x.id, o.epsilon > 0 ? dsl_decimal(o.epsilon) : 1e-5) : NONE;
     rondo_leave(g);
     return dsl_value(g, y);
 }

@@ -50,8 +50,8 @@ rondo_value rondo_convolve_at(rondo_place place, rondo_value x, const rondo_conv
                          graph_fail(g, RONDO_ARGUMENT, "%s: a width of %lld", function, (long long)o.width));
     int64_t channels = dsl_channels(g, function, x.id);
     rondo_enter(g, "%s", o.name ? o.name : "conv");
-    inputs[1] = g->error.code ? NONE : taps(g, o.width, channels);
-    value_id y = g->error.code ? NONE : build_node(g, OP_convolve, 3, inputs, NULL);
+    inputs[1] = graph_good(g) ? taps(g, o.width, channels) : NONE;
+    value_id y = graph_good(g) ? build_node(g, OP_convolve, 3, inputs, NULL) : NONE;
     rondo_leave(g);
     return dsl_value(g, y);
 }

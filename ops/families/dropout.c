@@ -34,7 +34,7 @@ bool vjp_dropout(rondo_graph *g, const node *n, const value_id *out_gradients, c
     if (needs[0] && out_gradients[0] != NONE)
         in_gradients[0] = build_node(
             g, OP_dropout, 3, (value_id[]){out_gradients[0], n->inputs[1], n->inputs[2]}, n->attributes);
-    return !g->error.code;
+    return graph_good(g);
 }
 
 /* ---- reference ---- */

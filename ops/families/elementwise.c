@@ -96,7 +96,7 @@ static value_id guarded(rondo_graph *g, value_id dy, value_id gradient)
     {                                                                                                        \
         if (needs[0] && out_gradients[0] != NONE)                                                            \
             in_gradients[0] = gradient_##name(g, n->inputs[0], n->first_output, out_gradients[0]);           \
-        return !g->error.code;                                                                               \
+        return graph_good(g);                                                                                \
     }
 
 /* Operands are in a list, which is evaluated from left to right, so that every C compiler builds the same
@@ -169,7 +169,7 @@ bool vjp_cast(rondo_graph *g, const node *n, const value_id *out_gradients, cons
             in_gradients[0] = build_sum_to(g, gradient_a, graph_shape_of(g, a));                             \
         if (dy != NONE && needs[1])                                                                          \
             in_gradients[1] = build_sum_to(g, gradient_b, graph_shape_of(g, b));                             \
-        return !g->error.code;                                                                               \
+        return graph_good(g);                                                                                \
     }
 
 BINARY_VJP(add, dy, dy)
@@ -190,7 +190,7 @@ bool vjp_select(rondo_graph *g, const node *n, const value_id *out_gradients, co
         in_gradients[1] = build_sum_to(g, SELECT(condition, dy, NUMBER(0)), graph_shape_of(g, n->inputs[1]));
     if (dy != NONE && needs[2])
         in_gradients[2] = build_sum_to(g, SELECT(condition, NUMBER(0), dy), graph_shape_of(g, n->inputs[2]));
-    return !g->error.code;
+    return graph_good(g);
 }
 
 /* ---- reference ---- */

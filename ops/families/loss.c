@@ -102,7 +102,7 @@ bool vjp_cross_entropy(rondo_graph *g, const node *n, const value_id *out_gradie
         in_gradients[0] =
             build_node(g, OP_cross_entropy_grad, 3,
                        (value_id[]){n->inputs[0], n->inputs[1], out_gradients[0]}, n->attributes);
-    return !g->error.code;
+    return graph_good(g);
 }
 
 static bool is_one(const rondo_graph *g, value_id v)
@@ -124,7 +124,7 @@ bool vjp_linear_cross_entropy(rondo_graph *g, const node *n, const value_id *out
         value_id whole = n->first_output + 3 + i;
         in_gradients[operands[i]] = is_one(g, dloss) ? whole : build_mul(g, whole, dloss);
     }
-    return !g->error.code;
+    return graph_good(g);
 }
 
 /* ---- reference ---- */

@@ -46,7 +46,7 @@ static bool vjp_mask(rondo_graph *g, const node *n, int fill, const value_id *ou
         attributes[i] = n->attributes[i];
     attributes[fill] = real_attribute(0);
     in_gradients[0] = build_node(g, n->op, 2, inputs, attributes);
-    return !g->error.code;
+    return graph_good(g);
 }
 
 bool vjp_causal_mask(rondo_graph *g, const node *n, const value_id *out_gradients, const bool *needs,

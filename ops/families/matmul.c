@@ -118,7 +118,7 @@ static value_id right_gradient(rondo_graph *g, const node *n, value_id dy)
     value_id a = n->inputs[0], b = n->inputs[1];
     if (graph_shape_of(g, b)->rank == 2 && graph_shape_of(g, a)->rank > 2) {
         value_id shared = shared_gradient(g, n, dy);
-        if (shared != NONE || g->error.code)
+        if (shared != NONE || !graph_good(g))
             return shared;
     }
     value_id full =
@@ -149,7 +149,7 @@ bool vjp_matmul(rondo_graph *g, const node *n, const value_id *out_gradients, co
     if (dy != NONE && n->attributes[matmul_activation].integer)
         dy = before_activation(g, n, dy);
     if (dy == NONE)
-        return !g->error.code;
+        return graph_good(g);
     if (needs[0])
         in_gradients[0] = left_gradient(g, n, dy);
     if (needs[1])
@@ -158,7 +158,7 @@ bool vjp_matmul(rondo_graph *g, const node *n, const value_id *out_gradients, co
         in_gradients[MATMUL_C] = dy;
     if (n->input_count > MATMUL_BIAS && needs[MATMUL_BIAS])
         in_gradients[MATMUL_BIAS] = build_sum_to(g, dy, graph_shape_of(g, n->inputs[MATMUL_BIAS]));
-    return !g->error.code;
+    return graph_good(g);
 }
 
 /* ---- reference ---- */

@@ -92,7 +92,7 @@ bool vjp_slice(rondo_graph *g, const node *n, const value_id *out_gradients, con
     int64_t start = n->attributes[slice_start].integer, end = start + n->attributes[slice_length].integer;
     if (needs[0] && out_gradients[0] != NONE)
         in_gradients[0] = build_pad(g, out_gradients[0], axis, start, s->dims[axis].factor - end);
-    return !g->error.code;
+    return graph_good(g);
 }
 
 bool vjp_pad(rondo_graph *g, const node *n, const value_id *out_gradients, const bool *needs,
@@ -103,7 +103,7 @@ bool vjp_pad(rondo_graph *g, const node *n, const value_id *out_gradients, const
     if (needs[0] && out_gradients[0] != NONE)
         in_gradients[0] =
             build_slice(g, out_gradients[0], axis, n->attributes[pad_before].integer, s->dims[axis].factor);
-    return !g->error.code;
+    return graph_good(g);
 }
 
 /* dy with the axis 3·T as two axes, [3, T], so that parts are slices by numbers even if T is a symbol. */
@@ -140,7 +140,7 @@ bool vjp_concat(rondo_graph *g, const node *n, const value_id *out_gradients, co
             in_gradients[i] = build_reshape(g, build_slice(g, parts, axis, start, s->dims[axis].factor), s);
         start += s->dims[axis].factor;
     }
-    return !g->error.code;
+    return graph_good(g);
 }
 
 /* ---- reference ---- */

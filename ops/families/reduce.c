@@ -59,7 +59,7 @@ bool vjp_sum(rondo_graph *g, const node *n, const value_id *out_gradients, const
     if (needs[0] && out_gradients[0] != NONE)
         in_gradients[0] =
             build_broadcast(g, with_axis(g, n, out_gradients[0]), graph_shape_of(g, n->inputs[0]));
-    return !g->error.code;
+    return graph_good(g);
 }
 
 /* The extent d as a value: a number, or a sum of d ones. */
@@ -80,7 +80,7 @@ bool vjp_mean(rondo_graph *g, const node *n, const value_id *out_gradients, cons
     dim extent = s.dims[normal_axis(n->attributes[mean_axis].integer, s.rank)];
     value_id part = build_div(g, out_gradients[0], extent_of(g, extent));
     in_gradients[0] = build_broadcast(g, with_axis(g, n, part), &s);
-    return !g->error.code;
+    return graph_good(g);
 }
 
 /* The first of equal elements is the one with no equal before it. */
@@ -95,7 +95,7 @@ bool vjp_max(rondo_graph *g, const node *n, const value_id *out_gradients, const
     value_id before = build_cumsum(g, equals, axis, true, false);
     value_id first = build_mul(g, equals, build_binary(g, OP_less, before, build_number(g, 0.5)));
     in_gradients[0] = build_select(g, first, dy, build_number(g, 0));
-    return !g->error.code;
+    return graph_good(g);
 }
 
 /* dy e^(x − y); a line of −∞ has no gradient. */
@@ -109,7 +109,7 @@ bool vjp_logsumexp(rondo_graph *g, const node *n, const value_id *out_gradients,
     value_id finite = build_binary(g, OP_less_equal, build_number(g, -FLT_MAX), y);
     value_id gradient = build_mul(g, share, dy);
     in_gradients[0] = build_select(g, finite, gradient, build_number(g, 0));
-    return !g->error.code;
+    return graph_good(g);
 }
 
 bool vjp_sum_to(rondo_graph *g, const node *n, const value_id *out_gradients, const bool *needs,
@@ -117,7 +117,7 @@ bool vjp_sum_to(rondo_graph *g, const node *n, const value_id *out_gradients, co
 {
     if (needs[0] && out_gradients[0] != NONE)
         in_gradients[0] = build_broadcast(g, out_gradients[0], graph_shape_of(g, n->inputs[0]));
-    return !g->error.code;
+    return graph_good(g);
 }
 
 bool vjp_cumsum(rondo_graph *g, const node *n, const value_id *out_gradients, const bool *needs,
@@ -127,7 +127,7 @@ bool vjp_cumsum(rondo_graph *g, const node *n, const value_id *out_gradients, co
         in_gradients[0] =
             build_cumsum(g, out_gradients[0], (int)n->attributes[cumsum_axis].integer,
                          n->attributes[cumsum_exclusive].integer, !n->attributes[cumsum_reverse].integer);
-    return !g->error.code;
+    return graph_good(g);
 }
 
 /* ---- reference ---- */

@@ -56,7 +56,7 @@ bool vjp_reshape(rondo_graph *g, const node *n, const value_id *out_gradients, c
 {
     if (needs[0] && out_gradients[0] != NONE)
         in_gradients[0] = build_reshape(g, out_gradients[0], graph_shape_of(g, n->inputs[0]));
-    return !g->error.code;
+    return graph_good(g);
 }
 
 bool vjp_transpose(rondo_graph *g, const node *n, const value_id *out_gradients, const bool *needs,
@@ -67,7 +67,7 @@ bool vjp_transpose(rondo_graph *g, const node *n, const value_id *out_gradients,
         back[order[i]] = i;
     if (needs[0] && out_gradients[0] != NONE)
         in_gradients[0] = build_transpose(g, out_gradients[0], back);
-    return !g->error.code;
+    return graph_good(g);
 }
 
 bool vjp_broadcast(rondo_graph *g, const node *n, const value_id *out_gradients, const bool *needs,
@@ -75,7 +75,7 @@ bool vjp_broadcast(rondo_graph *g, const node *n, const value_id *out_gradients,
 {
     if (needs[0] && out_gradients[0] != NONE)
         in_gradients[0] = build_sum_to(g, out_gradients[0], graph_shape_of(g, n->inputs[0]));
-    return !g->error.code;
+    return graph_good(g);
 }
 
 /* ---- reference ---- */

@@ -12,7 +12,7 @@ bool vjp_softmax(rondo_graph *g, const node *n, const value_id *out_gradients, c
     if (needs[0] && out_gradients[0] != NONE)
         in_gradients[0] =
             build_node(g, OP_softmax_grad, 2, (value_id[]){n->first_output, out_gradients[0]}, NULL);
-    return !g->error.code;
+    return graph_good(g);
 }
 
 /* ---- reference ---- */

@@ -127,7 +127,7 @@ bool vjp_embed(rondo_graph *g, const node *n, const value_id *out_gradients, con
     attributes[embed_grad_dims].integer = graph_shape(g, graph_shape_of(g, n->inputs[0]));
     in_gradients[0] =
         build_node(g, OP_embed_grad, 2, (value_id[]){n->inputs[1], out_gradients[0]}, attributes);
-    return !g->error.code;
+    return graph_good(g);
 }
 
 /* ---- reference ---- */

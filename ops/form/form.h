@@ -25,7 +25,7 @@ static inline node_id form_node(const form_context *c, const node *n)
 /* True unless the new graph failed; for rules that did nothing but build. */
 static inline bool form_good(const form_context *c)
 {
-    return !c->to->error.code;
+    return graph_good(c->to);
 }
 
 /* Ends the pairs among n's operands, which are no longer separable for this reason; an operand that had ended

@@ -281,14 +281,15 @@ Test(explain, a_page_says_what_why_and_how_much)
     rondo_error error = {0};
     text page = {.arena = &r.arena};
     cr_assert(explain_graph(r.before, NULL, &page, &error), "%s", error.message);
+    const char *words = text_done(&page);
     const char *said[] = {"2 attentions",         "2·B·2·T²·(3+5)",          "4·B·2·T·3·6",
                           "144 bytes a sequence", "softmax couples t and s", "64 bytes a token"};
     for (size_t i = 0; i < sizeof said / sizeof *said; i++)
-        cr_assert(strstr(page.data, said[i]), "\"%s\" is not in\n%s", said[i], page.data);
+        cr_assert(strstr(words, said[i]), "\"%s\" is not in\n%s", said[i], words);
     int width = 0;
-    for (const char *c = page.data; *c; c++) {
+    for (const char *c = words; *c; c++) {
         width = *c == '\n' ? 0 : width + ((*c & 0xc0) != 0x80);
-        cr_assert_leq(width, 100, "a line is too wide in\n%s", page.data);
+        cr_assert_leq(width, 100, "a line is too wide in\n%s", words);
     }
     cr_assert(!explain_graph(r.before, "X", &page, &error));
     cr_assert(strstr(error.message, "no symbol X"));

@@ -8,8 +8,10 @@
 static const char *printed(const rondo_graph *g, arena *a)
 {
     text t = {.arena = a};
-    cr_assert(graph_print(g, &t));
-    return t.data;
+    graph_print(g, &t);
+    const char *words = text_done(&t);
+    cr_assert(words);
+    return words;
 }
 
 /* The caller may continue building on it, and compile it again. */

@@ -132,7 +132,7 @@ static void check_asked(const char *source, const char *const *asked)
         arena_begin(&a, NULL);
         t.arena = &a;
         text_add(&t, "%soutput d = gradient(loss, %s)\n", source, *asked);
-        rondo_graph *g = parsed(t.data);
+        rondo_graph *g = parsed(text_done(&t));
         value_id watched = graph_node_of(g, graph_find_output(g, "d"))->inputs[1];
         expect_gradient(g, *asked);
         expect_slope(g, watched, *asked);

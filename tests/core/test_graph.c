@@ -106,6 +106,33 @@ Test(graph, after_the_first_mistake_nothing_happens)
     cr_assert(e.code == first.code && !strcmp(e.message, first.message));
 }
 
+/* Nobody looked at what its arena refused; the graph is not whole all the same, and nothing is built on it. */
+Test(graph, that_was_refused_memory_has_failed)
+{
+    rondo_error error = {0};
+    value_id x = leaf("input", "x", "f32[B]");
+    g->arena.failed = true;
+    cr_expect_eq(apply("exp", x, NONE), NONE);
+    cr_expect(!graph_good(g) && !rondo_graph_check(g, &error));
+    cr_expect_eq(error.code, RONDO_MEMORY);
+    graph_fail(g, RONDO_SHAPE, "what was made of what is missing does not fit");
+    cr_expect(!rondo_graph_check(g, &error));
+    cr_expect(error.code == RONDO_MEMORY && strstr(error.message, "out of memory"), "%s", error.message);
+}
+
+/* Passes look at values that could not be made before they ask whether all went well. */
+Test(graph, no_value_can_be_looked_at)
+{
+    for (int i = 0; i < 100; i++) {
+        cr_assert_eq(g->values[NONE].node, NONE);
+        cr_assert(g->nodes[NONE].input_count == 0 && g->nodes[NONE].inputs[MAX_INPUTS - 1] == NONE);
+        cr_assert_eq(graph_op_of(g, NONE), 0);
+        const shape *s = graph_shape_of(g, NONE);
+        cr_assert(s->rank > 0 && dim_is_number(s->dims[s->rank - 1], 1));
+        leaf("input", "x", "f32[B]");
+    }
+}
+
 Test(graph, wrong_operands_are_refused)
 {
     struct {
@@ -326,7 +353,8 @@ Test(graph, clean_keeps_what_the_ends_reach)
     cr_assert_eq(map[unread], NONE);
     cr_assert_eq(c->outputs[0].value, map[y]);
     cr_assert_str_eq(c->names[c->values[map[y]].name], "sum_of_both");
-    cr_assert_str_eq(graph_place(c, c->values[map[y]].node), "model.c:9: block");
+    char place[PLACE_BYTES];
+    cr_assert_str_eq(graph_place(c, c->values[map[y]].node, place), "model.c:9: block");
     rondo_graph *again = graph_clean(c, NULL, NULL);
     cr_assert(graph_same(c, again) && !graph_same(c, g));
     rondo_graph_free(again);

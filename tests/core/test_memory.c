@@ -1,6 +1,7 @@
 /* Memory, texts, numbers, errors and the context: what each promises, and what each does when there is no
  * memory. */
 #include "core/context.h"
+#include "core/text/text.h"
 #include "tests/core/counting_allocator.h"
 #include <criterion/criterion.h>
 #include <float.h>
@@ -111,8 +112,8 @@ Test(numbers, are_the_shortest_that_read_back)
     arena_begin(&region, NULL);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         text t = {.arena = &region};
-        cr_assert(text_number(&t, cases[i].number));
-        cr_assert_str_eq(t.data, cases[i].shortest);
+        text_number(&t, cases[i].number);
+        cr_assert_str_eq(text_done(&t), cases[i].shortest);
     }
     uint64_t bits = 1;
     for (int i = 0; i < 20000; i++) {
@@ -123,8 +124,9 @@ Test(numbers, are_the_shortest_that_read_back)
             continue;
         text t = {.arena = &region};
         const char *end;
-        cr_assert(text_number(&t, number) && parse_number(t.data, &end, &again));
-        cr_assert(!memcmp(&number, &again, sizeof number) && !*end, "%s", t.data);
+        text_number(&t, number);
+        cr_assert(parse_number(text_done(&t), &end, &again));
+        cr_assert(!memcmp(&number, &again, sizeof number) && !*end, "%s", text_done(&t));
     }
     arena_end(&region);
 }
@@ -138,7 +140,7 @@ Test(numbers, obey_no_locale)
     arena_begin(&region, NULL);
     text t = {.arena = &region};
     text_number(&t, 1234567.5);
-    cr_assert_str_eq(t.data, "1234567.5");
+    cr_assert_str_eq(text_done(&t), "1234567.5");
     const char *end;
     double number;
     cr_assert(parse_number("2.75,3", &end, &number));
@@ -164,11 +166,38 @@ Test(texts, grow_and_end_in_nul)
     arena region;
     arena_begin(&region, NULL);
     text t = {.arena = &region};
+    cr_assert_str_eq(text_done(&t), "", "nothing is a text too");
     for (int i = 0; i < 5000; i++)
-        cr_assert(text_add(&t, "%d,", i % 10));
+        text_add(&t, "%d,", i % 10);
     cr_assert_eq(t.length, 10000);
-    cr_assert_eq(strlen(t.data), 10000);
+    cr_assert_eq(strlen(text_done(&t)), 10000);
+    text_cut(&t, 3);
+    text_cut(&t, 100);
+    cr_assert_str_eq(text_done(&t), "0,1");
     arena_end(&region);
+}
+
+/* Whichever addition is refused, there is no text in the end: never one with a piece missing. */
+Test(texts, that_failed_once_stay_failed)
+{
+    enum { PIECES = 3000 };
+    for (long refused = 1, whole = 0; !whole; refused++) {
+        counting c = {.refuse_at = refused};
+        const rondo_allocator allocator = counting_allocator(&c);
+        arena region;
+        arena_begin(&region, &allocator);
+        text t = {.arena = &region};
+        for (int i = 0; i < PIECES; i++)
+            text_add(&t, "%03d", i % 1000);
+        whole = c.requests < refused;
+        const char *all = text_done(&t);
+        cr_expect_eq(all != NULL, whole, "request %ld", refused);
+        cr_expect_eq(region.failed, !whole);
+        cr_expect(!whole || (strlen(all) == 3 * PIECES && refused > 1));
+        text_cut(&t, 0);
+        cr_expect_eq(text_done(&t) != NULL, whole, "what is taken back was still refused");
+        arena_end(&region);
+    }
 }
 
 static void keep_line(void *user, int level, const char *line)

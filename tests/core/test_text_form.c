@@ -176,8 +176,9 @@ Test(text_form, places_are_kept_and_the_text_is_the_place_of_the_rest)
                  "t = exp(u) : f32[B]\n");
     rondo_graph *g = parse("x = input(name=\"x\", type=f32[B]) @ \"enc.0\" model.c:42\n"
                            "y = exp(x) @ \"enc.1\"\n");
-    cr_assert_str_eq(graph_place(g, 0), "model.c:42: enc.0");
-    cr_assert_str_eq(graph_place(g, 1), "x.graph:2: enc.1");
+    char place[PLACE_BYTES];
+    cr_assert_str_eq(graph_place(g, 0, place), "model.c:42: enc.0");
+    cr_assert_str_eq(graph_place(g, 1, place), "x.graph:2: enc.1");
     rondo_graph_free(g);
 }
 

@@ -29,8 +29,9 @@ static void expect_type(rondo_value v, const char *expected)
     char buffer[200];
     cr_assert(rondo_graph_check(g, &error), "%s", error.message);
     text t = {.arena = &g->arena};
-    cr_assert(v.graph == g && v.id >= 0 && shape_text(&t, g, graph_shape_of(g, v.id)));
-    snprintf(buffer, sizeof buffer, "%s%s", type_name(g->values[v.id].type), t.data);
+    cr_assert(v.graph == g && v.id >= 0);
+    shape_text(&t, g, graph_shape_of(g, v.id));
+    snprintf(buffer, sizeof buffer, "%s%s", type_name(g->values[v.id].type), text_done(&t));
     cr_expect_str_eq(buffer, expected);
 }
 

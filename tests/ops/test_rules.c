@@ -52,8 +52,8 @@ static void expect_shape(value_id v, const char *expected)
 {
     text t = {.arena = &g->arena};
     cr_assert_neq(v, NONE, "%s", g->error.message);
-    cr_assert(shape_text(&t, g, graph_shape_of(g, v)));
-    cr_expect_str_eq(t.data, expected);
+    shape_text(&t, g, graph_shape_of(g, v));
+    cr_expect_str_eq(text_done(&t), expected);
 }
 
 /* One rule's gradient of operand `operand` for a gradient dy of result 0. */

@@ -98,9 +98,9 @@ static bool save_weights(conversion *v)
     for (int p = 0; p < PLACE_COUNT; p++)
         if (v->chosen[p])
             text_add(&places, "%s%s", places.length ? " " : "", converted_places[p]);
-    metadata[3] = places.data;
+    metadata[3] = text_done(&places);
     rondo_tensor *tensors = weights_tensors(v->weights, v->arena, "", v->weights->block);
-    if (!tensors || !places.data)
+    if (!tensors || !metadata[3])
         return fail_memory(&v->command->error, sizeof *tensors, "weights");
     return safetensors_save(&v->command->context->allocator, v->folder.start, tensors, v->weights->item_count,
                             metadata, 2, &v->command->error);

@@ -7,11 +7,11 @@ static int explain_file(command *c, arena *a, const char *path)
 {
     text report = {.arena = a};
     rondo_graph *g = read_graph(c, a, path);
-    bool good = g && explain_graph(g, NULL, &report, &c->error);
-    if (good)
-        fputs(report.data, stdout);
+    const char *words = g && explain_graph(g, NULL, &report, &c->error) ? text_done(&report) : NULL;
+    if (words)
+        fputs(words, stdout);
     rondo_graph_free(g);
-    return good ? message_finish_output(c->name) : command_failed(c, EXIT_MODEL);
+    return words ? message_finish_output(c->name) : command_failed(c, EXIT_MODEL);
 }
 
 int command_explain(command *c)

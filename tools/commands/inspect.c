@@ -15,10 +15,13 @@ typedef struct inspection {
 
 static bool show(inspection *s, const rondo_graph *g, const char *title)
 {
-    if (!strcmp(s->o->format, "dot"))
-        return graph_dot(g, title, &s->out) || fail_memory(&s->c->error, s->out.capacity, "a drawing");
-    return (text_add(&s->out, "# %s\n", title) && graph_print(g, &s->out)) ||
-           fail_memory(&s->c->error, s->out.capacity, "a text");
+    if (!strcmp(s->o->format, "dot")) {
+        graph_dot(g, title, &s->out);
+    } else {
+        text_add(&s->out, "# %s\n", title);
+        graph_print(g, &s->out);
+    }
+    return text_done(&s->out) || fail_memory(&s->c->error, s->out.capacity, "a text");
 }
 
 /* detail: what tells this graph from others after the same pass, "" where there is one. */
@@ -179,8 +182,9 @@ int command_inspect(command *c)
     s.out.arena = &s.arena;
     bool good = (!s.o->after || known_pass(&s)) &&
                 (is_graph_file(path) ? inspect_file(&s, path) : inspect_model(&s, path));
-    if (good && s.out.data)
-        fputs(s.out.data, stdout);
+    const char *out = good ? text_done(&s.out) : NULL;
+    if (out)
+        fputs(out, stdout);
     int code = good ? message_finish_output(c->name) : command_failed(c, EXIT_MODEL);
     arena_end(&s.arena);
     return code;

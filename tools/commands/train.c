@@ -377,7 +377,8 @@ static int finish(run *r)
     if (isfinite(r->facts.best_nll))
         text_add(&line, ", best validation nll %.3f at update %s", r->facts.best_nll,
                  count_format(best, r->facts.best_update));
-    message(r->command->name, "%s", line.data ? line.data : folder);
+    const char *summary = text_done(&line);
+    message(r->command->name, "%s", summary ? summary : folder);
     if (r->stopped)
         message(r->command->name, "stopped%s; the same command resumes", r->updates ? " and saved" : "");
     else if (r->updates == r->first)

@@ -174,9 +174,10 @@ static bool write_choices(const tuning *t, const char *path, int *choices, int *
         ++*choices;
         *changed += best != 0;
     }
-    if (t->b.arena.failed)
+    const char *content = text_done(&out);
+    if (!content)
         return fail_memory(t->b.error, out.capacity, "wisdom");
-    return file_store(&t->b.c->context->allocator, path, out.data, out.length, t->b.error);
+    return file_store(&t->b.c->context->allocator, path, content, out.length, t->b.error);
 }
 
 int command_tune(command *c)

@@ -2,6 +2,7 @@
  * begin with a space, " ." separates paragraphs, and a line that begins with two spaces is verbatim: in
  * practice a list item or its continuation. */
 #include "tools/data/debian_lists.h"
+#include "core/text/text.h"
 #include <stdlib.h>
 
 /* The value of "NAME: value", or NULL. */
@@ -137,27 +138,27 @@ static bool begins_item(const char *words)
 }
 
 /* Appends words, separated by single spaces. */
-static bool add_words(text *t, const char *words)
+static void add_words(text *t, const char *words)
 {
     for (;;) {
         words += strspn(words, " \t");
         int length = (int)strcspn(words, " \t");
         if (length == 0)
-            return true;
-        if (!text_add(t, "%s%.*s", t->length ? " " : "", length, words))
-            return false;
+            return;
+        text_add(t, "%s%.*s", t->length ? " " : "", length, words);
         words += length;
     }
 }
 
 static bool finish(segments *s, text *t, bool item)
 {
-    if (t->length && s->count < DESCRIPTION_SEGMENTS) {
+    const char *words = text_done(t);
+    if (t->length && words && s->count < DESCRIPTION_SEGMENTS) {
         s->item[s->count] = item;
-        s->text[s->count++] = t->data;
+        s->text[s->count++] = words;
     }
     *t = (text){.arena = t->arena};
-    return true;
+    return words != NULL;
 }
 
 bool segments_read(segments *s, arena *a, const description_list *d, const description *one,
@@ -166,7 +167,8 @@ bool segments_read(segments *s, arena *a, const description_list *d, const descr
     s->count = 0;
     text now = {.arena = a};
     const char *synopsis = strchr(lines_get(d->lines, one->line), ':') + 1;
-    bool good = add_words(&now, synopsis) && finish(s, &now, false), item = false;
+    add_words(&now, synopsis);
+    bool good = finish(s, &now, false), item = false;
     for (int64_t i = one->line + 1; good && i < d->lines->count; i++) {
         const char *line = lines_get(d->lines, i);
         if (line[0] != ' ')
@@ -174,11 +176,12 @@ bool segments_read(segments *s, arena *a, const description_list *d, const descr
         const char *words = line + strspn(line, " ");
         bool break_here = strcmp(line, " .") == 0, new_item = begins_item(words);
         if (break_here || new_item) {
-            finish(s, &now, item);
+            good = finish(s, &now, item);
             item = new_item;
         } else if (now.length && !item && line[1] == ' ') /* verbatim, so a segment of its own */
-            finish(s, &now, item);
-        good = break_here || add_words(&now, words);
+            good = finish(s, &now, item);
+        if (!break_here)
+            add_words(&now, words);
     }
     return (good && finish(s, &now, item)) || fail_memory(error, sizeof *s, "a description");
 }

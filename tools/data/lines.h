@@ -1,6 +1,7 @@
 /* Text as lines: one after the other as they arrive, or a whole file. All text that the command reads is
  * read here: plain or gzip, split on \n only, checked to be UTF-8, with lines of bounded length. */
 #pragma once
+#include "core/arena.h"
 #include "core/utf8.h"
 #include "tools/data/byte_reader.h"
 #include <string.h>

@@ -207,7 +207,7 @@ static void draw_edges(drawing *d)
         }
 }
 
-bool graph_dot(const rondo_graph *g, const char *title, text *out)
+void graph_dot(const rondo_graph *g, const char *title, text *out)
 {
     drawing d = {.g = g, .out = out, .scope = ""};
     text_add(out, "digraph \"");
@@ -229,5 +229,5 @@ bool graph_dot(const rondo_graph *g, const char *title, text *out)
     enter(&d, "", 0);
     draw_edges(&d);
     draw_ends(&d);
-    return text_add(out, "}\n");
+    text_add(out, "}\n");
 }

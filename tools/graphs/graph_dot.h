@@ -3,5 +3,5 @@
 #pragma once
 #include "core/graph.h"
 
-/* Appends one digraph. title: its name and caption. False: out of memory. */
-bool graph_dot(const rondo_graph *g, const char *title, text *out);
+/* Appends one digraph. title: its name and caption. */
+void graph_dot(const rondo_graph *g, const char *title, text *out);

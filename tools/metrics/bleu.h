@@ -2,7 +2,7 @@
  * tokeniser 13a, mixed case, exponential smoothing; and chrF2 (Popović 2015) as sacreBLEU computes it.
  * Text is UTF-8 without line ends. */
 #pragma once
-#include "core/memory.h"
+#include "core/arena.h"
 
 enum { BLEU_ORDER = 4, CHRF_ORDER = 6 };
 

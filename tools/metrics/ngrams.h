@@ -1,6 +1,6 @@
 /* Counting common n-grams of two sequences of numbers, for BLEU and chrF. */
 #pragma once
-#include "core/memory.h"
+#include "core/arena.h"
 
 enum { NGRAM_ORDER = 6 };
 typedef struct ngram {

@@ -2,7 +2,7 @@
  * that the command does not have is an error. A value comes from the command line, else from the settings
  * file, else from the preset, else it is the default. */
 #pragma once
-#include "core/memory.h"
+#include "core/text/text.h"
 #include <stdio.h>
 
 typedef enum command_id {

@@ -136,40 +136,46 @@ bool options_read_settings(options *o, const char *path, rondo_error *error)
 /* ---- Writing ---- */
 
 /* Double quotes with escapes: any text reads back the same. */
-static bool write_quoted(text *out, const char *value)
+static void write_quoted(text *out, const char *value)
 {
-    bool good = text_add(out, "\"");
-    for (const char *at = value; good && *at; at++)
+    text_add(out, "\"");
+    for (const char *at = value; *at; at++)
         if ((unsigned char)*at < 0x20 || *at == 0x7f)
-            good = text_add(out, "\\x%02X", (unsigned char)*at);
+            text_add(out, "\\x%02X", (unsigned char)*at);
         else
-            good = text_add(out, *at == '"' || *at == '\\' ? "\\%c" : "%c", *at);
-    return good && text_add(out, "\"");
+            text_add(out, *at == '"' || *at == '\\' ? "\\%c" : "%c", *at);
+    text_add(out, "\"");
 }
 
-static bool write_list(text *out, const option_list *list)
+static void write_list(text *out, const option_list *list)
 {
-    bool good = text_add(out, "[");
-    for (int i = 0; good && i < list->count; i++)
-        good = (i == 0 || text_add(out, ", ")) && write_quoted(out, list->items[i]);
-    return good && text_add(out, "]");
+    text_add(out, "[");
+    for (int i = 0; i < list->count; i++) {
+        text_add(out, "%s", i ? ", " : "");
+        write_quoted(out, list->items[i]);
+    }
+    text_add(out, "]");
 }
 
-static bool write_value(text *out, option_type type, const void *field)
+static void write_value(text *out, option_type type, const void *field)
 {
     switch (type) {
     case OPTION_FLAG:
-        return text_add(out, "%s", *(const bool *)field ? "yes" : "no");
+        text_add(out, "%s", *(const bool *)field ? "yes" : "no");
+        break;
     case OPTION_INTEGER:
     case OPTION_COUNTED:
-        return text_add(out, "%lld", (long long)*(const int64_t *)field);
+        text_add(out, "%lld", (long long)*(const int64_t *)field);
+        break;
     case OPTION_REAL:
-        return text_number(out, *(const double *)field);
+        text_number(out, *(const double *)field);
+        break;
     case OPTION_FILES:
     case OPTION_TEXTS:
-        return write_list(out, field);
+        write_list(out, field);
+        break;
     default:
-        return write_quoted(out, *(const char *const *)field);
+        write_quoted(out, *(const char *const *)field);
     }
 }
 
@@ -180,15 +186,15 @@ static bool is_empty(option_type type, const void *field)
     return type >= OPTION_CHOICE && !*(const char *const *)field;
 }
 
-bool options_write_settings(const options *o, text *out)
+void options_write_settings(const options *o, text *out)
 {
     for (int id = 0; id < OPTION_COUNT; id++) {
         const option_row *row = &option_rows[id];
         const void *field = (const char *)o + row->offset;
         if (!(row->commands >> o->command & 1) || id == OPTION_settings || is_empty(row->type, field))
             continue;
-        if (!text_add(out, "%s: ", row->name) || !write_value(out, row->type, field) || !text_add(out, "\n"))
-            return false;
+        text_add(out, "%s: ", row->name);
+        write_value(out, row->type, field);
+        text_add(out, "\n");
     }
-    return true;
 }

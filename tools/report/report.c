@@ -160,11 +160,12 @@ void report_text(report *r, const char *key, const char *words)
 
 bool report_end(report *r, rondo_error *error)
 {
-    if (r->arena->failed)
-        return fail_memory(error, r->line.capacity, "a report");
     if (r->json || r->compact)
         text_add(&r->line, r->json ? "}\n" : "\n");
-    fputs(r->line.data, stdout);
+    const char *line = text_done(&r->line);
+    if (!line || r->arena->failed)
+        return fail_memory(error, r->line.capacity, "a report");
+    fputs(line, stdout);
     fflush(stdout);
     return true;
 }

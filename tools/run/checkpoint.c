@@ -123,7 +123,7 @@ static void add_real(pairs *p, const char *key, double number)
     if (!isfinite(number))
         return;
     text_number(&t, number);
-    add_text(p, key, t.data);
+    add_text(p, key, text_done(&t));
 }
 
 static bool write_checkpoint(const checkpoints *c, const rondo_trainer *t, const tokenizer *tokenizer,

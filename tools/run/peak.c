@@ -52,9 +52,13 @@ double run_peak(command *c, const run_folder *f, bool measure)
     double gflops = machine ? kept_gflops(f->peak, machine) : 0;
     if (machine && gflops == 0 && measure && (gflops = measured_gflops(c)) > 0) {
         text t = {.arena = &a};
-        if (text_add(&t, "%s\n%s\n", header, machine) && text_number(&t, gflops) && text_add(&t, " GF/s\n"))
-            file_store(&c->context->allocator, f->peak, t.data, t.length,
-                       NULL); /* on failure it is measured again next time */
+        text_add(&t, "%s\n%s\n", header, machine);
+        text_number(&t, gflops);
+        text_add(&t, " GF/s\n");
+        const char *content = text_done(&t);
+        if (content)
+            file_store(&c->context->allocator, f->peak, content, t.length,
+                       NULL); /* on failure it is measured again */
     }
     arena_end(&a);
     return 1e9 * gflops;

@@ -63,7 +63,8 @@ static const char *value_text(const options *o, int id)
     case OPTION_COUNTED:
         return arena_text(o->arena, "%lld", (long long)*(const int64_t *)field);
     case OPTION_REAL:
-        return text_number(&number, *(const double *)field) ? number.data : NULL;
+        text_number(&number, *(const double *)field);
+        return text_done(&number);
     case OPTION_FILES:
     case OPTION_TEXTS:
         return "";
@@ -172,8 +173,10 @@ bool run_settings_write(const options *o, const rondo_allocator *allocator, cons
     full.from = full_name(o->arena, o->from);
     full.wisdom = full_name(o->arena, o->wisdom);
     full.output_folder = full_name(o->arena, o->output_folder);
-    if (!full_list(o->arena, &full.train) || !full_list(o->arena, &full.valid) ||
-        !options_write_settings(&full, &yaml))
+    bool good = full_list(o->arena, &full.train) && full_list(o->arena, &full.valid);
+    options_write_settings(&full, &yaml);
+    const char *content = text_done(&yaml);
+    if (!good || !content)
         return fail_memory(error, yaml.length, "settings");
-    return file_store(allocator, path, yaml.data, yaml.length, error);
+    return file_store(allocator, path, content, yaml.length, error);
 }

@@ -13,7 +13,9 @@
  * are UTF-8 and are copied. What a function named …_new, …_load, …_clone or …_parse returns belongs to the
  * caller and is released by the …_free of its type, which accepts NULL; every other pointer belongs to the
  * object that returned it. In an options struct, zero stands for the default that the comment names; what has
- * no default is an argument of the function. The library reads no environment, does not depend on the locale,
+ * no default is an argument of the function. Its `size` is that of the caller's header, as the macros set it:
+ * fields beyond it have their defaults, and an error says if it is 0, or if a field is set that the library is
+ * too old to know. The library reads no environment, does not depend on the locale,
  * handles no signal, and never prints, exits or aborts. The one thing that it cannot promise is what
  * SentencePiece does when malloc fails (docs/FILES.md). */
 #ifndef RONDO_H

@@ -1,5 +1,6 @@
 /* The context: made from options that an older or newer caller may have filled in, and freed last. */
 #include "core/context.h"
+#include "core/options.h"
 #include "core/team.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,21 +11,10 @@ int rondo_version(void)
     return RONDO_VERSION;
 }
 
-/* A caller built with an older header passes a shorter struct; the fields that it lacks are zero. One built
- * with a newer header may have set fields that this library lacks. That is refused, since no option is to be
- * ignored silently. */
 static bool read_options(rondo_options *out, const rondo_options *options)
 {
-    *out = (rondo_options){.size = sizeof *out};
-    if (!options)
-        return true;
-    if (options->size < sizeof options->size)
-        return false;
-    for (size_t i = sizeof *out; i < options->size; i++)
-        if (((const unsigned char *)options)[i])
-            return false;
-    memcpy(out, options, options->size < sizeof *out ? options->size : sizeof *out);
-    return out->threads >= 0 && (!out->allocator || (out->allocator->allocate && out->allocator->release));
+    return !options_read(out, sizeof *out, options) && out->threads >= 0 &&
+           (!out->allocator || (out->allocator->allocate && out->allocator->release));
 }
 
 rondo *context_new(const rondo_options *options, const op_list *ops)

@@ -1,5 +1,6 @@
 /* search: which token comes next, greedy or sampled, for any session. A sequence that has ended keeps its row of the batch
  * and costs nothing else. */
+#include "core/options.h"
 #include "models/decode/decoder.h"
 #include "core/random.h"
 #include <math.h>
@@ -174,12 +175,17 @@ static bool generate(searching *s, rondo_error *error)
 }
 
 bool rondo_generate_with(rondo_session *session, int32_t *tokens, int64_t *lengths, double *scores,
-                         rondo_error *error, const rondo_search *options)
+                         rondo_error *error, const rondo_search *given)
 {
     error_begin(error);
     if (!session)
         return false;
-    if (!options || !lengths || !scores || (!tokens && !options->on_token))
+    rondo_search own;
+    const rondo_search *options = &own;
+    const char *wrong = options_read(&own, sizeof own, given);
+    if (wrong)
+        return fail(error, RONDO_ARGUMENT, "rondo_generate: %s", wrong);
+    if (!given || !lengths || !scores || (!tokens && !options->on_token))
         return fail(error, RONDO_ARGUMENT,
                     "generate needs options, room for lengths and scores, and for tokens unless on_token "
                     "takes them");

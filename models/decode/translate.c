@@ -1,5 +1,6 @@
 /* translate: lines in, lines out, in their order. Lines of like length share a batch; which batch a line is in does not change
  * its translation. */
+#include "core/options.h"
 #include "models/decode/decoder.h"
 #include <stdlib.h>
 #include <string.h>
@@ -108,10 +109,14 @@ rondo_lines *translate_lines(const rondo_program *p, const rondo_weights *w, con
 {
     if (!p)
         return NULL;
-    if (!options || (count && !lines)) {
-        fail(error, RONDO_ARGUMENT, "translate needs options and its lines, not NULL");
+    rondo_search own;
+    const char *wrong = options_read(&own, sizeof own, options);
+    if (wrong || !options || (count && !lines)) {
+        fail(error, RONDO_ARGUMENT, "rondo_translate: %s",
+             wrong ? wrong : "it needs options and lines, not NULL");
         return NULL;
     }
+    options = &own;
     if (!p->tokenizer || !p->source) {
         fail(error, RONDO_MISMATCH,
              !p->source ? "this model has no source side: it generates, it does not translate"

@@ -1,5 +1,6 @@
 /* trainer: accumulate (forward, backward, sums and counts) and update (norm, clipping, Adam) over the
  * contiguous blocks. The division by the number of targets happens once, in the update. */
+#include "core/options.h"
 #include "compiler/pipeline.h"
 #include "models/decode/binding.h"
 #include "models/train/optimizer.h"
@@ -88,12 +89,13 @@ rondo_trainer *rondo_trainer_new_with(rondo_value loss, rondo_error *error,
     if (!loss.graph || !graph_check(loss.graph, error))
         return NULL;
     rondo *context = loss.graph->context;
-    if (!options || options->size < offsetof(rondo_trainer_options, no_linearize)) {
-        fail(error, RONDO_ARGUMENT, "rondo_trainer_options.size is %zu; fill the struct with RONDO_OPTIONS",
-             options ? options->size : 0);
+    rondo_trainer_options own;
+    const char *wrong = options ? options_read(&own, sizeof own, options) : "it needs options, not NULL";
+    if (wrong) {
+        fail(error, RONDO_ARGUMENT, "rondo_trainer_new: %s", wrong);
         return NULL;
     }
-    if (!options->weights)
+    if (!own.weights)
         return NULL;
     rondo_trainer *t = memory_new(&context->allocator, sizeof *t);
     if (!t) {
@@ -101,8 +103,8 @@ rondo_trainer *rondo_trainer_new_with(rondo_value loss, rondo_error *error,
         return NULL;
     }
     t->context = context;
-    t->weights = options->weights;
-    memcpy(&t->options, options, options->size < sizeof t->options ? options->size : sizeof t->options);
+    t->weights = own.weights;
+    t->options = own;
     t->options.beta1 = t->options.beta1 ? t->options.beta1 : 0.9f;
     t->options.beta2 = t->options.beta2 ? t->options.beta2 : 0.98f;
     t->options.epsilon = t->options.epsilon ? t->options.epsilon : 1e-9f;

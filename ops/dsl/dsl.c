@@ -1,6 +1,7 @@
 /* The basis of the DSL: leaves, outputs, elementwise ops, reductions, and any op by name. Layers are in
  * ops/dsl/layers.c. */
 #include "ops/dsl/dsl.h"
+#include "core/options.h"
 #include "core/text/words.h"
 #include "ops/infer.h"
 #include <stdio.h>
@@ -66,20 +67,8 @@ const char *dsl_scoped(rondo_graph *g, char buffer[DSL_TEXT_BYTES], const char *
 
 bool dsl_options(rondo_graph *g, const char *function, void *out, size_t size, const void *given)
 {
-    size_t given_size = size;
-    memset(out, 0, size);
-    if (!given)
-        return true;
-    memcpy(&given_size, given, sizeof given_size);
-    if (given_size < sizeof given_size)
-        return graph_refuse(g, RONDO_ARGUMENT, "%s: the `size` of its options is not set", function);
-    for (size_t i = size; i < given_size; i++)
-        if (((const unsigned char *)given)[i])
-            return graph_refuse(g, RONDO_ARGUMENT,
-                                "%s: an option is set that this version of the library does not know",
-                                function);
-    memcpy(out, given, given_size < size ? given_size : size);
-    return true;
+    const char *wrong = options_read(out, size, given);
+    return !wrong || graph_refuse(g, RONDO_ARGUMENT, "%s: %s", function, wrong);
 }
 
 double dsl_decimal(float number)

@@ -13,4 +13,11 @@ for name in $names; do
     echo "$good" | grep -qx "$name" || { echo "$name does not open with error_begin(error)"; wrong=1; }
     grep -q "X(${name%_with}," tests/models/test_errors.c || { echo "$name has no row in tests/models/test_errors.c"; wrong=1; }
 done
+
+# The same for options structs and their size.
+structs=$(awk '/^typedef struct/ { name = $3 } /size_t size RONDO_ZERO/ { print name }' rondo.h)
+[ "$(echo "$structs" | wc -l)" -ge 10 ] || { echo "found no options structs in rondo.h"; exit 1; }
+for name in $structs; do
+    grep -q "X($name," tests/models/test_options_size.c || { echo "$name has no row in tests/models/test_options_size.c"; wrong=1; }
+done
 exit $wrong

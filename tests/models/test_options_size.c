@@ -1,0 +1,223 @@
+/* The `size` of options structs, which may be that of an older or a newer header: each struct of rondo.h is read
+ * in the same way. */
+#include "models/transformer.h"
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { ROOM = 512, BEYOND = 16 };
+typedef union block {
+    size_t size;
+    char bytes[ROOM];
+    max_align_t align;
+} block;
+
+/* What a call with these options makes, as text. False: it failed. */
+typedef bool call(const void *options, char out[ROOM * 16], rondo_error *error);
+
+/* ---- writing a model: the graph ---- */
+
+static bool printed(rondo *r, rondo_graph *g, char *out, rondo_error *error)
+{
+    char *text = rondo_graph_print(g, error);
+    snprintf(out, ROOM * 16, "%s", text ? text : "");
+    rondo_text_free(r, text);
+    rondo_graph_free(g);
+    rondo_free(r);
+    return text != NULL;
+}
+
+/* `made` builds on x [2,3,4] (f32), which is also the result of each op's usual operand. */
+#define GRAPH_CALL(name, made)                                                                               \
+    static bool name(const void *options, char *out, rondo_error *error)                                     \
+    {                                                                                                        \
+        rondo *r = rondo_new(1);                                                                             \
+        rondo_graph *g = rondo_graph_new(r, error);                                                          \
+        rondo_value x = rondo_input(g, "x", "f32[2,3,4]");                                                   \
+        rondo_output(made, "y");                                                                             \
+        return printed(r, g, out, error);                                                                    \
+    }
+GRAPH_CALL(call_reduce, rondo_sum_at(RONDO_HERE, x, options))
+GRAPH_CALL(call_linear, rondo_linear_at(RONDO_HERE, x, options))
+GRAPH_CALL(call_convolve, rondo_convolve_at(RONDO_HERE, x, options))
+GRAPH_CALL(call_norm, rondo_layer_norm_at(RONDO_HERE, x, options))
+
+/* Options that hold values, which belong to a graph: `field` is filled in here. */
+#define VALUE_CALL(name, type, field, type_text, made)                                                       \
+    static bool name(const void *given, char *out, rondo_error *error)                                       \
+    {                                                                                                        \
+        block options;                                                                                       \
+        memcpy(&options, given, sizeof options);                                                             \
+        rondo *r = rondo_new(1);                                                                             \
+        rondo_graph *g = rondo_graph_new(r, error);                                                          \
+        rondo_value x = rondo_input(g, "x", "f32[2,3,4,4]"), other = rondo_input(g, "other", type_text);     \
+        memcpy(options.bytes + offsetof(type, field), &other, sizeof other);                                 \
+        rondo_output(made, "y");                                                                             \
+        return printed(r, g, out, error);                                                                    \
+    }
+VALUE_CALL(call_matmul, rondo_matmul_options, b, "f32[2,3,4,4]",
+           rondo_matmul_at(RONDO_HERE, x, (const void *)&options))
+VALUE_CALL(call_delta, rondo_delta_options, beta, "f32[2,3,4,1]",
+           rondo_delta_at(RONDO_HERE, x, x, x, (const void *)&options))
+VALUE_CALL(call_cross_entropy, rondo_cross_entropy_options, targets, "i32[2,3]",
+           rondo_cross_entropy_at(RONDO_HERE, rondo_reshape(x, "[2,3,16]"), (const void *)&options))
+
+/* ---- objects ---- */
+
+static bool call_context(const void *options, char *out, rondo_error *error)
+{
+    rondo *r = rondo_new_with(options);
+    snprintf(out, ROOM, "made");
+    if (!r) /* it has no rondo_error */
+        *error = (rondo_error){RONDO_ARGUMENT, "size: does not know"};
+    rondo_free(r);
+    return r != NULL;
+}
+
+typedef struct model {
+    rondo *context;
+    transformer_graph built;
+    rondo_weights *weights;
+} model;
+
+static model model_new(void)
+{
+    const transformer shape = {.language_model = true,
+                               .vocabulary = 9,
+                               .dim = 4,
+                               .ffn = 4,
+                               .heads = 1,
+                               .decoder_layers = 1,
+                               .decoder_self = "linear"};
+    rondo_error error = {0};
+    model m = {.context = rondo_new(1)};
+    cr_assert(transformer_build(m.context, &shape, &m.built, &error), "%s", error.message);
+    m.weights = rondo_weights_new(m.built.graph, 1, &error);
+    return m;
+}
+
+static void model_end(model *m)
+{
+    rondo_weights_free(m->weights);
+    rondo_graph_free(m->built.graph);
+    rondo_free(m->context);
+}
+
+static bool call_trainer(const void *given, char *out, rondo_error *error)
+{
+    model m = model_new();
+    int32_t tokens[] = {3, 4, 5};
+    const rondo_tensor inputs[] = {{"target_in", RONDO_I32, 2, {1, 3}, tokens},
+                                   {"target_out", RONDO_I32, 2, {1, 3}, tokens}};
+    block options;
+    memcpy(&options, given, sizeof options);
+    memcpy(options.bytes + offsetof(rondo_trainer_options, weights), &m.weights, sizeof m.weights);
+    rondo_trainer *t = rondo_trainer_new_with(m.built.loss, error, (const void *)&options);
+    rondo_step step[2];
+    bool good = rondo_trainer_step(t, inputs, 2, 1e-2f, &step[0], error) &&
+                rondo_trainer_step(t, inputs, 2, 1e-2f, &step[1], error);
+    if (good)
+        snprintf(out, ROOM, "%a %a", step[0].loss, step[1].loss);
+    rondo_trainer_free(t);
+    model_end(&m);
+    return good;
+}
+
+static bool call_search(const void *options, char *out, rondo_error *error)
+{
+    model m = model_new();
+    int32_t tokens[8];
+    int64_t length = 0;
+    double score;
+    rondo_program *p = rondo_program_new(m.built.logits, TRANSFORMER_TIME, error);
+    rondo_session *s = rondo_session_new(p, m.weights, 1, error);
+    bool good = rondo_generate_with(s, tokens, &length, &score, error, options);
+    if (good)
+        snprintf(out, ROOM, "%lld tokens, %a", (long long)length, score);
+    rondo_session_free(s);
+    rondo_program_free(p);
+    model_end(&m);
+    return good;
+}
+
+/* ---- the table ---- */
+
+/* Each struct, with as many of its bytes as an older header had: those up to `next`. tests/house/errors.sh looks
+ * that all structs of rondo.h are here. */
+#define STRUCTS(X)                                                                                           \
+    X(rondo_options, allocator, call_context, .threads = 1)                                                  \
+    X(rondo_reduce_options, keep, call_reduce, .axis = 1)                                                    \
+    X(rondo_matmul_options, transpose_a, call_matmul, .transpose_a = false)                                  \
+    X(rondo_linear_options, name, call_linear, .width = 5)                                                   \
+    X(rondo_delta_options, log_decay, call_delta, .log_decay = {NULL, -1})                                   \
+    X(rondo_convolve_options, name, call_convolve, .width = 2)                                               \
+    X(rondo_norm_options, name, call_norm, .name = NULL)                                                     \
+    X(rondo_cross_entropy_options, smoothing, call_cross_entropy, .smoothing = 0)                            \
+    X(rondo_trainer_options, beta1, call_trainer, .clip_norm = 0)                                            \
+    X(rondo_search, begin, call_search, .max_length = 8)
+
+#define BLOCK(type, next, function, ...)                                                                     \
+    static const type default_##type = {.size = sizeof(type), __VA_ARGS__};
+STRUCTS(BLOCK)
+#define ROW(type, next, function, ...) {#type, sizeof(type), offsetof(type, next), &default_##type, function},
+static const struct {
+    const char *name;
+    size_t size, older;
+    const void *options;
+    call *function;
+} structs[] = {STRUCTS(ROW)};
+enum { STRUCT_COUNT = sizeof structs / sizeof *structs };
+
+/* The options, and `beyond` in all bytes from `from` on. */
+static block filled(int i, size_t size, size_t from, int beyond)
+{
+    block b;
+    memset(&b, beyond, sizeof b);
+    memcpy(&b, structs[i].options, from);
+    b.size = size;
+    return b;
+}
+
+Test(options_size, fields_beyond_an_older_header_have_their_defaults)
+{
+    for (int i = 0; i < STRUCT_COUNT; i++) {
+        char now[ROOM * 16], then[ROOM * 16];
+        rondo_error error = {0};
+        cr_assert_lt(structs[i].older, structs[i].size);
+        block whole = filled(i, structs[i].size, structs[i].size, 0);
+        block older = filled(i, structs[i].older, structs[i].older, 0xff);
+        cr_expect(structs[i].function(&whole, now, &error), "%s: %s", structs[i].name, error.message);
+        cr_expect(structs[i].function(&older, then, &error), "%s: %s", structs[i].name, error.message);
+        cr_expect_str_eq(now, then, "%s", structs[i].name);
+    }
+}
+
+Test(options_size, a_newer_header_may_leave_what_is_unknown_alone)
+{
+    for (int i = 0; i < STRUCT_COUNT; i++) {
+        char now[ROOM * 16], newer[ROOM * 16];
+        rondo_error error = {0};
+        block whole = filled(i, structs[i].size, structs[i].size, 0);
+        block unset = filled(i, structs[i].size + BEYOND, structs[i].size, 0);
+        block set = unset;
+        set.bytes[structs[i].size + BEYOND - 1] = 1;
+        cr_expect(structs[i].function(&whole, now, &error), "%s: %s", structs[i].name, error.message);
+        cr_expect(structs[i].function(&unset, newer, &error), "%s: %s", structs[i].name, error.message);
+        cr_expect_str_eq(now, newer, "%s", structs[i].name);
+        cr_expect_not(structs[i].function(&set, newer, &error), "%s", structs[i].name);
+        cr_expect(error.code == RONDO_ARGUMENT && strstr(error.message, "does not know"), "%s: %s",
+                  structs[i].name, error.message);
+    }
+}
+
+Test(options_size, without_a_size_is_refused)
+{
+    for (int i = 0; i < STRUCT_COUNT; i++) {
+        char out[ROOM * 16];
+        rondo_error error = {0};
+        block none = filled(i, 0, structs[i].size, 0);
+        cr_expect_not(structs[i].function(&none, out, &error), "%s", structs[i].name);
+        cr_expect(error.code == RONDO_ARGUMENT && strstr(error.message, "size"), "%s: %s", structs[i].name,
+                  error.message);
+    }
+}

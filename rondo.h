@@ -94,6 +94,11 @@ typedef struct rondo_options {
     void *user RONDO_ZERO;
     /* A file of measured kernel choices (`rondo tune`); NULL: the built-in order. */
     const char *wisdom RONDO_ZERO;
+    /* A graph is compiled anew for each combination of extents (batch, lengths) that it runs with, and what was
+     * compiled is kept: up to this many bytes a graph, least recently used first to go, but never what a running
+     * call, a session or a trainer still works with. A program has up to three graphs, a trainer four.
+     * 0: 64 MiB. */
+    size_t compiled_bytes RONDO_ZERO;
 } rondo_options;
 
 /* NULL: out of memory, or an option that this library does not accept. rondo_new(2, .wisdom = "file"). */

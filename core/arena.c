@@ -28,7 +28,7 @@ void arena_end(arena *a)
         a->block = block->next;
         memory_free(a->allocator, block, block->bytes);
     }
-    a->used_bytes = 0;
+    a->used_bytes = a->bytes = 0;
 }
 
 /* A large request gets a block of its own, and the rest of the current block stays in use. */
@@ -38,6 +38,7 @@ static void *arena_new_large(arena *a, size_t bytes)
     if (!block)
         return NULL;
     block->bytes = HEADER_BYTES + bytes;
+    a->bytes += block->bytes;
     if (a->block) {
         block->next = a->block->next;
         a->block->next = block;
@@ -57,6 +58,7 @@ static bool arena_new_block(arena *a)
     if (!block)
         return false;
     block->bytes = bytes;
+    a->bytes += bytes;
     block->next = a->block;
     a->block = block;
     a->used_bytes = HEADER_BYTES;

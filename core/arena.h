@@ -7,6 +7,7 @@ typedef struct arena {
     const rondo_allocator *allocator;
     struct arena_block *block;
     size_t used_bytes; /* of the current block */
+    size_t bytes;      /* of all blocks */
     bool failed;
 } arena;
 void arena_begin(arena *a, const rondo_allocator *allocator);

@@ -11,6 +11,8 @@ int rondo_version(void)
     return RONDO_VERSION;
 }
 
+enum { COMPILED_BYTES = 64 << 20 }; /* unless the options say otherwise */
+
 static bool read_options(rondo_options *out, const rondo_options *options)
 {
     return !options_read(out, sizeof *out, options) && out->threads >= 0 &&
@@ -30,6 +32,7 @@ rondo *context_new(const rondo_options *options, const op_list *ops)
     context->ops = ops;
     arena_begin(&context->arena, &context->allocator);
     context->threads = o.threads ? o.threads : 1;
+    context->compiled_bytes = o.compiled_bytes ? o.compiled_bytes : COMPILED_BYTES;
     context->log = o.log;
     context->log_user = o.user;
     if (o.wisdom)

@@ -15,6 +15,7 @@ struct rondo {
     const op_list *ops; /* those that its graphs may have */
     arena arena; /* names, wisdom, added mixers */
     int threads; /* at least 1 */
+    size_t compiled_bytes; /* a program's specialisations, but for those in use */
     void (*log)(void *user, int level, const char *line);
     void *log_user;
     const char *wisdom;          /* path of a file of measured kernel choices; NULL: none */

@@ -1,5 +1,6 @@
 /* instance: one caller's memory for a program, and the run itself: a flat loop over calls. */
-#include "compiler/program/program.h"
+#include "compiler/program/instance.h"
+#include "compiler/program/lower.h"
 #include "ops/kernels/products/blas.h"
 #include <string.h>
 #include <time.h>
@@ -25,6 +26,7 @@ void instance_end(instance *i)
 {
     if (!i->program)
         return;
+    program_release(i->program, i->now);
     memory_free(i->allocator, i->roots, i->roots_bytes);
     memory_free(i->allocator, i->calls, i->calls_bytes);
     memory_free(i->allocator, i->tensors, i->tensors_bytes);
@@ -49,6 +51,7 @@ static bool adopt(instance *i, const specialisation *s, int workers, rondo_error
     resize(i, (void **)&i->tensors, &i->tensors_bytes, sizeof *i->tensors * (tensors + 1));
     resize(i, (void **)&i->memory, &i->memory_bytes, s->arena_bytes + 64);
     resize(i, (void **)&i->workers, &i->workers_bytes, s->worker_bytes * (size_t)workers + 64);
+    program_release(i->program, i->now);
     i->now = NULL;
     if (!i->calls || !i->tensors || !i->memory || !i->workers)
         return fail_memory(error, s->arena_bytes, "running a program");
@@ -183,10 +186,19 @@ static bool run_calls(instance *i, team *t, rondo_error *error)
     return true;
 }
 
-bool instance_run(instance *i, team *t, const int64_t *bound, rondo_error *error)
+/* i->now is what `bound` asks for, and the instance is its user. */
+static bool specialise(instance *i, int workers, const int64_t *bound, rondo_error *error)
 {
     const specialisation *s = program_specialise(i->program, bound, error);
-    if (!s || (i->now != s && !adopt(i, s, team_size(t), error)) || !relocate(i, error))
+    if (s && i->now != s && adopt(i, s, workers, error))
+        return true;
+    program_release(i->program, s);
+    return s && i->now == s;
+}
+
+bool instance_run(instance *i, team *t, const int64_t *bound, rondo_error *error)
+{
+    if (!specialise(i, team_size(t), bound, error) || !relocate(i, error))
         return false;
     blas_begin();
     team_begin(t);

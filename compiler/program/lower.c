@@ -3,7 +3,7 @@
  * them offsets.
  *
  *   needs: placements and an order     gives: calls, relocations, offsets, the memory report     breaks: nothing */
-#include "compiler/program/program.h"
+#include "compiler/program/lower.h"
 #include "compiler/program/wisdom.h"
 #include <string.h>
 
@@ -242,6 +242,8 @@ static bool plan_memory(specialisation *s, const program *p, rondo_error *error)
     s->lifetimes = b.records;
     s->lifetime_count = b.count;
     s->arena_bytes = (size_t)s->memory.peak_bytes;
+    if (!plan_verify(b.records, b.count, s->memory.peak_bytes))
+        return fail(error, RONDO_SHAPE, "the buffers of this graph are too large to count at these sizes");
     for (value_id v = 0; v < g->value_count; v++)
         s->offsets[v] = b.of_root[v] >= 0 ? b.records[b.of_root[v]].offset : -1;
     for (int c = 0; c < s->call_count; c++)

@@ -3,7 +3,7 @@
  * split heads, merge heads and their gradients cost nothing.
  *
  *   needs: a verified graph, bound symbols     gives: dims and placements     breaks: nothing */
-#include "compiler/program/program.h"
+#include "compiler/program/lower.h"
 #include "ops/build.h"
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* plan: from lifetimes to offsets in one arena. Greedy by size, best fit into the gaps that the buffers alive at the same
  * time leave (Pisarchyk & Lee 2020, "greedy by size"); a pure function. */
-#include "compiler/program/program.h"
+#include "compiler/program/plan.h"
 #include <stdlib.h>
 
 static bool overlap(const lifetime *a, const lifetime *b)
@@ -76,4 +76,21 @@ memory_report plan(lifetime *records, int count, int64_t alignment, int *order_s
             report.peak_bytes = r->offset + r->bytes;
     }
     return report;
+}
+
+bool plan_verify(const lifetime *records, int count, int64_t arena_bytes)
+{
+    for (int i = 0; i < count; i++) {
+        const lifetime *a = &records[i];
+        if (a->bytes < 0 || a->used < 0 || a->used > a->bytes || a->offset < 0 ||
+            a->bytes > arena_bytes - a->offset)
+            return false;
+        for (int j = 0; j < i; j++) {
+            const lifetime *b = &records[j];
+            if (a->bytes && b->bytes && overlap(a, b) && a->offset < b->offset + b->bytes &&
+                b->offset < a->offset + a->bytes)
+                return false;
+        }
+    }
+    return true;
 }

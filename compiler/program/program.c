@@ -1,5 +1,6 @@
-/* program: a verified graph and the specialisations of it that were asked for. */
-#include "compiler/program/program.h"
+/* program: a verified graph, and a cache of its specialisations. */
+#include "compiler/program/lower.h"
+#include "compiler/program/schedule.h"
 #include "compiler/program/wisdom.h"
 #include <pthread.h>
 #include <string.h>
@@ -52,10 +53,13 @@ program *program_new(rondo_graph *g, const program_options *options, rondo_error
     return NULL;
 }
 
-static void specialisation_free(program *p, specialisation *s)
+static void specialisations_free(program *p, specialisation *s)
 {
-    arena_end(&s->arena);
-    memory_free(&p->context->allocator, s, sizeof *s);
+    for (specialisation *next; s; s = next) {
+        next = s->next;
+        arena_end(&s->arena);
+        memory_free(&p->context->allocator, s, sizeof *s);
+    }
 }
 
 void program_free(program *p)
@@ -63,10 +67,7 @@ void program_free(program *p)
     if (!p)
         return;
     const rondo_allocator allocator = p->context->allocator;
-    for (specialisation *s = p->specialisations, *next; s; s = next) {
-        next = s->next;
-        specialisation_free(p, s);
-    }
+    specialisations_free(p, p->specialisations);
     memory_free(&allocator, p->lock, sizeof(pthread_mutex_t));
     arena_end(&p->arena);
     graph_free(p->graph);
@@ -121,9 +122,12 @@ static specialisation *specialise(program *p, const int64_t *bound, rondo_error 
         fail_memory(error, sizeof *s->dims * (size_t)g->value_count, "a program");
     good = good && lower_placements(s, p, error) && find_order(p, s, error) &&
            lower_calls(s, p, p->order, g->node_count, error);
-    if (good)
+    s->bytes = sizeof *s + s->arena.bytes;
+    if (good && !s->arena.failed)
         return s;
-    specialisation_free(p, s);
+    if (good)
+        fail_memory(error, s->bytes, "a program");
+    specialisations_free(p, s);
     return NULL;
 }
 
@@ -134,17 +138,73 @@ void program_choose(program *p, const struct wisdom *wisdom)
     pthread_mutex_unlock(p->lock);
 }
 
-const specialisation *program_specialise(program *p, const int64_t *bound, rondo_error *error)
+/* ---- the cache; all of it under the lock ---- */
+
+static void put_first(program *p, specialisation *s)
+{
+    s->next = p->specialisations;
+    p->specialisations = s;
+}
+
+static specialisation *find(program *p, const int64_t *bound)
 {
     size_t bytes = sizeof *bound * (size_t)p->graph->symbol_count;
+    specialisation **at = &p->specialisations;
+    while (*at && ((*at)->wisdom != p->wisdom || memcmp((*at)->bound, bound, bytes)))
+        at = &(*at)->next;
+    specialisation *s = *at;
+    if (s) {
+        *at = s->next;
+        put_first(p, s);
+    }
+    return s;
+}
+
+/* Takes out of the cache what has to go, for specialisations_free, which needs no lock. */
+static specialisation *evict(program *p)
+{
+    specialisation *gone = NULL;
+    while (p->specialised_bytes > p->context->compiled_bytes) {
+        specialisation **oldest = NULL;
+        for (specialisation **at = &p->specialisations; *at; at = &(*at)->next)
+            if (!(*at)->users)
+                oldest = at;
+        if (!oldest)
+            break;
+        specialisation *s = *oldest;
+        *oldest = s->next;
+        p->specialised_bytes -= s->bytes;
+        s->next = gone;
+        gone = s;
+    }
+    return gone;
+}
+
+const specialisation *program_specialise(program *p, const int64_t *bound, rondo_error *error)
+{
+    specialisation *gone = NULL;
     pthread_mutex_lock(p->lock);
-    specialisation *s = p->specialisations;
-    while (s && (s->wisdom != p->wisdom || memcmp(s->bound, bound, bytes)))
-        s = s->next;
+    specialisation *s = find(p, bound);
     if (!s && (s = specialise(p, bound, error))) {
-        s->next = p->specialisations;
-        p->specialisations = s;
+        put_first(p, s);
+        p->specialised_bytes += s->bytes;
+    }
+    if (s) {
+        s->users++;
+        gone = evict(p);
     }
     pthread_mutex_unlock(p->lock);
+    specialisations_free(p, gone);
     return s;
+}
+
+void program_release(program *p, const specialisation *s)
+{
+    if (!s)
+        return;
+    pthread_mutex_lock(p->lock);
+    ((specialisation *)s)->users--;
+    specialisation *gone = evict(p);
+    pthread_mutex_unlock(p->lock);
+    specialisations_free(p, gone);
 }

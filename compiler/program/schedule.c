@@ -1,5 +1,6 @@
 /* schedule: in which order the nodes run. Memory is what it is judged by; the bits of the results do not depend on it. */
-#include "compiler/program/program.h"
+#include "compiler/program/schedule.h"
+#include "ops/op.h"
 #include <string.h>
 
 /* Edges beyond the operands: the writer of an in-place port waits for every other reader of the old content. */

@@ -1,7 +1,7 @@
 /* From a caller's named tensors to a program's leaves: finds each by name, reads the symbols' numbers off the shapes, and
  * checks dtypes, shapes and ids before anything runs. */
 #pragma once
-#include "compiler/program/program.h"
+#include "compiler/program/instance.h"
 #include "models/weights.h"
 
 typedef struct binding {

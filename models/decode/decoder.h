@@ -1,7 +1,7 @@
 /* A compiled model and one caller's state of it. Everything that persists is a port; reset, growth, reorder and snapshot are
  * loops over ports and know nothing else. */
 #pragma once
-#include "compiler/program/program.h"
+#include "compiler/program/instance.h"
 #include "compiler/passes/stream_names.h"
 #include "core/safetensors.h"
 #include "models/tokenizer/tokenizer.h"

@@ -1,7 +1,7 @@
 /* A compiled graph with named inputs and outputs, and the results of its runs. A function is immutable but for its pool of idle
  * results, each with memory of its own: whoever runs the function takes one, and rondo_results_free gives it back. */
 #pragma once
-#include "compiler/program/program.h"
+#include "compiler/program/instance.h"
 #include "core/safetensors.h"
 #include "models/weights.h"
 #include <pthread.h>

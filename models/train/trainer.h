@@ -1,7 +1,7 @@
 /* What the command needs of a trainer beyond rondo.h: its programs for reports, and metadata of its own in
  * a checkpoint. */
 #pragma once
-#include "compiler/program/program.h"
+#include "compiler/program/instance.h"
 
 /* rondo_trainer_save with additional metadata: key, value, …; it replaces a key of the trainer. */
 bool trainer_save(const rondo_trainer *t, const char *path, const char *const *metadata, int pairs,

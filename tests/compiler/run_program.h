@@ -1,7 +1,7 @@
 /* Runs a program on numbers that follow from the names of its leaves, and the same graph in the double
  * interpreter. */
 #pragma once
-#include "compiler/program/program.h"
+#include "compiler/program/instance.h"
 
 enum { RUN_OUTPUTS = 16 };
 typedef struct program_outputs {

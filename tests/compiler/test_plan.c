@@ -1,6 +1,6 @@
 /* plan: buffers that live at the same time never share a byte, and the arena is hardly larger than what lives
  * at once. */
-#include "compiler/program/program.h"
+#include "compiler/program/plan.h"
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
@@ -125,4 +125,34 @@ Test(plan, is_a_function)
     planned(b, count);
     for (int i = 0; i < count; i++)
         cr_assert_eq(a[i].offset, b[i].offset);
+}
+
+/* Whatever is moved out of its place, past the end or onto another that is alive, is found. */
+Test(plan, verify_finds_what_is_out_of_place)
+{
+    for (int round = 0; round < 100; round++) {
+        lifetime records[MOST];
+        state = (uint64_t)round;
+        int count = training_set(records, 2 + (int)below(5));
+        int64_t peak = planned(records, count).peak_bytes;
+        cr_assert(plan_verify(records, count, peak));
+        cr_expect_not(plan_verify(records, count, peak - 1), "the highest buffer ends past the arena");
+        lifetime *moved = &records[below(count)], before = *moved;
+        moved->offset = -64;
+        cr_expect_not(plan_verify(records, count, peak));
+        moved->offset = peak - moved->bytes + 64;
+        cr_expect_not(plan_verify(records, count, peak));
+        *moved = before;
+        moved->used = moved->bytes + 1;
+        cr_expect_not(plan_verify(records, count, peak));
+        *moved = before;
+        for (int i = 0; i < count; i++) {
+            const lifetime *other = &records[i];
+            if (other == moved || other->first > moved->last || moved->first > other->last)
+                continue;
+            moved->offset = other->offset;
+            cr_expect_not(plan_verify(records, count, peak), "two buffers at one place");
+            *moved = before;
+        }
+    }
 }

@@ -109,9 +109,12 @@ Test(program, specialisations_do_not_disturb_each_other)
     for (int k = 0; k < 8; k++) {
         const specialisation *s = program_specialise(p, bounds[k % 4], &error);
         cr_assert(s, "%s", error.message);
-        cr_expect_eq(s, program_specialise(p, bounds[k % 4], &error), "not cached");
+        const specialisation *again = program_specialise(p, bounds[k % 4], &error);
+        cr_expect_eq(s, again, "not cached");
+        program_release(p, again);
         cr_expect(s->memory.lower_bytes <= s->memory.peak_bytes &&
                   s->memory.peak_bytes <= s->memory.naive_bytes);
+        program_release(p, s);
     }
     program_free(p);
     rondo_graph_free(g);

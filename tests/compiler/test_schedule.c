@@ -1,6 +1,7 @@
 /* schedule: operands first, the old content of a port read before it is overwritten, and little memory alive
  * at once. */
-#include "compiler/program/program.h"
+#include "compiler/program/schedule.h"
+#include "ops/op.h"
 #include "tests/compiler/random_graph.h"
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* Symbols are equal by name, never by their numbers: the samples of every op, with symbols on their axes, run
  * as programs with all symbols 4, all 1, and different primes, and agree with the double interpreter. Nothing
  * may recognise an axis by its extent. Covers every row of the op table. */
-#include "compiler/program/program.h"
+#include "compiler/program/instance.h"
 #include "ops/interpret.h"
 #include "tests/compiler/symbolic_sample.h"
 #include <criterion/alloc.h>

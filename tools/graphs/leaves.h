@@ -1,7 +1,7 @@
 /* Numbers for every leaf of a graph, found by name: all graphs that passes make of one model work on the
  * same numbers, in double precision and on kernels. */
 #pragma once
-#include "compiler/program/program.h"
+#include "compiler/program/instance.h"
 #include "ops/interpret.h"
 
 typedef struct leaf {

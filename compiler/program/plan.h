@@ -1,0 +1,25 @@
+/* plan: from the lifetimes of buffers to offsets in one arena. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A buffer of the arena. */
+typedef struct lifetime {
+    int64_t bytes;   /* a multiple of the alignment after plan */
+    int first, last; /* first call that writes it, last that reads it */
+    int64_t offset;  /* result */
+    int64_t used;    /* bytes of the tensors in it */
+} lifetime;
+
+typedef struct memory_report {
+    int64_t peak_bytes;  /* of the arena as planned */
+    int64_t lower_bytes; /* most bytes alive at once: no plan of this order can do with less */
+    int64_t naive_bytes; /* every buffer its own */
+} memory_report;
+
+/* order_scratch: room for 2 · count integers. */
+memory_report plan(lifetime *records, int count, int64_t alignment, int *order_scratch);
+/* Whether each buffer lies inside an arena of this size, and none overlaps another that is alive at the same
+ * time. */
+bool plan_verify(const lifetime *records, int count, int64_t arena_bytes);

@@ -14,10 +14,10 @@
  * caller and is released by the …_free of its type, which accepts NULL; every other pointer belongs to the
  * object that returned it. In an options struct, zero stands for the default that the comment names; what has
  * no default is an argument of the function. Its `size` is that of the caller's header, as the macros set it:
- * fields beyond it have their defaults, and an error says if it is 0, or if a field is set that the library is
- * too old to know. The library reads no environment, does not depend on the locale,
- * handles no signal, and never prints, exits or aborts. The one thing that it cannot promise is what
- * SentencePiece does when malloc fails (docs/FILES.md). */
+ * fields beyond it have their defaults, and an error says if it is 0, or if a field is set that the library
+ * is too old to know. The library reads no environment, does not depend on the locale, handles no signal, and
+ * never prints, exits or aborts. The one thing that it cannot promise is what SentencePiece does when malloc
+ * fails (docs/FILES.md). */
 #ifndef RONDO_H
 #define RONDO_H
 #include <stdbool.h>
@@ -86,7 +86,10 @@ typedef struct rondo_allocator {
 
 typedef struct rondo_options {
     size_t size RONDO_ZERO;
-    int threads RONDO_ZERO; /* that work on one running call; 0: the calling thread alone */
+    /* That work on one running call; 0: the calling thread alone. Calls of one context that run a model take
+     * turns, in the order in which they come, whatever thread makes them. For calls that run at the same time,
+     * make several contexts. */
+    int threads RONDO_ZERO;
     /* NULL: malloc. oneDNN, OpenBLAS and SentencePiece use malloc always. */
     const rondo_allocator *allocator RONDO_ZERO;
     /* NULL: silent. Any thread may call it. user: its first argument. */

@@ -26,12 +26,22 @@ typedef struct worker {
     int number;
 } worker;
 
+/* A caller that waits for its turn; on its stack. */
+typedef struct turn {
+    pthread_cond_t begins;
+    bool begun;
+    struct turn *next;
+} turn;
+
 struct team {
     const rondo_allocator *allocator;
     int size, started;
-    worker *workers;             /* size − 1; the caller is number 0 */
-    pthread_mutex_t turn;        /* held from begin to end */
-    _Atomic(const char *) owner; /* who holds it: an address that is unique to that thread */
+    worker *workers; /* size − 1; the caller is number 0 */
+
+    pthread_mutex_t queue;       /* of the next two lines */
+    bool taken;                  /* between a caller's begin and the end that nobody waits for */
+    turn *first, *last;          /* those that wait, in the order in which they came */
+    _Atomic(const char *) owner; /* whose turn it is: an address that is unique to that thread */
     unsigned mode;               /* the owner's floating-point mode */
     sigset_t signals;            /* those the owner blocks by itself */
 
@@ -166,8 +176,8 @@ static void wait_for_the_last(team *t, uint_fast64_t tasks)
 static void run_some(team *t, int64_t tasks, team_work *work, void *argument)
 {
     uint_fast64_t run = (atomic_load(&t->ticket) >> 32) + 1;
-    atomic_store(&t->ticket, (run - 1) << 32 |
-                                 CLOSED); /* a worker that comes late to the last run finds no tasks in it */
+    /* A worker that comes late to the last run finds no tasks in it. */
+    atomic_store(&t->ticket, (run - 1) << 32 | CLOSED);
     atomic_store(&t->done, 0);
     atomic_store(&t->work, work);
     atomic_store(&t->argument, argument);
@@ -203,11 +213,54 @@ static void hold_signals(sigset_t *before)
     pthread_sigmask(SIG_BLOCK, &held, before);
 }
 
+/* Ending a turn hands it to the caller that has waited longest. With a mutex, a thread that begins again at
+ * once would come before those that wait, for they have to wake up first. */
+static void take_turn(team *t)
+{
+    pthread_mutex_lock(&t->queue);
+    if (t->taken) {
+        turn mine = {.begins = PTHREAD_COND_INITIALIZER};
+        *(t->last ? &t->last->next : &t->first) = &mine;
+        t->last = &mine;
+        while (!mine.begun)
+            pthread_cond_wait(&mine.begins, &t->queue);
+        pthread_cond_destroy(&mine.begins);
+    }
+    t->taken = true;
+    pthread_mutex_unlock(&t->queue);
+}
+
+static void end_turn(team *t)
+{
+    pthread_mutex_lock(&t->queue);
+    turn *next = t->first;
+    t->taken = next;
+    if (next) {
+        t->first = next->next;
+        t->last = t->first ? t->last : NULL;
+        next->begun = true;
+        pthread_cond_signal(&next->begins);
+    }
+    pthread_mutex_unlock(&t->queue);
+}
+
+int team_waiting(team *t)
+{
+    int count = 0;
+    pthread_mutex_lock(&t->queue);
+    for (const turn *i = t->first; i; i = i->next)
+        count++;
+    pthread_mutex_unlock(&t->queue);
+    return count;
+}
+
 void team_begin(team *t)
 {
-    pthread_mutex_lock(&t->turn);
+    sigset_t signals;
+    hold_signals(&signals); /* first: a handler that calls the library would wait behind its own thread */
+    take_turn(t);
+    t->signals = signals;
     atomic_store(&t->owner, myself());
-    hold_signals(&t->signals);
     t->mode = flush_denormals();
     atomic_store(&t->awake, true);
 }
@@ -218,9 +271,8 @@ void team_end(team *t)
     restore_mode(t->mode);
     sigset_t signals = t->signals;
     atomic_store(&t->owner, NULL);
-    pthread_mutex_unlock(&t->turn);
-    pthread_sigmask(SIG_SETMASK, &signals,
-                    NULL); /* pending ones are delivered now; handlers may call the library */
+    end_turn(t);
+    pthread_sigmask(SIG_SETMASK, &signals, NULL); /* delivers pending ones; handlers may call the library */
 }
 
 typedef struct shifted_work {
@@ -286,7 +338,7 @@ team *team_new(const rondo_allocator *allocator, int threads, rondo_error *error
     t->allocator = allocator;
     t->size = threads;
     t->workers = workers;
-    pthread_mutex_init(&t->turn, NULL);
+    pthread_mutex_init(&t->queue, NULL);
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->more, NULL);
     pthread_cond_init(&t->over, NULL);
@@ -311,7 +363,7 @@ void team_free(team *t)
     pthread_cond_destroy(&t->over);
     pthread_cond_destroy(&t->more);
     pthread_mutex_destroy(&t->lock);
-    pthread_mutex_destroy(&t->turn);
+    pthread_mutex_destroy(&t->queue);
     const rondo_allocator *allocator = t->allocator;
     memory_free(allocator, t->workers, sizeof(worker) * (size_t)t->size);
     memory_free(allocator, t, sizeof *t);

@@ -15,6 +15,7 @@ typedef void team_work(void *argument, int64_t task, int worker);
 void team_run(team *t, int64_t tasks, team_work *work, void *argument);
 /* Between team_begin and team_end workers stay awake from one run to the next and FTZ/DAZ stays set on the
  * caller as well; for the many kernels of one run of a program. Nesting is not allowed. One caller at a time:
- * a second thread that calls team_begin meanwhile waits. */
+ * others wait in team_begin and take turns in the order in which they came. */
 void team_begin(team *t);
 void team_end(team *t);
+int team_waiting(team *t); /* how many callers wait in team_begin */

@@ -3,6 +3,7 @@
 #include "tests/core/counting_allocator.h"
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
@@ -123,6 +124,53 @@ Test(team, callers_take_turns)
         cr_expect_null(wrong);
     }
     team_free(t);
+}
+
+enum { CALLERS = 4 };
+typedef struct line {
+    team *team;
+    atomic_int came;
+    int order[CALLERS];
+} line;
+typedef struct caller {
+    line *line;
+    int number;
+} caller;
+static void *wait_in_line(void *argument)
+{
+    const caller *c = argument;
+    team_begin(c->line->team);
+    c->line->order[atomic_fetch_add(&c->line->came, 1)] = c->number;
+    team_end(c->line->team);
+    return NULL;
+}
+
+/* The caller that ends its turn and begins again at once is last too, although the others have to wake up. */
+Test(team, callers_come_in_the_order_in_which_they_began_to_wait)
+{
+    line l = {.team = make(2)};
+    for (int round = 0; round < 50; round++) {
+        pthread_t thread[CALLERS];
+        caller c[CALLERS];
+        atomic_store(&l.came, 0);
+        team_begin(l.team);
+        for (int i = 0; i < CALLERS; i++) {
+            c[i] = (caller){&l, i};
+            pthread_create(&thread[i], NULL, wait_in_line, &c[i]);
+            while (team_waiting(l.team) <= i)
+                sched_yield();
+        }
+        team_end(l.team);
+        team_begin(l.team);
+        cr_assert_eq(atomic_load(&l.came), CALLERS);
+        team_end(l.team);
+        for (int i = 0; i < CALLERS; i++) {
+            pthread_join(thread[i], NULL);
+            cr_assert_eq(l.order[i], i);
+        }
+    }
+    cr_expect_eq(team_waiting(l.team), 0);
+    team_free(l.team);
 }
 
 #if defined __x86_64__

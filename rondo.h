@@ -301,6 +301,19 @@ RONDO_API rondo_value rondo_slice_at(rondo_place, rondo_value x, int axis, int64
 #define rondo_slice(x, axis, start, length) rondo_slice_at(RONDO_HERE, x, axis, start, length)
 RONDO_API rondo_value rondo_concat_at(rondo_place, rondo_value a, rondo_value b, int axis);
 #define rondo_concat(a, b, axis) rondo_concat_at(RONDO_HERE, a, b, axis)
+/* x backwards along an axis: with lengths, i32[B], the first length[b] rows of each sequence, and zeros after
+ * them, whatever x holds there; the axis must then not be that of the sequences. Twice is x again. roll moves
+ * element i to i + shift, and past an end to the other. */
+typedef struct rondo_reverse_options {
+    size_t size RONDO_ZERO;
+    int axis RONDO_ZERO;
+    rondo_value length RONDO_ZERO; /* no value: all rows */
+} rondo_reverse_options;
+RONDO_API rondo_value rondo_reverse_at(rondo_place, rondo_value x, const rondo_reverse_options *);
+#define rondo_reverse(x, ...) \
+    rondo_reverse_at(RONDO_HERE, x, RONDO_OPTIONS(rondo_reverse_options, .axis = __VA_ARGS__))
+RONDO_API rondo_value rondo_roll_at(rondo_place, rondo_value x, int axis, int64_t shift);
+#define rondo_roll(x, axis, shift) rondo_roll_at(RONDO_HERE, x, axis, shift)
 /* [B,T,H·D] → [B,H,T,D] and back. */
 RONDO_API rondo_value rondo_split_heads_at(rondo_place, rondo_value x, int64_t heads);
 #define rondo_split_heads(x, heads) rondo_split_heads_at(RONDO_HERE, x, heads)
@@ -318,6 +331,35 @@ RONDO_API rondo_value rondo_key_mask_at(rondo_place, rondo_value x, rondo_value 
 #define rondo_key_mask(x, length, fill) rondo_key_mask_at(RONDO_HERE, x, length, fill)
 RONDO_API rondo_value rondo_row_mask_at(rondo_place, rondo_value x, rondo_value length);
 #define rondo_row_mask(x, length) rondo_row_mask_at(RONDO_HERE, x, length)
+
+/* Places in a line, i32, and elements by them. Of equals the first comes first; a NaN comes after all
+ * numbers. sort puts x, f32, in rising or falling order along an axis; top_k keeps the first k in falling
+ * order, and fills with −∞ where a symbol is less than k. Both set *ids, unless it is NULL, to the places
+ * that the elements had (−1 for what is filled); the gradient goes back to these. argsort gives the places
+ * alone, and argmax that of the largest, 0 in a line without a number. */
+RONDO_API rondo_value rondo_argmax_at(rondo_place, rondo_value x, const rondo_reduce_options *);
+#define rondo_argmax(x, ...) \
+    rondo_argmax_at(RONDO_HERE, x, RONDO_OPTIONS(rondo_reduce_options, .axis = __VA_ARGS__))
+RONDO_API rondo_value rondo_sort_at(rondo_place, rondo_value x, int axis, bool descending,
+                                    rondo_value *ids);
+#define rondo_sort(x, axis, descending, ids) rondo_sort_at(RONDO_HERE, x, axis, descending, ids)
+RONDO_API rondo_value rondo_argsort_at(rondo_place, rondo_value x, int axis, bool descending);
+#define rondo_argsort(x, axis, descending) rondo_argsort_at(RONDO_HERE, x, axis, descending)
+RONDO_API rondo_value rondo_top_k_at(rondo_place, rondo_value x, int64_t k, int axis, rondo_value *ids);
+#define rondo_top_k(x, k, axis, ids) rondo_top_k_at(RONDO_HERE, x, k, axis, ids)
+/* The elements of x along an axis that the ids name, with the gradient of x. For x: [A, n, D] and axis 1 the
+ * ids are i32[N], for all of A and D the same, or i32[A, N], which take whole rows [D], or i32[A, N, D]; the
+ * result is [A, N, D]. scatter is the reverse: it adds x: [A, N, D] into zeros of `dims`, written as for
+ * rondo_reshape, in the order of the ids. An id outside of the axis reads zeros and writes nothing: −1 fills
+ * a list of rows that is shorter than its room. */
+RONDO_API rondo_value rondo_gather_at(rondo_place, rondo_value x, rondo_value ids, int axis);
+#define rondo_gather(x, ids, axis) rondo_gather_at(RONDO_HERE, x, ids, axis)
+RONDO_API rondo_value rondo_scatter_at(rondo_place, rondo_value x, rondo_value ids, int axis,
+                                       const char *dims, ...) RONDO_FORMAT(5, 6);
+#define rondo_scatter(...) rondo_scatter_at(RONDO_HERE, __VA_ARGS__)
+/* ids: i32[...] → f32[..., extent], 1 at the id and else 0; an id outside gives zeros. */
+RONDO_API rondo_value rondo_one_hot_at(rondo_place, rondo_value ids, int64_t extent);
+#define rondo_one_hot(ids, extent) rondo_one_hot_at(RONDO_HERE, ids, extent)
 
 /* Softmax over the last axis. A row of −∞ alone gives zeros. */
 RONDO_API rondo_value rondo_softmax_at(rondo_place, rondo_value x);

@@ -175,6 +175,31 @@ value_id build_pad(rondo_graph *g, value_id x, int axis, int64_t before, int64_t
     return build_node(g, OP_pad, 1, &x, attributes);
 }
 
+value_id build_reverse(rondo_graph *g, value_id x, value_id length, int axis)
+{
+    if (x == NONE)
+        return NONE;
+    attribute attributes[MAX_ATTRIBUTES] = {0};
+    attributes[reverse_axis] = integer_attribute(axis);
+    return build_node(g, OP_reverse, 2, (value_id[]){x, length}, attributes);
+}
+
+value_id build_gather(rondo_graph *g, value_id x, value_id ids, int axis)
+{
+    return build_whole(g, OP_gather, 2, (value_id[]){x, ids}, (attribute[MAX_ATTRIBUTES]){{.integer = axis}});
+}
+
+value_id build_scatter(rondo_graph *g, value_id x, value_id ids, int axis, const shape *to)
+{
+    int dims = graph_shape(g, to);
+    if (dims < 0)
+        return NONE;
+    attribute attributes[MAX_ATTRIBUTES] = {0};
+    attributes[scatter_axis] = integer_attribute(axis);
+    attributes[scatter_dims] = integer_attribute(dims);
+    return build_whole(g, OP_scatter, 2, (value_id[]){x, ids}, attributes);
+}
+
 value_id build_row_mask(rondo_graph *g, value_id x, value_id length, int axis, double fill)
 {
     attribute attributes[MAX_ATTRIBUTES] = {0};

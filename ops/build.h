@@ -45,6 +45,10 @@ value_id build_swap(rondo_graph *g, value_id x, int axis_a, int axis_b);
 value_id build_slice(rondo_graph *g, value_id x, int axis, int64_t start, int64_t length);
 value_id build_pad(rondo_graph *g, value_id x, int axis, int64_t before, int64_t after);
 value_id build_row_mask(rondo_graph *g, value_id x, value_id length, int axis, double fill);
+/* along an axis other than 0: the first length[b], then zeros; length NONE: all of any axis */
+value_id build_reverse(rondo_graph *g, value_id x, value_id length, int axis);
+value_id build_gather(rondo_graph *g, value_id x, value_id ids, int axis);
+value_id build_scatter(rondo_graph *g, value_id x, value_id ids, int axis, const shape *to);
 value_id build_cast(rondo_graph *g, value_id x, rondo_type type);
 /* rank of x plus one: extent 1 before `axis`; and the other way (the extent must be 1). */
 value_id build_unsqueeze(rondo_graph *g, value_id x, int axis);

@@ -50,6 +50,19 @@ const char *dsl_format(rondo_graph *g, const char *function, char buffer[DSL_TEX
     return NULL;
 }
 
+bool dsl_dims(rondo_graph *g, const char *function, shape *s, const char *format, va_list list)
+{
+    char dims[DSL_TEXT_BYTES];
+    rondo_type type;
+    return dsl_format(g, function, dims, format, list) && parse_type(g, dims, false, &type, s);
+}
+
+bool dsl_optional(rondo_graph *g, const char *function, const char *what, rondo_value y, value_id *id)
+{
+    *id = y.graph ? y.id : NONE;
+    return !y.graph || dsl_operand(g, function, what, y);
+}
+
 const char *dsl_scoped(rondo_graph *g, char buffer[DSL_TEXT_BYTES], const char *name)
 {
     const char *scope = g->names[g->scope];

@@ -19,6 +19,11 @@ bool dsl_operand(rondo_graph *g, const char *function, const char *what, rondo_v
 /* The format and its arguments as text; NULL: too long, the graph failed. */
 const char *dsl_format(rondo_graph *g, const char *function, char buffer[DSL_TEXT_BYTES], const char *format,
                        va_list list) __attribute__((format(printf, 4, 0)));
+/* The dims that a format of its caller says, "[B,T,%d]". */
+bool dsl_dims(rondo_graph *g, const char *function, shape *s, const char *format, va_list list)
+    __attribute__((format(printf, 4, 0)));
+/* An optional operand: *id is NONE without a value. */
+bool dsl_optional(rondo_graph *g, const char *function, const char *what, rondo_value y, value_id *id);
 /* The name as it is inside the current scopes: "decoder.layers.0.NAME". NULL: failed. */
 const char *dsl_scoped(rondo_graph *g, char buffer[DSL_TEXT_BYTES], const char *name);
 

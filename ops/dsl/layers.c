@@ -65,10 +65,8 @@ typedef value_id build_shaped(rondo_graph *g, value_id x, const shape *s);
 static rondo_value shaped(rondo_graph *g, const char *function, build_shaped *build, rondo_value x,
                           const char *format, va_list list)
 {
-    char dims[DSL_TEXT_BYTES];
-    rondo_type type;
     shape s;
-    bool good = dsl_format(g, function, dims, format, list) && parse_type(g, dims, false, &type, &s);
+    bool good = dsl_dims(g, function, &s, format, list);
     return dsl_value(g, good ? build(g, x.id, &s) : NONE);
 }
 

@@ -3,13 +3,6 @@
 #include "ops/infer.h"
 #include <math.h>
 
-/* An optional operand. */
-static bool optional(rondo_graph *g, const char *function, const char *what, rondo_value y, value_id *id)
-{
-    *id = y.graph ? y.id : NONE;
-    return !y.graph || dsl_operand(g, function, what, y);
-}
-
 rondo_value rondo_delta_at(rondo_place place, rondo_value q, rondo_value k, rondo_value v,
                            const rondo_delta_options *options)
 {
@@ -19,8 +12,8 @@ rondo_value rondo_delta_at(rondo_place place, rondo_value q, rondo_value k, rond
     value_id inputs[6] = {q.id, k.id, v.id, NONE, NONE, NONE};
     bool good = g && dsl_options(g, function, &o, sizeof o, options) && dsl_operand(g, function, "k", k) &&
                 dsl_operand(g, function, "v", v) && dsl_operand(g, function, "beta", o.beta) &&
-                optional(g, function, "log_decay", o.log_decay, &inputs[4]) &&
-                optional(g, function, "length", o.length, &inputs[5]);
+                dsl_optional(g, function, "log_decay", o.log_decay, &inputs[4]) &&
+                dsl_optional(g, function, "length", o.length, &inputs[5]);
     if (!good)
         return dsl_value(q.graph, NONE);
     inputs[3] = o.beta.id;
@@ -43,7 +36,7 @@ rondo_value rondo_convolve_at(rondo_place place, rondo_value x, const rondo_conv
     rondo_graph *g = dsl_start(place, function, x);
     value_id inputs[3] = {x.id, NONE, NONE};
     if (!g || !dsl_options(g, function, &o, sizeof o, options) ||
-        !optional(g, function, "length", o.length, &inputs[2]))
+        !dsl_optional(g, function, "length", o.length, &inputs[2]))
         return dsl_value(x.graph, NONE);
     if (o.width < 1)
         return dsl_value(g,

@@ -1,5 +1,5 @@
-/* Ops on tokens and positions: embedding and its gradient, positions, sinusoids; and those that the state of
- * a decoder needs: append, last_row, gather. An index out of range reads zeros and writes nothing. */
+/* Ops on tokens and positions: embedding and its gradient, positions, sinusoids, one-hot rows; and those that
+ * the state of a decoder needs: append, last_row. An index out of range reads zeros and writes nothing. */
 #include "ops/infer.h"
 #include "ops/reference.h"
 #include "ops/rules.h"
@@ -63,6 +63,20 @@ bool infer_sinusoid(rondo_graph *g, node *n, value *outputs)
     return infer_result(outputs, RONDO_F32, &s);
 }
 
+bool infer_one_hot(rondo_graph *g, node *n, value *outputs)
+{
+    const value *ids = infer_operand(g, n, 0, RONDO_I32);
+    int64_t extent = n->attributes[one_hot_extent].integer;
+    if (!ids)
+        return false;
+    if (extent < 1 || ids->shape.rank == MAX_RANK)
+        return infer_fail(g, "one_hot: an extent of %lld for ids %s", (long long)extent,
+                          shape_words(g, &ids->shape));
+    shape s = ids->shape;
+    s.dims[s.rank++] = dim_number(extent);
+    return infer_result(outputs, RONDO_F32, &s);
+}
+
 /* An axis attribute that must not be the batch's; −1: the graph failed. */
 static int infer_inner_axis(rondo_graph *g, const node *n, int64_t axis, const value *x)
 {
@@ -99,20 +113,6 @@ bool infer_last_row(rondo_graph *g, node *n, value *outputs)
         return false;
     shape s = x->shape;
     s.dims[axis] = dim_number(1);
-    return infer_result(outputs, x->type, &s);
-}
-
-bool infer_gather(rondo_graph *g, node *n, value *outputs)
-{
-    const value *x = infer_operand(g, n, 0, 0), *from = x ? infer_operand(g, n, 1, RONDO_I32) : NULL;
-    int axis = from ? infer_axis(g, n, n->attributes[gather_axis].integer, x->shape.rank) : -1;
-    if (axis < 0)
-        return false;
-    if (from->shape.rank != 1)
-        return infer_fail(g, "gather: the indices are %s, they must be one row",
-                          shape_words(g, &from->shape));
-    shape s = x->shape;
-    s.dims[axis] = from->shape.dims[0];
     return infer_result(outputs, x->type, &s);
 }
 
@@ -178,6 +178,17 @@ bool reference_sinusoid(const reference_call *call)
     return true;
 }
 
+bool reference_one_hot(const reference_call *call)
+{
+    int64_t extent = call->attributes[one_hot_extent].integer;
+    for (int64_t i = 0; i < call->inputs[0].count; i++) {
+        int64_t id = (int64_t)call->inputs[0].data[i];
+        if (id >= 0 && id < extent)
+            call->outputs[0].data[i * extent + id] = 1;
+    }
+    return true;
+}
+
 bool reference_append(const reference_call *call)
 {
     const reference_tensor *cache = &call->inputs[0], *rows = &call->inputs[1];
@@ -207,20 +218,6 @@ bool reference_last_row(const reference_call *call)
         for (int64_t i = 0; row >= 0 && row < a.extent && i < a.inner; i++)
             y->data[o * a.inner + i] = x->data[(o * a.extent + row) * a.inner + i];
     }
-    return true;
-}
-
-bool reference_gather(const reference_call *call)
-{
-    const reference_tensor *from = &call->inputs[1];
-    reference_axis a = reference_around(&call->inputs[0], call->attributes[gather_axis].integer);
-    for (int64_t o = 0; o < a.outer; o++)
-        for (int64_t r = 0; r < from->count; r++) {
-            int64_t row = (int64_t)from->data[r];
-            for (int64_t i = 0; row >= 0 && row < a.extent && i < a.inner; i++)
-                call->outputs[0].data[(o * from->count + r) * a.inner + i] =
-                    call->inputs[0].data[(o * a.extent + row) * a.inner + i];
-        }
     return true;
 }
 
@@ -275,6 +272,15 @@ value_id samples_sinusoid(rondo_graph *g, sampler *s, int index)
     return build_node(g, OP_sinusoid, 1, &positions, (attribute[MAX_ATTRIBUTES]){{.integer = widths[index]}});
 }
 
+value_id samples_one_hot(rondo_graph *g, sampler *s, int index)
+{
+    static const int64_t extents[COUNT(place_cases)] = {1, 6, 2, 67, 4};
+    if (index >= COUNT(place_cases))
+        return NONE;
+    value_id ids = sample_ids(g, s, extents[index], 2, place_cases[index]); /* some lie outside */
+    return build_node(g, OP_one_hot, 1, &ids, (attribute[MAX_ATTRIBUTES]){{.integer = extents[index]}});
+}
+
 value_id samples_append(rondo_graph *g, sampler *s, int index)
 {
     static const struct {
@@ -319,28 +325,5 @@ value_id samples_last_row(rondo_graph *g, sampler *s, int index)
     value_id x = sample_input(g, s, -2, 2, cases[index].rank, dims);
     value_id count = sample_ids(g, s, dims[normal_axis(cases[index].axis, cases[index].rank)], 1, dims);
     return build_node(g, OP_last_row, 2, (value_id[]){x, count},
-                      (attribute[MAX_ATTRIBUTES]){{.integer = cases[index].axis}});
-}
-
-value_id samples_gather(rondo_graph *g, sampler *s, int index)
-{
-    static const struct {
-        int rank;
-        int64_t dims[4];
-        int axis;
-        int64_t count;
-        bool ids;
-    } cases[] = {
-        {1, {1}, 0, 3, false},         {2, {5, 7}, 0, 5, false},     {4, {3, 2, 5, 13}, 0, 7, false},
-        {3, {3, 7, 2}, 1, 4, false},   {3, {3, 2, 7}, -1, 1, false}, {2, {5, 3}, 0, 2, true},
-        {3, {6, 67, 66}, 0, 6, false}, {2, {5, 7}, 0, 0, false},
-    };
-    if (index >= COUNT(cases))
-        return NONE;
-    int rank = cases[index].rank;
-    const int64_t *dims = cases[index].dims;
-    value_id x = cases[index].ids ? sample_ids(g, s, 99, rank, dims) : sample_input(g, s, -2, 2, rank, dims);
-    value_id from = sample_ids(g, s, dims[normal_axis(cases[index].axis, rank)] - 1, 1, &cases[index].count);
-    return build_node(g, OP_gather, 2, (value_id[]){x, from},
                       (attribute[MAX_ATTRIBUTES]){{.integer = cases[index].axis}});
 }

@@ -1,51 +1,11 @@
-/* Kernels of tokens and places: embed and its gradient, positions, sinusoid; append, last_row, gather.
- * Numbers that come as data (ids, positions, counts) are checked here: one out of range reads zeros and
+/* Kernels of tokens and places: embed and its gradient, positions, sinusoid, one_hot; append, last_row. Numbers that come as data (ids, positions, counts) are checked here: one out of range reads zeros and
  * writes nothing. */
 #include "ops/kernels/box.h"
 #include "ops/build.h"
-#include "ops/kernels/rows.h"
+#include "ops/kernels/row_tasks.h"
 #include "ops/rules.h"
 #include <math.h>
 #include <string.h>
-
-static int32_t integer_at(const tensor *t, int64_t offset)
-{
-    return ((const int32_t *)t->data)[offset];
-}
-
-/* One row of 4-byte elements; from NULL: zeros. */
-static void move_row(const uint32_t *from, int64_t from_stride, uint32_t *to, int64_t to_stride,
-                     int64_t count)
-{
-    if (!from && to_stride == 1)
-        memset(to, 0, sizeof *to * (size_t)count);
-    else if (!from)
-        for (int64_t i = 0; i < count; i++)
-            to[i * to_stride] = 0;
-    else if (from_stride == 1 && to_stride == 1)
-        memcpy(to, from, sizeof *to * (size_t)count);
-    else
-        for (int64_t i = 0; i < count; i++)
-            to[i * to_stride] = from[i * from_stride];
-}
-
-/* One phase over the rows of t, its last axis whole. */
-static bool plan_rows(kernel_call *call, const tensor *t)
-{
-    call->phases = 1;
-    call->tasks[0] = divide_up(extents_product(t->dims, t->rank - 1), rows_per_task(last_extent(t)));
-    return true;
-}
-
-typedef struct row_range {
-    int64_t begin, end;
-} row_range;
-
-static row_range rows_of_task(const tensor *t, int64_t task)
-{
-    int64_t rows = extents_product(t->dims, t->rank - 1), per_task = rows_per_task(last_extent(t));
-    return (row_range){task * per_task, (task + 1) * per_task < rows ? (task + 1) * per_task : rows};
-}
 
 /* ---- embed ---- */
 
@@ -238,6 +198,30 @@ static void run_sinusoid(const kernel_call *call, int phase, int64_t task, void 
 
 const kernel kernel_sinusoid = {"sinusoid", plan_sinusoid, run_sinusoid};
 
+/* ---- one_hot ---- */
+
+static bool plan_one_hot(kernel_call *call)
+{
+    return plan_rows(call, &call->outputs[0]);
+}
+
+static void run_one_hot(const kernel_call *call, int phase, int64_t task, void *scratch)
+{
+    const tensor *ids = &call->inputs[0], *y = &call->outputs[0];
+    row_range rows = rows_of_task(y, task);
+    row_walk row = row_walk_at(y->dims, y->rank - 1, rows.begin);
+    (void)phase, (void)scratch;
+    for (int64_t r = rows.begin; r < rows.end; r++, row_walk_next(&row)) {
+        int32_t id = integer_at(ids, row_offset(&row, ids->strides));
+        float *to = (float *)y->data + row_offset(&row, y->strides);
+        move_row(NULL, 0, (uint32_t *)to, last_stride(y), last_extent(y));
+        if (id >= 0 && id < last_extent(y))
+            to[id * last_stride(y)] = 1;
+    }
+}
+
+const kernel kernel_one_hot = {"one_hot", plan_one_hot, run_one_hot};
+
 /* ---- append: phase 0 copies the cache unless it is the result's own memory, phase 1 writes the new rows
  * ---- */
 
@@ -293,20 +277,11 @@ static void run_append(const kernel_call *call, int phase, int64_t task, void *s
 
 const kernel kernel_append = {"append", plan_append, run_append};
 
-/* ---- last_row and gather: rows of the result, each from a place along `axis` that data tells ---- */
+/* ---- last_row ---- */
 
-static bool plan_result_rows(kernel_call *call)
+static bool plan_last_row(kernel_call *call)
 {
     return plan_rows(call, &call->outputs[0]);
-}
-
-/* Element `from` of x's axis, or zeros when x has none such; `at` leads to the row with 0 along the axis. */
-static void take_row(const tensor *x, int axis, int64_t from, int64_t at, const tensor *y, int64_t to,
-                     int64_t count)
-{
-    bool there = from >= 0 && from < x->dims[axis];
-    move_row(there ? (const uint32_t *)x->data + at + from * x->strides[axis] : NULL, last_stride(x),
-             (uint32_t *)y->data + to, last_stride(y), count);
 }
 
 static void run_last_row(const kernel_call *call, int phase, int64_t task, void *scratch)
@@ -318,30 +293,11 @@ static void run_last_row(const kernel_call *call, int phase, int64_t task, void 
     (void)phase, (void)scratch;
     for (int64_t r = rows.begin; r < rows.end; r++, row_walk_next(&row)) {
         int64_t from = (int64_t)integer_at(counts, row.index[0] * counts->strides[0]) - 1;
-        take_row(x, axis, from, row_offset(&row, x->strides), y, row_offset(&row, y->strides),
-                 last_extent(y));
+        bool there = from >= 0 && from < x->dims[axis];
+        int64_t at = row_offset(&row, x->strides) + from * x->strides[axis];
+        move_row(there ? (const uint32_t *)x->data + at : NULL, last_stride(x),
+                 (uint32_t *)y->data + row_offset(&row, y->strides), last_stride(y), last_extent(y));
     }
 }
 
-const kernel kernel_last_row = {"last_row", plan_result_rows, run_last_row};
-
-static void run_gather(const kernel_call *call, int phase, int64_t task, void *scratch)
-{
-    const tensor *x = &call->inputs[0], *from = &call->inputs[1], *y = &call->outputs[0];
-    int axis = normal_axis(call->attributes[gather_axis].integer, x->rank), last = y->rank - 1;
-    row_range rows = rows_of_task(y, task);
-    row_walk row = row_walk_at(y->dims, last, rows.begin);
-    (void)phase, (void)scratch;
-    for (int64_t r = rows.begin; r < rows.end; r++, row_walk_next(&row)) {
-        int64_t at = row_offset(&row, x->strides), to = row_offset(&row, y->strides);
-        if (axis < last)
-            take_row(x, axis, integer_at(from, row.index[axis] * from->strides[0]),
-                     at - row.index[axis] * x->strides[axis], y, to, last_extent(y));
-        else
-            for (int64_t i = 0; i < y->dims[last]; i++)
-                take_row(x, axis, integer_at(from, i * from->strides[0]), at, y, to + i * y->strides[last],
-                         1);
-    }
-}
-
-const kernel kernel_gather = {"gather", plan_result_rows, run_gather};
+const kernel kernel_last_row = {"last_row", plan_last_row, run_last_row};

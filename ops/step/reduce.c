@@ -7,7 +7,8 @@
 static bool step_reduce_pair(step_context *c, const node *n, const time_fact *f, int axis, bool keep,
                              time_fact *out)
 {
-    double wanted = n->op == OP_sum ? 0 : n->op == OP_max || n->op == OP_logsumexp ? -INFINITY : NAN;
+    bool largest = n->op == OP_max || n->op == OP_logsumexp || n->op == OP_argmax;
+    double wanted = n->op == OP_sum ? 0 : largest ? -INFINITY : NAN;
     if (axis == f->axis)
         return step_fail(c, n, "it reduces over t, so every row needs all later tokens");
     if (axis != f->key_axis) {
@@ -17,6 +18,8 @@ static bool step_reduce_pair(step_context *c, const node *n, const time_fact *f,
         if (n->op == OP_sum ||
             n->op == OP_logsumexp) /* whether the result over many entries equal to fill is fill again */
             out->causal = out->causal && (isinf(f->fill) || (n->op == OP_sum && f->fill == 0));
+        if (n->op == OP_argmax) /* a place, not fill */
+            out->causal = false;
         return true;
     }
     if (!f->causal || f->fill != wanted)

@@ -40,6 +40,7 @@ static bool printed(rondo *r, rondo_graph *g, char *out, rondo_error *error)
 GRAPH_CALL(call_reduce, rondo_sum_at(RONDO_HERE, x, options))
 GRAPH_CALL(call_linear, rondo_linear_at(RONDO_HERE, x, options))
 GRAPH_CALL(call_convolve, rondo_convolve_at(RONDO_HERE, x, options))
+GRAPH_CALL(call_reverse, rondo_reverse_at(RONDO_HERE, x, options))
 GRAPH_CALL(call_norm, rondo_layer_norm_at(RONDO_HERE, x, options))
 
 /* Options that hold values, which belong to a graph: `field` is filled in here. */
@@ -151,6 +152,7 @@ static bool call_search(const void *options, char *out, rondo_error *error)
     X(rondo_linear_options, name, call_linear, .width = 5)                                                   \
     X(rondo_delta_options, log_decay, call_delta, .log_decay = {NULL, -1})                                   \
     X(rondo_convolve_options, name, call_convolve, .width = 2)                                               \
+    X(rondo_reverse_options, length, call_reverse, .axis = 1)                                                \
     X(rondo_norm_options, name, call_norm, .name = NULL)                                                     \
     X(rondo_cross_entropy_options, smoothing, call_cross_entropy, .smoothing = 0)                            \
     X(rondo_trainer_options, beta1, call_trainer, .clip_norm = 0)                                            \

@@ -98,6 +98,42 @@ Test(dsl, layers_have_the_shapes_of_their_comments)
     expect_type(rondo_select(rondo_less(x, rondo_neg(x)), x, rondo_mul_scalar(x, 2)), "f32[B,T,8]");
 }
 
+Test(dsl, places_and_elements_by_them_have_the_shapes_of_their_comments)
+{
+    rondo_value x = input("f32[B,T,8]"), length = rondo_input(g, "length", "i32[B]"), ids, places;
+    rondo_value picked = rondo_input(g, "picked", "i32[B,N]");
+    expect_type(rondo_reverse(x, 1, .length = length), "f32[B,T,8]");
+    expect_type(rondo_reverse(length, 0), "i32[B]");
+    expect_type(rondo_roll(x, 1, -1), "f32[B,T,8]");
+    expect_type(rondo_argmax(x, -1), "i32[B,T]");
+    expect_type(rondo_argmax(x, 1, .keep = true), "i32[B,1,8]");
+    expect_type(rondo_sort(x, 1, true, &places), "f32[B,T,8]");
+    cr_expect_eq(places.id, rondo_argsort(x, 1, true).id);
+    expect_type(rondo_top_k(x, 3, -1, &ids), "f32[B,T,3]");
+    expect_type(ids, "i32[B,T,3]");
+    expect_type(rondo_gather(x, ids, -1), "f32[B,T,3]");
+    expect_type(rondo_gather(x, picked, 1), "f32[B,N,8]");
+    expect_type(rondo_gather(x, rondo_input(g, "order", "i32[M]"), 0), "f32[M,T,8]");
+    expect_type(rondo_scatter(rondo_gather(x, picked, 1), picked, 1, "[B,T,%d]", 8), "f32[B,T,8]");
+    expect_type(rondo_one_hot(picked, 5), "f32[B,N,5]");
+}
+
+Test(dsl, a_sort_that_fails_gives_no_ids)
+{
+    rondo_value ids = {NULL, 7};
+    rondo_sort(rondo_input(g, "x", "i32[B]"), 0, false, &ids);
+    expect_error(__LINE__ - 1, "sort: operand 0 is i32[B], it must be f32");
+    cr_expect(ids.graph == g && ids.id == NONE);
+}
+
+Test(dsl, ids_have_the_axes_up_to_theirs)
+{
+    rondo_gather(input("f32[B,T,8]"), rondo_input(g, "ids", "i32[T,N]"), 1);
+    expect_error(__LINE__ - 1,
+                 "gather along axis 1 of [B,T,8]: the ids are [T,N]; they have one axis, or the "
+                 "axes of [B,T,8] up to axis 1, or all of them");
+}
+
 Test(dsl, masks_keep_the_shape)
 {
     rondo_value x = input("f32[B,2,T,T]"), length = rondo_input(g, "length", "i32[B]");

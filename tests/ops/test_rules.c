@@ -266,6 +266,45 @@ Test(rules, a_mask_hides_whatever_is_there)
     expect_numbers(gradient(masked, x, 0), numbers, 2, NULL, (double[]){1, 0, 0, 0});
 }
 
+/* ---- places ---- */
+
+Test(rules, a_reversed_sequence_ends_with_zeros_whatever_was_there)
+{
+    value_id x = leaf("x", "f32[4,3]"), length = leaf("length", "i32[4]");
+    const double *numbers[] = {(double[]){1, 2, NAN, 4, 5, 6, NAN, NAN, NAN, 7, 8, 9},
+                               (double[]){2, 3, 0, 5}}; /* more than there are is all */
+    value_id y = build_reverse(g, x, length, 1);
+    expect_numbers(y, numbers, 2, NULL, (double[]){2, 1, 0, 6, 5, 4, 0, 0, 0, 9, 8, 7});
+    expect_numbers(gradient(y, y, 0), numbers, 2, NULL, (double[]){1, 2, 0, 4, 5, 6, 0, 0, 0, 7, 8, 9});
+    build_reverse(g, x, length, 0);
+    expect_error("reverse of [4,3]: axis 0 is that of the sequences, which have the lengths");
+}
+
+Test(rules, equals_keep_their_order_and_a_nan_comes_last)
+{
+    value_id x = leaf("x", "f32[2,5]");
+    const double *numbers[] = {(double[]){3, NAN, -0.0, 3, 0, NAN, NAN, NAN, NAN, NAN}};
+    attribute attributes[MAX_ATTRIBUTES] = {integer_attribute(1), integer_attribute(0)};
+    value_id rising = build_node(g, OP_sort, 1, &x, attributes);
+    expect_numbers(build_output(g, rising, 1), numbers, 1, NULL, (double[]){2, 4, 0, 3, 1, 0, 1, 2, 3, 4});
+    attributes[sort_descending] = integer_attribute(1);
+    value_id falling = build_node(g, OP_sort, 1, &x, attributes);
+    expect_numbers(build_output(g, falling, 1), numbers, 1, NULL, (double[]){0, 3, 2, 4, 1, 0, 1, 2, 3, 4});
+    expect_numbers(build_reduce(g, OP_argmax, x, 1, false), numbers, 1, NULL, (double[]){0, 0});
+}
+
+Test(rules, more_than_there_are_is_filled_and_has_no_gradient)
+{
+    value_id x = leaf("x", "f32[T]"), dy = leaf("dy", "f32[3]");
+    const double *numbers[] = {(double[]){5, 6}, (double[]){1, 2, 4}};
+    const int64_t bound[MAX_SYMBOLS] = {2};
+    value_id y = build_node(g, OP_top_k, 1, &x, (attribute[MAX_ATTRIBUTES]){{.integer = 0}, {.integer = 3}});
+    expect_numbers(build_output(g, y, 1), numbers, 2, bound, (double[]){1, 0, -1});
+    expect_numbers(gradient(y, dy, 0), numbers, 2, bound, (double[]){2, 1});
+    build_node(g, OP_top_k, 1, &dy, (attribute[MAX_ATTRIBUTES]){{.integer = 0}, {.integer = 4}});
+    expect_error("top_k of [3]: axis 0 has 3 elements, not 4");
+}
+
 /* ---- gradients over symbols ---- */
 
 Test(rules, the_mean_over_a_symbol_divides_by_it)

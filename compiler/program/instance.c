@@ -1,6 +1,7 @@
 /* instance: one caller's memory for a program, and the run itself: a flat loop over calls. */
 #include "compiler/program/instance.h"
 #include "compiler/program/lower.h"
+#include "core/guard.h"
 #include "ops/kernels/products/blas.h"
 #include <string.h>
 #include <time.h>
@@ -113,8 +114,6 @@ static void do_task(void *argument, int64_t task, int worker)
 
 /* ---- poison, for tests: what reads a buffer before it is written, after it died, or past its end shows ---- */
 
-enum { GUARD = 0xa5 };
-
 static void fill_poison(char *memory, int64_t bytes)
 {
     static const uint32_t signalling = 0x7fa00000; /* a NaN as f32, out of any range as i32 */
@@ -123,35 +122,51 @@ static void fill_poison(char *memory, int64_t bytes)
                bytes - at < (int64_t)sizeof signalling ? (size_t)(bytes - at) : sizeof signalling);
 }
 
-static void poison_before(const instance *i, int call, int workers)
+/* How far the lifetimes have been walked: those that began, those that ended. */
+typedef struct poisoning {
+    int begun, ended;
+} poisoning;
+
+static void poison_before(const instance *i, poisoning *at, int call, int workers)
 {
     const specialisation *s = i->now;
     fill_poison(i->workers, (int64_t)s->worker_bytes * workers);
-    for (int r = 0; r < s->lifetime_count; r++) {
-        const lifetime *l = &s->lifetimes[r];
-        if (l->first != call)
-            continue;
+    for (; at->begun < s->lifetime_count && s->lifetimes[s->begins[at->begun]].first == call; at->begun++) {
+        const lifetime *l = &s->lifetimes[s->begins[at->begun]];
         fill_poison(i->memory + l->offset, l->used);
-        memset(i->memory + l->offset + l->used, GUARD, (size_t)(l->bytes - l->used));
+        guard_set(i->memory + l->offset + l->used, (size_t)(l->bytes - l->used));
     }
 }
 
-static bool poison_after(const instance *i, int call, rondo_error *error)
+/* The guards behind the results and the scratch memory of a call. */
+static bool guards_hold(const instance *i, int call)
+{
+    const specialisation *s = i->now;
+    const rondo_graph *g = i->program->graph;
+    const node *n = &g->nodes[s->nodes[call]];
+    bool hold =
+        s->scratch[call].shared_offset < 0 ||
+        guard_holds(i->memory + s->scratch[call].shared_offset + s->calls[call].shared_bytes, GUARD_BYTES);
+    for (int o = 0; hold && o < n->output_count; o++) {
+        value_id root = s->placements[n->first_output + o].root;
+        if (s->offsets[root] >= 0 && !i->roots[root])
+            hold = guard_holds(i->memory + s->offsets[root] + value_bytes(s, g, root), GUARD_BYTES);
+    }
+    return hold;
+}
+
+static bool poison_after(const instance *i, poisoning *at, int call, rondo_error *error)
 {
     const specialisation *s = i->now;
     char place[PLACE_BYTES];
-    for (int r = 0; r < s->lifetime_count; r++) {
-        const lifetime *l = &s->lifetimes[r];
-        if (call < l->first || call > l->last)
-            continue;
-        for (int64_t at = l->used; at < l->bytes; at++)
-            if ((unsigned char)i->memory[l->offset + at] != GUARD)
-                return fail(error, RONDO_MISMATCH, "%s wrote past the end of a buffer",
-                            graph_place(i->program->graph, s->nodes[call], place));
-        if (l->last == call)
-            fill_poison(i->memory + l->offset, l->used);
+    bool hold = guards_hold(i, call);
+    for (; at->ended < s->lifetime_count && s->lifetimes[s->ends[at->ended]].last <= call; at->ended++) {
+        const lifetime *l = &s->lifetimes[s->ends[at->ended]];
+        hold = hold && guard_holds(i->memory + l->offset + l->used, (size_t)(l->bytes - l->used));
+        fill_poison(i->memory + l->offset, l->used);
     }
-    return true;
+    return hold || fail(error, RONDO_MISMATCH, "%s wrote past the end of a buffer",
+                        graph_place(i->program->graph, s->nodes[call], place));
 }
 
 static double now_seconds(void)
@@ -164,18 +179,19 @@ static double now_seconds(void)
 static bool run_calls(instance *i, team *t, rondo_error *error)
 {
     const specialisation *s = i->now;
+    poisoning poisoned = {0};
     double before = i->seconds ? now_seconds() : 0;
     for (int c = 0; c < s->call_count; c++) {
         const kernel_call *call = &i->calls[c];
         if (i->program->options.poison)
-            poison_before(i, c, team_size(t));
+            poison_before(i, &poisoned, c, team_size(t));
         for (int phase = 0; phase < call->phases; phase++) {
             work w = {call, phase, i->workers, s->worker_bytes};
             team_run(t, call->tasks[phase], do_task, &w);
         }
         if (i->cancel && atomic_load(i->cancel))
             return fail(error, RONDO_CANCELLED, "cancelled");
-        if (i->program->options.poison && !poison_after(i, c, error))
+        if (i->program->options.poison && !poison_after(i, &poisoned, c, error))
             return false;
         if (i->seconds) {
             double after = now_seconds();

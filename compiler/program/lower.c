@@ -5,6 +5,7 @@
  *   needs: placements and an order     gives: calls, relocations, offsets, the memory report     breaks: nothing */
 #include "compiler/program/lower.h"
 #include "compiler/program/wisdom.h"
+#include "core/guard.h"
 #include <string.h>
 
 static int64_t elements(const specialisation *s, const rondo_graph *g, value_id v)
@@ -15,7 +16,7 @@ static int64_t elements(const specialisation *s, const rondo_graph *g, value_id 
     return count;
 }
 
-static int64_t root_bytes(const specialisation *s, const rondo_graph *g, value_id v)
+int64_t value_bytes(const specialisation *s, const rondo_graph *g, value_id v)
 {
     if (graph_op_of(g, v) == OP_constant && s->placements[v].root == v && s->placements[v].strides[0] == 0 &&
         elements(s, g, v))
@@ -43,16 +44,19 @@ static bool computes(const specialisation *s, const node *n)
     return s->placements[n->first_output].root == n->first_output;
 }
 
-static bool read_at_all(const program *p, value_id v)
+/* By value: somebody reads it, in the graph or after the run. */
+static bool *mark_reads(arena *a, const program *p)
 {
     const rondo_graph *g = p->graph;
-    if (p->kept[v])
-        return true;
-    for (node_id id = g->values[v].node + 1; id < g->node_count; id++)
+    bool *read = ARENA_NEW(a, bool, g->value_count + 1);
+    if (!read)
+        return NULL;
+    memcpy(read, p->kept, sizeof *read * (size_t)g->value_count);
+    for (node_id id = 0; id < g->node_count; id++)
         for (int i = 0; i < g->nodes[id].input_count; i++)
-            if (g->nodes[id].inputs[i] == v)
-                return true;
-    return false;
+            if (g->nodes[id].inputs[i] != NONE)
+                read[g->nodes[id].inputs[i]] = true;
+    return read;
 }
 
 static bool pick_kernel(kernel_call *call, const program *p, const node *n)
@@ -88,7 +92,7 @@ int operand_room(const node *n)
     return n->input_count > most ? n->input_count : most;
 }
 
-static bool make_call(specialisation *s, const program *p, node_id id, rondo_error *error)
+static bool make_call(specialisation *s, const program *p, node_id id, const bool *read, rondo_error *error)
 {
     const rondo_graph *g = p->graph;
     const node *n = &g->nodes[id];
@@ -116,8 +120,7 @@ static bool make_call(specialisation *s, const program *p, node_id id, rondo_err
     }
     for (int o = 0; o < n->output_count; o++) {
         call->outputs[o] = tensor_of(s, g, n->first_output + o);
-        call->outputs[o].data =
-            n->output_count == 1 || read_at_all(p, n->first_output + o) ? (void *)s : NULL;
+        call->outputs[o].data = n->output_count == 1 || read[n->first_output + o] ? (void *)s : NULL;
     }
     if (n->op == OP_constant && !p->kept[n->first_output])
         call->outputs[0].rank = 0;
@@ -168,7 +171,7 @@ static bool takes_over(const specialisation *s, const program *p, const buffers 
            g->values[in].type == g->values[out].type &&
            !memcmp(s->dims[in], s->dims[out], sizeof s->dims[in][0] * (size_t)rank) &&
            !memcmp(s->placements[in].strides, s->placements[out].strides, sizeof(int64_t) * (size_t)rank) &&
-           root_bytes(s, g, root) == root_bytes(s, g, out);
+           value_bytes(s, g, root) == value_bytes(s, g, out);
 }
 
 /* The operand whose storage output o takes over; −1: none. Elementwise work may take any of them, as it reads each element
@@ -196,8 +199,6 @@ static void find_last_reads(const specialisation *s, const rondo_graph *g, int *
     }
 }
 
-enum { GUARD_BYTES = 64 };
-
 static int new_record(buffers *b, const program *p, int64_t bytes, int first, int last)
 {
     b->records[b->count] = (lifetime){bytes + (p->options.poison ? GUARD_BYTES : 0), first, last, 0, bytes};
@@ -210,7 +211,7 @@ static bool plan_memory(specialisation *s, const program *p, rondo_error *error)
     buffers b = {0};
     int most = g->value_count + s->call_count + 1;
     b.records = ARENA_NEW(&s->arena, lifetime, most);
-    b.scratch = ARENA_NEW(&s->arena, int, 2 * most);
+    b.scratch = ARENA_NEW(&s->arena, int, 5 * (size_t)most);
     b.of_root = ARENA_NEW(&s->arena, int, g->value_count + 1);
     b.of_shared = ARENA_NEW(&s->arena, int, s->call_count + 1);
     int *last_read = ARENA_NEW(&s->arena, int, g->value_count + 1);
@@ -231,7 +232,7 @@ static bool plan_memory(specialisation *s, const program *p, rondo_error *error)
                 b.records[b.of_root[v]].last = c;
                 continue;
             }
-            b.of_root[v] = new_record(&b, p, root_bytes(s, g, v), c, p->kept[v] ? s->call_count : c);
+            b.of_root[v] = new_record(&b, p, value_bytes(s, g, v), c, p->kept[v] ? s->call_count : c);
         }
         for (int i = 0; i < n->input_count; i++)
             touch(s, &b, n->inputs[i], c);
@@ -241,8 +242,10 @@ static bool plan_memory(specialisation *s, const program *p, rondo_error *error)
     s->memory = plan(b.records, b.count, 64, b.scratch);
     s->lifetimes = b.records;
     s->lifetime_count = b.count;
+    s->begins = b.scratch;
+    s->ends = b.scratch + b.count;
     s->arena_bytes = (size_t)s->memory.peak_bytes;
-    if (!plan_verify(b.records, b.count, s->memory.peak_bytes))
+    if (!plan_verify(b.records, b.count, s->memory.peak_bytes, b.scratch))
         return fail(error, RONDO_SHAPE, "the buffers of this graph are too large to count at these sizes");
     for (value_id v = 0; v < g->value_count; v++)
         s->offsets[v] = b.of_root[v] >= 0 ? b.records[b.of_root[v]].offset : -1;
@@ -283,10 +286,11 @@ bool lower_calls(specialisation *s, const program *p, const node_id *order, int 
     s->scratch = ARENA_NEW(&s->arena, call_scratch, count + 1);
     s->nodes = ARENA_NEW(&s->arena, node_id, count + 1);
     s->offsets = ARENA_NEW(&s->arena, int64_t, p->graph->value_count + 1);
-    if (!s->calls || !s->scratch || !s->nodes || !s->offsets)
+    bool *read = mark_reads(&s->arena, p);
+    if (!s->calls || !s->scratch || !s->nodes || !s->offsets || !read)
         return fail_memory(error, sizeof *s->calls * (size_t)count, "a program");
     for (int i = 0; i < count; i++)
-        if (computes(s, &p->graph->nodes[order[i]]) && !make_call(s, p, order[i], error))
+        if (computes(s, &p->graph->nodes[order[i]]) && !make_call(s, p, order[i], read, error))
             return false;
-    return plan_memory(s, p, error) && make_relocations(s, p, error);
+    return plan_memory(s, p, error) && make_relocations(s, p, error) && lower_check(s, p, error);
 }

@@ -7,6 +7,9 @@
 #include "ops/build.h"
 #include <string.h>
 
+/* Beyond any machine's memory, and far from where sizes that are made of several extents overflow. */
+static const int64_t most_elements = INT64_C(1) << 40;
+
 static bool bind_dims(specialisation *s, const program *p, rondo_error *error)
 {
     const rondo_graph *g = p->graph;
@@ -14,7 +17,7 @@ static bool bind_dims(specialisation *s, const program *p, rondo_error *error)
         int64_t count = 1;
         for (int a = 0; a < g->values[v].shape.rank; a++) {
             int64_t extent = dim_value(g->values[v].shape.dims[a], s->bound);
-            if (extent < 0 || (extent > 0 && count > INT64_MAX / 8 / extent))
+            if (extent < 0 || (extent > 0 && count > most_elements / extent))
                 return fail(error, RONDO_SHAPE, "%s: a tensor is too large for this machine's addresses",
                             op_table[graph_op_of(g, v)].signature.name);
             s->dims[v][a] = extent;

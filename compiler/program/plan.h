@@ -18,8 +18,10 @@ typedef struct memory_report {
     int64_t naive_bytes; /* every buffer its own */
 } memory_report;
 
-/* order_scratch: room for 2 · count integers. */
-memory_report plan(lifetime *records, int count, int64_t alignment, int *order_scratch);
+/* Up to this many buffers the arena is hardly larger than what lives at once; beyond, time counts more. */
+enum { PLAN_BY_SIZE_MOST = 8192 };
+/* scratch: 5 · count integers. Afterwards the first 2 · count are the records as they begin, and as they end. */
+memory_report plan(lifetime *records, int count, int64_t alignment, int *scratch);
 /* Whether each buffer lies inside an arena of this size, and none overlaps another that is alive at the same
- * time. */
-bool plan_verify(const lifetime *records, int count, int64_t arena_bytes);
+ * time. scratch: as for plan, of which it takes 3 · count integers. */
+bool plan_verify(const lifetime *records, int count, int64_t arena_bytes, int *scratch);

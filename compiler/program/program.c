@@ -2,6 +2,7 @@
 #include "compiler/program/lower.h"
 #include "compiler/program/schedule.h"
 #include "compiler/program/wisdom.h"
+#include "core/guard.h"
 #include <pthread.h>
 #include <string.h>
 
@@ -38,6 +39,7 @@ program *program_new(rondo_graph *g, const program_options *options, rondo_error
     p->graph = g;
     if (options)
         p->options = *options;
+    p->options.poison = p->options.poison || RONDO_GUARDS;
     arena_begin(&p->arena, &g->context->allocator);
     p->lock = memory_new(&g->context->allocator, sizeof(pthread_mutex_t));
     if (!graph_check(g, error) || !wisdom_load(p->context, error))

@@ -7,7 +7,7 @@
 
 typedef struct program_options {
     int schedule_seed; /* 0: the scheduler's order; else a random topological order, for tests */
-    bool poison;       /* fill buffers with signalling NaN at birth and death, check guards behind them, for tests */
+    bool poison; /* signalling NaN in buffers at birth and death, guards behind them (core/guard.h), for tests */
     bool no_in_place;
     int kernel_choice; /* −1: cost table; k ≥ 0: the k-th applicable candidate where there is one */
 } program_options;

@@ -1,36 +1,19 @@
 /* schedule: in which order the nodes run. Memory is what it is judged by; the bits of the results do not depend on it. */
-#include "compiler/program/schedule.h"
+#include "compiler/program/schedule_parts.h"
 #include "ops/op.h"
 #include <string.h>
 
-/* Edges beyond the operands: the writer of an in-place port waits for every other reader of the old content. */
+/* Which node runs before which: operands first, and the writer of an in-place port after every other reader of the old
+ * content. */
 typedef struct edges {
     int *start; /* by node: its successors are to[start[n] … start[n+1]) */
     int *to;
     int *waiting; /* by node: predecessors not yet run */
 } edges;
 
-/* What v may turn out to be a view of. Which view ops become views depends on the numbers that symbols are bound to, and one
- * order serves all, so each counts as one. */
-static value_id looked_at(const rondo_graph *g, value_id v)
-{
-    for (const node *n = graph_node_of(g, v); (op_table[n->op].flags & OP_VIEW) && n->input_count;
-         n = graph_node_of(g, v))
-        v = n->inputs[0];
-    return v;
-}
-
-static bool looks_at(const rondo_graph *g, const node *n, value_id v)
-{
-    for (int i = 0; i < n->input_count; i++)
-        if (n->inputs[i] != NONE && looked_at(g, n->inputs[i]) == v)
-            return true;
-    return false;
-}
-
 typedef void each_edge(void *argument, node_id from, node_id to);
 
-static void walk_edges(const schedule_problem *p, each_edge *visit, void *argument)
+static void walk_edges(const schedule_problem *p, const port_readers *r, each_edge *visit, void *argument)
 {
     const rondo_graph *g = p->graph;
     for (node_id id = 0; id < g->node_count; id++)
@@ -41,9 +24,9 @@ static void walk_edges(const schedule_problem *p, each_edge *visit, void *argume
         if (!p->in_place[k] || g->ports[k].out == NONE || g->ports[k].out == g->ports[k].in)
             continue;
         node_id writer = g->values[g->ports[k].out].node;
-        for (node_id id = 0; id < g->node_count; id++)
-            if (id != writer && looks_at(g, &g->nodes[id], g->ports[k].in))
-                visit(argument, id, writer);
+        for (int i = r->start[k]; i < r->start[k + 1]; i++)
+            if (r->nodes[i] != writer)
+                visit(argument, r->nodes[i], writer);
     }
 }
 
@@ -62,18 +45,19 @@ static void store_edge(void *argument, node_id from, node_id to)
 
 static bool edges_new(edges *e, const schedule_problem *p)
 {
+    port_readers r;
     int nodes = p->graph->node_count;
     e->start = ARENA_NEW(p->scratch, int, nodes + 2);
     e->waiting = ARENA_NEW(p->scratch, int, nodes + 1);
-    if (!e->start || !e->waiting)
+    if (!e->start || !e->waiting || !port_readers_new(&r, p->graph, p->scratch))
         return false;
-    walk_edges(p, count_edge, e);
+    walk_edges(p, &r, count_edge, e);
     for (int n = 0; n < nodes; n++)
         e->start[n + 1] += e->start[n];
     e->to = ARENA_NEW(p->scratch, int, e->start[nodes] + 1);
     if (!e->to)
         return false;
-    walk_edges(p, store_edge, e); /* leaves start[n] where start[n+1] was */
+    walk_edges(p, &r, store_edge, e); /* leaves start[n] where start[n+1] was */
     memmove(e->start + 1, e->start, sizeof *e->start * (size_t)nodes);
     e->start[0] = 0;
     return true;
@@ -145,70 +129,131 @@ static uint32_t next_random(uint32_t *state)
     return *state >> 8;
 }
 
-/* Picks from the ready nodes: seed ≠ 0 any; else the one that leaves the least memory alive, and among equals the one that
- * stands first in the graph, which keeps a layer's nodes together. */
-static int pick(const schedule_problem *p, const node_id *ready, int count, int *readers, uint32_t *random)
-{
-    if (p->seed)
-        return (int)(next_random(random) % (uint32_t)count);
-    int best = 0;
-    int64_t best_growth = INT64_MAX;
-    for (int i = 0; i < count; i++) {
-        const node *n = &p->graph->nodes[ready[i]];
-        int64_t growth = made_by(p, n) - freed_by(p, n, readers, false);
-        if (growth < best_growth || (growth == best_growth && ready[i] < ready[best])) {
-            best = i;
-            best_growth = growth;
-        }
-    }
-    return best;
-}
-
-static bool list_schedule(const schedule_problem *p, node_id *order, int *made)
+/* Any order that the edges allow, for tests. */
+static bool random_schedule(const schedule_problem *p, node_id *order, int *made)
 {
     edges e;
-    int nodes = p->graph->node_count, ready_count = 0;
-    int *readers = readers_new(p);
+    int nodes = p->graph->node_count, count = 0;
     node_id *ready = ARENA_NEW(p->scratch, node_id, nodes + 1);
-    if (!readers || !ready || !edges_new(&e, p))
+    if (!ready || !edges_new(&e, p))
         return false;
     uint32_t random = (uint32_t)p->seed * 2654435761u;
     for (node_id n = 0; n < nodes; n++)
         if (!e.waiting[n])
-            ready[ready_count++] = n;
-    *made = 0;
-    while (ready_count) {
-        int at = pick(p, ready, ready_count, readers, &random);
+            ready[count++] = n;
+    for (*made = 0; count;) {
+        uint32_t at = next_random(&random) % (uint32_t)count;
         node_id n = ready[at];
-        ready[at] = ready[--ready_count];
+        ready[at] = ready[--count];
         order[(*made)++] = n;
-        freed_by(p, &p->graph->nodes[n], readers, true);
         for (int i = e.start[n]; i < e.start[n + 1]; i++)
             if (--e.waiting[e.to[i]] == 0)
-                ready[ready_count++] = e.to[i];
+                ready[count++] = e.to[i];
     }
     return true;
 }
 
-/* Graph order, but with each node held back until its extra predecessors have run. */
+/* The greedy schedule while it is made. */
+typedef struct greedy {
+    const schedule_problem *problem;
+    edges edges;
+    int *readers;      /* as readers_new gives them, less what has run */
+    int *left;         /* by root: nodes that read it and have not run */
+    node_id *last;     /* by root: their ids, exclusive or: when one is left, it */
+    bool *done;        /* by node */
+    ready_queue ready; /* by what memory would grow; a node that frees more meanwhile is there twice */
+} greedy;
+
+static void mark_reads(greedy *s, const node *n, node_id id, int by)
+{
+    for (int i = 0; i < n->input_count; i++) {
+        value_id root = n->inputs[i] == NONE ? NONE : s->problem->root[n->inputs[i]];
+        for (int k = 0; root != NONE && k < i; k++)
+            if (n->inputs[k] != NONE && s->problem->root[n->inputs[k]] == root)
+                root = NONE; /* once a node */
+        if (root == NONE)
+            continue;
+        s->left[root] += by;
+        s->last[root] ^= id;
+    }
+}
+
+static void add_ready(greedy *s, node_id id)
+{
+    const node *n = &s->problem->graph->nodes[id];
+    ready_add(&s->ready, made_by(s->problem, n) - freed_by(s->problem, n, s->readers, false), id);
+}
+
+static bool greedy_begin(greedy *s, const schedule_problem *p)
+{
+    int nodes = p->graph->node_count, values = p->graph->value_count;
+    *s = (greedy){.problem = p, .readers = readers_new(p)};
+    s->left = ARENA_NEW(p->scratch, int, values + 1);
+    s->last = ARENA_NEW(p->scratch, node_id, values + 1);
+    s->done = ARENA_NEW(p->scratch, bool, nodes + 1);
+    if (!s->readers || !s->left || !s->last || !s->done || !edges_new(&s->edges, p) ||
+        !ready_begin(&s->ready, p->scratch, nodes + values)) /* each root ends with one reader at most once */
+        return false;
+    for (node_id n = 0; n < nodes; n++)
+        mark_reads(s, &p->graph->nodes[n], n, 1);
+    for (node_id n = 0; n < nodes; n++)
+        if (!s->edges.waiting[n])
+            add_ready(s, n);
+    return true;
+}
+
+/* Nodes that are the only ones left to read what n read free its memory now. */
+static void update_last_readers(greedy *s, const node *n)
+{
+    for (int i = 0; i < n->input_count; i++) {
+        value_id root = n->inputs[i] == NONE ? NONE : s->problem->root[n->inputs[i]];
+        if (root != NONE && s->left[root] == 1 && !s->edges.waiting[s->last[root]])
+            add_ready(s, s->last[root]);
+    }
+}
+
+/* Of the nodes that are ready, always the one that leaves the least memory alive, and among equals the one that stands first
+ * in the graph, which keeps a layer's nodes together. */
+static bool greedy_schedule(const schedule_problem *p, node_id *order, int *made)
+{
+    greedy s;
+    if (!greedy_begin(&s, p))
+        return false;
+    for (*made = 0; s.ready.count;) {
+        node_id id = ready_take(&s.ready, NULL);
+        const node *n = &p->graph->nodes[id];
+        if (s.done[id])
+            continue;
+        s.done[id] = true;
+        order[(*made)++] = id;
+        freed_by(p, n, s.readers, true);
+        mark_reads(&s, n, id, -1);
+        for (int i = s.edges.start[id]; i < s.edges.start[id + 1]; i++)
+            if (--s.edges.waiting[s.edges.to[i]] == 0)
+                add_ready(&s, s.edges.to[i]);
+        update_last_readers(&s, n);
+    }
+    return true;
+}
+
+/* Graph order, but with each node held back until its extra predecessors have run: in rounds, each in graph order. */
 static bool graph_schedule(const schedule_problem *p, node_id *order, int *made)
 {
     edges e;
+    ready_queue ready;
     int nodes = p->graph->node_count;
-    bool *done = ARENA_NEW(p->scratch, bool, nodes + 1);
-    if (!done || !edges_new(&e, p))
+    int64_t round;
+    if (!edges_new(&e, p) || !ready_begin(&ready, p->scratch, nodes))
         return false;
-    *made = 0;
-    for (bool moved = true; moved;) {
-        moved = false;
-        for (node_id n = 0; n < nodes; n++) {
-            if (done[n] || e.waiting[n])
-                continue;
-            done[n] = moved = true;
-            order[(*made)++] = n;
-            for (int i = e.start[n]; i < e.start[n + 1]; i++)
-                e.waiting[e.to[i]]--;
-        }
+    for (node_id n = 0; n < nodes; n++)
+        if (!e.waiting[n])
+            ready_add(&ready, 0, n);
+    for (*made = 0; ready.count;) {
+        node_id n = ready_take(&ready, &round);
+        order[(*made)++] = n;
+        for (int i = e.start[n]; i < e.start[n + 1]; i++)
+            if (--e.waiting[e.to[i]] == 0)
+                ready_add(&ready, round + (e.to[i] < n), e.to[i]);
     }
     return true;
 }
@@ -217,7 +262,7 @@ bool schedule(const schedule_problem *p, node_id *order, rondo_error *error)
 {
     int nodes = p->graph->node_count, made = 0;
     node_id *other = ARENA_NEW(p->scratch, node_id, nodes + 1);
-    if (!other || !list_schedule(p, order, &made))
+    if (!other || !(p->seed ? random_schedule : greedy_schedule)(p, order, &made))
         return fail_memory(error, sizeof *other * (size_t)nodes, "a schedule");
     if (made != nodes)
         return fail(error, RONDO_ARGUMENT,
@@ -231,43 +276,5 @@ bool schedule(const schedule_problem *p, node_id *order, rondo_error *error)
         return fail_memory(error, sizeof *other * (size_t)nodes, "a schedule");
     if (other_peak <= peak)
         memcpy(order, other, sizeof *order * (size_t)nodes);
-    return true;
-}
-
-/* A port is updated in place if the order with its extra edges exists; ports are tried one after the other. The writer itself
- * may read the old content only where its kernel allows that. */
-bool schedule_ports(const rondo_graph *g, bool *in_place, arena *scratch)
-{
-    value_id *root = ARENA_NEW(scratch, value_id, g->value_count + 1);
-    int64_t *bytes = ARENA_NEW(scratch, int64_t, g->value_count + 1);
-    node_id *order = ARENA_NEW(scratch, node_id, g->node_count + 1);
-    if (!root || !bytes || !order)
-        return false;
-    for (value_id v = 0; v < g->value_count; v++)
-        root[v] = looked_at(g, v);
-    schedule_problem p = {g, root, bytes, in_place, 1, scratch};
-    for (int k = 0; k < g->port_count; k++) {
-        const port *port = &g->ports[k];
-        in_place[k] = false;
-        if (port->out == NONE || port->kind == PORT_FIXED || port->out == port->in ||
-            root[port->out] != port->out)
-            continue;
-        const node *writer = graph_node_of(g, port->out);
-        int taken = node_in_place(writer, g->values[port->out].port);
-        bool allowed = true;
-        for (int o = 0; o < g->output_count;
-             o++) /* an output that is the old content is read after the run */
-            allowed = allowed && g->outputs[o].value != port->in;
-        for (int i = 0; i < writer->input_count; i++)
-            if (writer->inputs[i] != NONE && root[writer->inputs[i]] == port->in)
-                allowed = allowed && i == taken && writer->inputs[i] == port->in;
-        if (!allowed)
-            continue;
-        in_place[k] = true;
-        int made = 0;
-        if (!graph_schedule(&p, order, &made))
-            return false;
-        in_place[k] = made == g->node_count;
-    }
     return true;
 }

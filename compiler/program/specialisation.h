@@ -38,6 +38,7 @@ typedef struct specialisation {
     int64_t (*dims)[MAX_RANK]; /* by value id, bound */
     lifetime *lifetimes;
     int lifetime_count;
+    const int *begins, *ends; /* their indices by first and by last call */
     size_t arena_bytes, worker_bytes;
     double flops; /* matmul-like work of one run */
     memory_report memory;

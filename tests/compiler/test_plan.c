@@ -15,13 +15,18 @@ static int64_t below(int64_t limit)
 
 static memory_report planned(lifetime *records, int count)
 {
-    int scratch[2 * MOST];
+    int *scratch = calloc(5 * (size_t)count + 1, sizeof *scratch);
     memory_report report = plan(records, count, 64, scratch);
-    int64_t highest = 0;
+    int64_t highest = 0, most = 0;
+    free(scratch);
     for (int i = 0; i < count; i++) {
         const lifetime *a = &records[i];
         cr_assert(a->offset >= 0 && a->offset % 64 == 0 && a->bytes % 64 == 0);
         highest = a->bytes && a->offset + a->bytes > highest ? a->offset + a->bytes : highest;
+        int64_t alive = 0;
+        for (int k = 0; k < count; k++)
+            alive += records[k].first <= a->first && a->first <= records[k].last ? records[k].bytes : 0;
+        most = alive > most ? alive : most;
         for (int k = 0; k < i; k++) {
             const lifetime *b = &records[k];
             bool in_time = a->first <= b->last && b->first <= a->last;
@@ -31,6 +36,7 @@ static memory_report planned(lifetime *records, int count)
         }
     }
     cr_assert_eq(report.peak_bytes, highest);
+    cr_assert_eq(report.lower_bytes, most);
     cr_assert_geq(report.peak_bytes, report.lower_bytes);
     cr_assert_leq(report.peak_bytes, report.naive_bytes);
     return report;
@@ -132,27 +138,53 @@ Test(plan, verify_finds_what_is_out_of_place)
 {
     for (int round = 0; round < 100; round++) {
         lifetime records[MOST];
+        int scratch[3 * MOST];
         state = (uint64_t)round;
         int count = training_set(records, 2 + (int)below(5));
         int64_t peak = planned(records, count).peak_bytes;
-        cr_assert(plan_verify(records, count, peak));
-        cr_expect_not(plan_verify(records, count, peak - 1), "the highest buffer ends past the arena");
+        cr_assert(plan_verify(records, count, peak, scratch));
+        cr_expect_not(plan_verify(records, count, peak - 1, scratch),
+                      "the highest buffer ends past the arena");
         lifetime *moved = &records[below(count)], before = *moved;
         moved->offset = -64;
-        cr_expect_not(plan_verify(records, count, peak));
+        cr_expect_not(plan_verify(records, count, peak, scratch));
         moved->offset = peak - moved->bytes + 64;
-        cr_expect_not(plan_verify(records, count, peak));
+        cr_expect_not(plan_verify(records, count, peak, scratch));
         *moved = before;
         moved->used = moved->bytes + 1;
-        cr_expect_not(plan_verify(records, count, peak));
+        cr_expect_not(plan_verify(records, count, peak, scratch));
         *moved = before;
         for (int i = 0; i < count; i++) {
             const lifetime *other = &records[i];
             if (other == moved || other->first > moved->last || moved->first > other->last)
                 continue;
             moved->offset = other->offset;
-            cr_expect_not(plan_verify(records, count, peak), "two buffers at one place");
+            cr_expect_not(plan_verify(records, count, peak, scratch), "two buffers at one place");
             *moved = before;
         }
     }
+}
+
+/* More than any model has, as a hostile file may: no overlap, and equal sizes share places. */
+Test(plan, of_very_many_buffers)
+{
+    enum { MANY = PLAN_BY_SIZE_MOST + 700 };
+    lifetime *records = calloc(MANY, sizeof *records);
+    state = 5;
+    for (int i = 0; i < MANY; i++)
+        records[i] = (lifetime){64 * below(20), i, i + (int)below(300)};
+    memory_report r = planned(records, MANY);
+    cr_expect_lt(r.peak_bytes, 3 * r.lower_bytes);
+    free(records);
+}
+
+/* Sizes that no memory has are a size that no memory has, and not a small one. */
+Test(plan, sums_do_not_overflow)
+{
+    lifetime records[4];
+    int scratch[20];
+    for (int i = 0; i < 4; i++)
+        records[i] = (lifetime){INT64_MAX - 100 * i, i, 9};
+    memory_report r = plan(records, 4, 64, scratch);
+    cr_expect(r.peak_bytes == INT64_MAX && r.naive_bytes == INT64_MAX && r.lower_bytes == INT64_MAX);
 }

@@ -582,8 +582,19 @@ RONDO_API rondo_program *rondo_program_new(rondo_value logits, const char *time,
  * safetensors file. */
 RONDO_API bool rondo_program_save(const rondo_program *, const rondo_weights *, const void *tokenizer,
                                   size_t tokenizer_bytes, const char *path, rondo_error *);
-/* Maps such a file and checks all of it but the data of the tensors. The program has its own weights then. */
+/* Maps such a file and checks all of it but the data of the tensors. The program has its own weights then.
+ * The file must stay as it is while the program lives: if it is overwritten in place or cut short, the
+ * weights change, or reading them raises SIGBUS. Replacing it by rename is safe. Weights that are stored as
+ * f16, bf16 or f64 are converted to f32. */
 RONDO_API rondo_program *rondo_program_load(rondo *, const char *path, rondo_error *);
+typedef struct rondo_load_options {
+    size_t size RONDO_ZERO;
+    bool read RONDO_ZERO; /* into memory instead of mapping it: the file may change afterwards */
+} rondo_load_options;
+/* rondo_program_load_with(r, path, &error, RONDO_OPTIONS(rondo_load_options, .read = true)). NULL: the
+ * defaults. A file that is read is compared with its checksums. */
+RONDO_API rondo_program *rondo_program_load_with(rondo *, const char *path, rondo_error *,
+                                                 const rondo_load_options *);
 /* Reads all of a file that Rondo wrote and compares it with its checksums; loading does that only for what is
  * not mapped. RONDO_FILE: damaged, and where; RONDO_MISMATCH: it was written without checksums. */
 RONDO_API bool rondo_file_check(rondo *, const char *path, rondo_error *);

@@ -243,36 +243,78 @@ bool file_store(const rondo_allocator *a, const char *path, const void *data, si
 
 /* ---- mapping ---- */
 
-bool file_map_open(file_map *m, const char *path, rondo_error *error)
+/* A descriptor of a regular file, and its size; −1: the error says why not. */
+static int open_regular(const char *path, size_t *bytes, rondo_error *error)
 {
-    *m = (file_map){"", 0};
     int descriptor = file_open(path, O_RDONLY | O_NONBLOCK); /* a pipe must not hold us up */
     struct stat status;
-    if (descriptor < 0)
-        return fail_system(error, path, "open");
-    if (fstat(descriptor, &status)) {
+    if (descriptor < 0 || fstat(descriptor, &status))
         fail_system(error, path, "open");
-    } else if (!S_ISREG(status.st_mode)) {
+    else if (!S_ISREG(status.st_mode))
         fail(error, RONDO_IO, "%s: is no regular file", path);
-    } else if (status.st_size == 0) {
-        close(descriptor);
-        return true;
-    } else {
-        void *data = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
-        if (data != MAP_FAILED) {
-            close(descriptor);
-            *m = (file_map){data, (size_t)status.st_size};
-            return true;
-        }
-        fail_system(error, path, "map");
+    else {
+        *bytes = (size_t)status.st_size;
+        return descriptor;
     }
+    if (descriptor >= 0)
+        close(descriptor);
+    return -1;
+}
+
+bool file_map_open(file_map *m, const char *path, rondo_error *error)
+{
+    size_t bytes;
+    *m = (file_map){.data = ""};
+    int descriptor = open_regular(path, &bytes, error);
+    if (descriptor < 0)
+        return false;
+    void *data = bytes ? mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, descriptor, 0) : NULL;
+    if (data == MAP_FAILED)
+        fail_system(error, path, "map");
+    else if (bytes)
+        *m = (file_map){.data = data, .bytes = bytes};
     close(descriptor);
-    return false;
+    return data != MAP_FAILED;
+}
+
+static bool read_all(int descriptor, char *data, size_t bytes, const char *path, rondo_error *error)
+{
+    for (size_t at = 0; at < bytes;) {
+        ssize_t got = read(descriptor, data + at, bytes - at);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return fail_system(error, path, "read");
+        if (got == 0)
+            return fail(error, RONDO_IO, "%s: became shorter while it was read", path);
+        at += (size_t)got;
+    }
+    return true;
+}
+
+bool file_map_read(file_map *m, const rondo_allocator *a, const char *path, rondo_error *error)
+{
+    size_t bytes;
+    *m = (file_map){.data = ""};
+    int descriptor = open_regular(path, &bytes, error);
+    if (descriptor < 0)
+        return false;
+    char *data = memory_new(a, bytes);
+    bool good = data ? read_all(descriptor, data, bytes, path, error)
+                     : fail_memory(error, bytes, "the content of a file");
+    close(descriptor);
+    if (good)
+        *m = (file_map){data, bytes, a};
+    else
+        memory_free(a, data, bytes);
+    return good;
 }
 
 void file_map_close(file_map *m)
 {
-    if (m->bytes)
+    if (m->allocator)
+        memory_free(m->allocator, (void *)m->data, m->bytes);
+    else if (m->bytes)
         munmap((void *)m->data, m->bytes);
-    *m = (file_map){"", 0};
+    *m = (file_map){.data = ""};
 }

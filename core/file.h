@@ -20,8 +20,11 @@ bool file_store(const rondo_allocator *a, const char *path, const void *data, si
 typedef struct file_map {
     const void *data;
     size_t bytes;
+    const rondo_allocator *allocator; /* of a copy in memory; NULL: mapped */
 } file_map;
+/* A mapping shows the file as it is: if it is cut short meanwhile, reading what is gone ends the process with SIGBUS. */
 bool file_map_open(file_map *m, const char *path, rondo_error *error);
+bool file_map_read(file_map *m, const rondo_allocator *a, const char *path, rondo_error *error); /* a copy */
 void file_map_close(file_map *m);
 
 /* As open(2), with O_CLOEXEC, and 0666 for a new file; never the descriptor of a standard stream. −1: errno.

@@ -12,6 +12,8 @@
 #include "core/text/text.h"
 
 enum { MAX_RANK = 8, MAX_SYMBOLS = 12, MAX_ATTRIBUTES = 8, MAX_INPUTS = 12, MAX_OUTPUTS = 12 };
+/* Of a graph: more than any model has, and few enough that each can be compared with all others. */
+enum { MAX_PORTS = 1 << 14, MAX_NAMED_OUTPUTS = 1 << 16, MAX_INITIALS = 1 << 16 };
 
 typedef struct dim {
     int64_t factor;

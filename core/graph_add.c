@@ -297,6 +297,8 @@ int graph_add_port(rondo_graph *g, const char *name, value_id in, value_id out, 
             return graph_fail(g, RONDO_ARGUMENT, "there are two ports with the name %.80s", name);
     if (!graph_good(g) || !check_port(g, &p))
         return NONE;
+    if (g->port_count == MAX_PORTS)
+        return graph_fail(g, RONDO_ARGUMENT, "a graph has at most %d ports", MAX_PORTS);
     if (!ARENA_PUSH(&g->arena, g->ports, g->port_count, g->port_capacity))
         return graph_fail(g, RONDO_MEMORY, "out of memory for a port");
     g->ports[g->port_count] = p;
@@ -317,6 +319,8 @@ bool graph_add_output(rondo_graph *g, const char *name, value_id v)
         if (g->outputs[i].name == index)
             return g->outputs[i].value == v ||
                    graph_refuse(g, RONDO_ARGUMENT, "two outputs have the name %.80s", name);
+    if (g->output_count == MAX_NAMED_OUTPUTS)
+        return graph_refuse(g, RONDO_ARGUMENT, "a graph has at most %d outputs", MAX_NAMED_OUTPUTS);
     if (!ARENA_PUSH(&g->arena, g->outputs, g->output_count, g->output_capacity))
         return graph_refuse(g, RONDO_MEMORY, "out of memory for an output");
     g->outputs[g->output_count++] = (output){index, v};
@@ -334,6 +338,8 @@ int graph_add_initial(rondo_graph *g, value_id v, rondo_initial kind, double sca
     int at = 0;
     while (at < g->initial_count && g->initials[at].value != v)
         at++;
+    if (at == MAX_INITIALS)
+        return graph_fail(g, RONDO_ARGUMENT, "a graph has at most %d initial values", MAX_INITIALS);
     if (at == g->initial_count) {
         if (!ARENA_PUSH(&g->arena, g->initials, g->initial_count, g->initial_capacity))
             return graph_fail(g, RONDO_MEMORY, "out of memory for an initial value");

@@ -286,20 +286,37 @@ static bool read_header(reader *r)
     return good;
 }
 
-bool safetensors_open(safetensors *s, const rondo_allocator *a, const char *path, rondo_error *error)
+static bool begin(safetensors *s, const rondo_allocator *a, const char *path, rondo_error *error)
 {
-    *s = (safetensors){.map = {"", 0}, .path = ""};
+    *s = (safetensors){.map = {.data = ""}, .path = ""};
     if (!path)
         return fail(error, RONDO_ARGUMENT, "the path of the file to read is NULL");
     arena_begin(&s->arena, a);
     const char *copy = arena_copy_text(&s->arena, path, strlen(path));
     s->path = copy ? copy : "";
+    return copy || fail_memory(error, strlen(path), "the name of a file");
+}
+
+/* Closes s if anything failed, so that the caller has nothing to close. */
+static bool finish(safetensors *s, bool good, rondo_error *error)
+{
     reader r = {.s = s, .error = error};
-    bool good = copy || fail_memory(error, strlen(path), "the name of a file");
-    if (good && file_map_open(&s->map, path, error) && read_header(&r))
+    if (good && read_header(&r))
         return true;
-    safetensors_close(s); /* so that the caller has nothing to close */
+    safetensors_close(s);
     return false;
+}
+
+bool safetensors_open(safetensors *s, const rondo_allocator *a, const char *path, rondo_error *error)
+{
+    bool good = begin(s, a, path, error);
+    return finish(s, good && file_map_open(&s->map, path, error), error);
+}
+
+bool safetensors_read(safetensors *s, const rondo_allocator *a, const char *path, rondo_error *error)
+{
+    bool good = begin(s, a, path, error);
+    return finish(s, good && file_map_read(&s->map, a, path, error), error);
 }
 
 void safetensors_close(safetensors *s)
@@ -330,9 +347,14 @@ bool safetensors_check_readable(const safetensors *s, const stored_tensor *t, ro
            fail(error, RONDO_MISMATCH, "%s: tensor \"%.100s\" %s", s->path, t->name, t->unreadable);
 }
 
-const void *safetensors_data(const safetensors *s, const stored_tensor *t)
+const void *safetensors_stored(const safetensors *s, const stored_tensor *t)
 {
     return (const char *)s->map.data + t->offset_bytes;
+}
+
+const void *safetensors_data(const safetensors *s, const stored_tensor *t)
+{
+    return t->converted ? t->converted : safetensors_stored(s, t);
 }
 
 const char *safetensors_metadata(const safetensors *s, const char *key)

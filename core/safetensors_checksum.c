@@ -49,7 +49,7 @@ bool checksum_parse(const char *digits, uint32_t *checksum)
 
 bool safetensors_check_data(const safetensors *s, const stored_tensor *t, rondo_error *error)
 {
-    return !s->has_checksums || checksum_of(safetensors_data(s, t), t->size_bytes) == t->checksum ||
+    return !s->has_checksums || checksum_of(safetensors_stored(s, t), t->size_bytes) == t->checksum ||
            fail(error, RONDO_FILE, "%s: tensor \"%.100s\" does not match its checksum; the file is damaged",
                 s->path, t->name);
 }

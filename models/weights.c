@@ -1,5 +1,7 @@
 /* The layout of weights, and loading and saving them. */
 #include "models/weights.h"
+#include "core/convert.h"
+#include "models/parameters.h"
 #include <string.h>
 
 static rondo_weights *weights_begin(rondo *context, rondo_error *error)
@@ -112,6 +114,24 @@ rondo_weights *rondo_weights_new(const rondo_graph *g, uint64_t seed, rondo_erro
     return w;
 }
 
+static bool fail_shape(const weight *item, const char *stored_name, const safetensors *file,
+                       const stored_tensor *t, rondo_error *error)
+{
+    arena a;
+    arena_begin(&a, file->arena.allocator);
+    stored_tensor wanted = {.type_text = "F32", .rank = item->rank};
+    memcpy(wanted.dims, item->dims, sizeof wanted.dims);
+    const char *found = stored_words(&a, t), *needed = stored_words(&a, &wanted);
+    if (!found || !needed)
+        fail_memory(error, a.bytes, "a message");
+    else
+        fail(error, RONDO_MISMATCH,
+             "%s: tensor %.100s is %.100s, the model has %.100s; was it trained with other sizes?",
+             file->path, stored_name, found, needed);
+    arena_end(&a);
+    return false;
+}
+
 static bool check_one(const weight *item, const char *stored_name, const safetensors *file,
                       rondo_error *error)
 {
@@ -121,16 +141,11 @@ static bool check_one(const weight *item, const char *stored_name, const safeten
                     stored_name);
     if (!safetensors_check_readable(file, t, error))
         return false;
-    if (t->type != RONDO_F32)
-        return fail(error, RONDO_MISMATCH, "%s: %s is %s, the model wants F32", file->path, stored_name,
-                    t->type_text);
-    bool same = t->rank == item->rank;
+    bool same = t->rank == item->rank && convert_is_known(t);
     for (int a = 0; same && a < item->rank; a++)
         same = t->dims[a] == item->dims[a];
     if (!same)
-        return fail(error, RONDO_MISMATCH,
-                    "%s: %s has another shape than the model's; was it trained with other sizes?", file->path,
-                    stored_name);
+        return fail_shape(item, stored_name, file, t, error);
     return safetensors_check_data(file, t, error);
 }
 
@@ -167,7 +182,7 @@ bool weights_read(const rondo_weights *w, const safetensors *file, const char *p
         const stored_tensor *t = name ? safetensors_find(file, name) : NULL;
         good = t != NULL;
         if (good)
-            memcpy(block + item->offset, safetensors_data(file, t), sizeof(float) * (size_t)item->count);
+            convert_to_f32(file, t, block + item->offset);
     }
     arena_end(&a);
     return good;

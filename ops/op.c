@@ -20,6 +20,7 @@
 #define RECURRENCE(operand, result, object)
 #define IN_PLACE(result, operand)
 #define LOOKUP(ids, table, axis)
+#define LENGTH(operand, rows, axis)
 #define OP(name, operands, results, flags, fields, infer, vjp, form, step, columns, meaning)                 \
     static const kernel *const name##_kernels[] = {columns NULL};
 #include "ops/ops.def"
@@ -28,6 +29,7 @@
 #undef RECURRENCE
 #undef IN_PLACE
 #undef LOOKUP
+#undef LENGTH
 
 /* librondo-run loads graphs and runs them: no gradients, no updates, no passes, no samples. */
 #ifdef RONDO_RUN_ONLY
@@ -42,8 +44,9 @@ static const kernel *const no_kernels[] = {NULL};
 #define RANGE(least, most)    least, most
 #define vjp_none              NULL
 #define KERNELS(...)
-#define IN_PLACE(result, operand) .in_place[result] = 1 + (operand),
-#define LOOKUP(ids, table, axis)  .lookup = {ids, table, axis},
+#define IN_PLACE(result, operand)   .in_place[result] = 1 + (operand),
+#define LOOKUP(ids, table, axis)    .lookup = {ids, table, axis},
+#define LENGTH(operand, rows, axis) .length = {operand, rows, axis},
 #define RECURRENCE(operand, result, object)                                                                  \
     IN_PLACE(result, operand).recurrence = WHOLE(&object), .state = {operand, result},
 #define OP(name, operands, results, flags, fields, infer, vjp, form, step, columns, meaning)                 \

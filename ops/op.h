@@ -133,6 +133,12 @@ typedef value_id sample_rule(rondo_graph *g, sampler *s, int index);
 typedef struct id_lookup {
     signed char ids, table, axis;
 } id_lookup;
+/* Operand `operand` says how many of the rows along `axis` of operand `rows` count, for each sentence. operand 0:
+ * none does. axis −1: the last; AXIS_ATTRIBUTE: the one that the node's first attribute names. */
+typedef struct row_length {
+    signed char operand, rows, axis;
+} row_length;
+enum { AXIS_ATTRIBUTE = 100 };
 /* An op that carries a state from row to row: what `stream` needs to know about it, and what `explain` says.
  * Result 0 has its rows on the axis of operand 0. */
 typedef struct recurrence {
@@ -196,6 +202,7 @@ typedef struct op_row {
     /* For the ops that need them. */
     signed char in_place[MAX_OUTPUTS]; /* of each result: 1 + the operand, 0: none (node_in_place) */
     id_lookup lookup;
+    row_length length;
     const recurrence *recurrence; /* NULL: none */
     /* of the recurrence: before the first row, after the last */
     struct { signed char operand, result; } state;

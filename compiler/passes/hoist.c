@@ -180,11 +180,3 @@ bool hoist(const rondo_graph *advance, staged *out, rondo_error *error)
         staged_free(out);
     return good;
 }
-
-void staged_free(staged *s)
-{
-    graph_free(s->load);
-    graph_free(s->source);
-    graph_free(s->step);
-    *s = (staged){0};
-}

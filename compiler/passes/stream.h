@@ -14,11 +14,7 @@
  * node. */
 rondo_graph *stream(const rondo_graph *g, const char *time, rondo_error *error);
 
-typedef struct staged {
-    rondo_graph *load, *source, *step; /* load and source: NULL when there is nothing to do */
-} staged;
 bool hoist(const rondo_graph *advance, staged *out, rondo_error *error);
-void staged_free(staged *s);
 
 /* The output `name` for each sequence's last new token only: [B, P, V] → [B, 1, V], gathered before the
  * product that makes it wide. */

@@ -1,5 +1,6 @@
 /* binding: the caller's tensors meet the graph's leaves. */
 #include "models/decode/binding.h"
+#include "ops/build.h"
 #include <string.h>
 
 void binding_begin(binding *b)
@@ -100,12 +101,37 @@ bool binding_tensor(binding *b, instance *i, const rondo_tensor *t, rondo_error 
     return true;
 }
 
-bool binding_symbol(binding *b, const rondo_graph *g, const char *symbol, int64_t number)
+/* The fewest rows that a reader of `lengths` has; −1: nobody takes it as a length. */
+static int64_t row_limit(const binding *b, const rondo_graph *g, value_id lengths)
 {
-    int s = graph_find_symbol(g, symbol);
-    if (s < 0)
-        return false;
-    b->bound[s] = number;
+    int64_t limit = -1;
+    for (node_id id = 0; id < g->node_count; id++) {
+        const node *n = &g->nodes[id];
+        const row_length *l = &op_table[n->op].length;
+        if (!l->operand || l->operand >= n->input_count || n->inputs[l->operand] != lengths)
+            continue;
+        const shape *rows = graph_shape_of(g, n->inputs[l->rows]);
+        int64_t wanted = l->axis == AXIS_ATTRIBUTE ? n->attributes[0].integer : l->axis;
+        int64_t extent = dim_value(rows->dims[normal_axis(wanted, rows->rank)], b->bound);
+        limit = limit < 0 || extent < limit ? extent : limit;
+    }
+    return limit;
+}
+
+bool binding_check_lengths(const binding *b, const rondo_graph *g, const rondo_tensor *tensors, int count,
+                           rondo_error *error)
+{
+    for (int k = 0; k < count; k++) {
+        const rondo_tensor *t = &tensors[k];
+        value_id leaf = graph_find_leaf(g, OP_input, t->name);
+        int64_t limit = leaf == NONE || t->type != RONDO_I32 || t->rank != 1 ? -1 : row_limit(b, g, leaf);
+        const int32_t *lengths = t->data;
+        for (int64_t i = 0; limit >= 0 && i < t->dims[0]; i++)
+            if (lengths[i] < 0 || lengths[i] > limit)
+                return fail(error, RONDO_ARGUMENT,
+                            "tensor %s: sequence %lld has the length %d, but there are %lld rows", t->name,
+                            (long long)i, lengths[i], (long long)limit);
+    }
     return true;
 }
 

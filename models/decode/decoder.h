@@ -2,8 +2,8 @@
  * loops over ports and know nothing else. */
 #pragma once
 #include "compiler/program/instance.h"
-#include "compiler/passes/stream_names.h"
 #include "core/safetensors.h"
+#include "models/decode/staged.h"
 #include "models/tokenizer/tokenizer.h"
 #include "models/weights.h"
 #include <stdatomic.h>
@@ -12,6 +12,7 @@ struct rondo_program {
     rondo *context;
     arena arena;
     program *load, *source, *step; /* load, source: NULL when there is nothing to do */
+    roles roles;                   /* of their nodes, found once */
     const char *time;              /* its symbol in the model */
     const char *report;
     safetensors file; /* of a loaded program; map.data NULL otherwise */
@@ -24,8 +25,10 @@ struct rondo_program {
 extern const char *const stage_keys[]; /* metadata keys of the load, source and step graph */
 rondo_program *program_begin(rondo *context, rondo_error *error);
 const char *program_text(rondo_program *p, const char *source); /* a copy that lives as long as p; NULL for NULL */
-bool program_check_step(const rondo_graph *g, const char *where, rondo_error *error); /* what a session looks for is there */
+/* Checks the contract between the stages and makes them runnable. Takes the graphs, also on failure. */
+bool program_stages(rondo_program *p, staged *stages, rondo_error *error);
 
+/* Of one port; all NULL where the load stage's memory holds it. */
 typedef struct port_memory {
     char *data, *other; /* other: for moving the content, and the second buffer of a port that cannot be updated in place */
     size_t room, other_room; /* bytes; never less than the content */
@@ -40,10 +43,10 @@ struct rondo_session {
     port_memory *ports; /* by port of the step graph */
     int64_t bound[MAX_SYMBOLS]; /* of the step graph's symbols; −1: not known yet */
     int64_t batch, capacity;
-    int32_t *count; /* of the call now running */
-    int64_t count_capacity;
+    int32_t *count;  /* [batch] new tokens of the call now running */
+    int64_t *length; /* [2, rows] tokens of each sequence so far, and room to reorder them. What a file counts itself may be wrong */
+    int64_t rows;    /* room in count and length; at least batch */
     const float *logits; /* [batch, V] of the last call; NULL: none yet */
-    int64_t vocabulary;
     atomic_bool cancelled; /* set by any thread or a signal handler, cleared by rondo_session_source */
     bool ready;            /* the source has run, or there is none */
     uint64_t tokens_run; /* rows that went through the step graph; a decoder that recomputes would show here */

@@ -1,58 +1,65 @@
 /* What a session keeps from run to run: the memory of its ports, and the loops over them. Nothing here knows a model or a
- * mechanism. */
+ * mechanism; that sizes fit together was proved by staged_verify. */
 #include "models/decode/ports.h"
+#include "core/guard.h"
 #include <string.h>
-
-const rondo_graph *session_graph(const rondo_session *s)
-{
-    return s->step.program->graph;
-}
-
-void session_set_symbol(rondo_session *s, const char *name, int64_t number)
-{
-    int k = graph_find_symbol(s->step.program->graph, name);
-    if (k >= 0)
-        s->bound[k] = number;
-}
-
-int session_batch_symbol(const rondo_session *s)
-{
-    const rondo_graph *g = session_graph(s);
-    return dim_only_symbol(graph_shape_of(g, graph_find_leaf(g, OP_input, "count"))->dims[0]);
-}
-
-/* All symbols anew: how many sequences and how many rows of a cache, the rest is what the source says. */
 
 /* ---- the memory of one port ---- */
 
-static int64_t port_elements(const rondo_session *s, int p, int64_t *outer, int64_t *extent, int axis)
+/* Bytes of a tensor of the step graph; 0 while one of its symbols is not known, SIZE_MAX if it is larger than memory. */
+static size_t tensor_bytes(const rondo_graph *g, value_id v, const int64_t *bound)
 {
-    const rondo_graph *g = session_graph(s);
-    const shape *dims = graph_shape_of(g, g->ports[p].in);
-    int64_t count = 1;
-    *outer = *extent = 1;
-    for (int a = 0; a < dims->rank; a++) {
-        int64_t e = dim_value(dims->dims[a], s->bound);
-        count *= e < 0 ? 0 : e; /* a symbol that is not known yet: nothing is stored yet */
-        if (a < axis)
-            *outer *= e;
-        if (a == axis)
-            *extent = e;
+    const shape *s = graph_shape_of(g, v);
+    size_t bytes = (size_t)type_bytes(g->values[v].type);
+    for (int a = 0; a < s->rank; a++)
+        for (int k = 0; k < g->symbol_count; k++)
+            if (dim_has(s->dims[a], k) && bound[k] < 0)
+                return 0;
+    for (int a = 0; a < s->rank; a++) {
+        int64_t extent = dim_value(s->dims[a], bound);
+        if (extent == 0)
+            return 0;
+        if (extent < 0 || __builtin_mul_overflow(bytes, (size_t)extent, &bytes))
+            return SIZE_MAX;
     }
-    return count;
+    return bytes;
 }
 
 size_t port_bytes(const rondo_session *s, int p)
 {
+    return tensor_bytes(session_graph(s), session_graph(s)->ports[p].in, s->bound);
+}
+
+/* The same if this symbol were another number. */
+static size_t port_bytes_with(const rondo_session *s, int p, int symbol, int64_t number)
+{
+    int64_t bound[MAX_SYMBOLS];
+    memcpy(bound, s->bound, sizeof bound);
+    bound[symbol] = number;
+    return tensor_bytes(session_graph(s), session_graph(s)->ports[p].in, bound);
+}
+
+/* A port's content seen from one of its axes: outer × extent rows. */
+typedef struct port_rows {
     int64_t outer, extent;
-    const rondo_graph *g = session_graph(s);
-    return (size_t)(port_elements(s, p, &outer, &extent, 0) * type_bytes(g->values[g->ports[p].in].type));
+    size_t row_bytes;
+} port_rows;
+
+static port_rows rows_along(const rondo_session *s, int p, int axis)
+{
+    const shape *dims = graph_shape_of(session_graph(s), session_graph(s)->ports[p].in);
+    port_rows r = {1, dim_value(dims->dims[axis], s->bound), 0};
+    size_t bytes = port_bytes(s, p);
+    for (int a = 0; bytes && a < axis; a++)
+        r.outer *= dim_value(dims->dims[a], s->bound);
+    r.row_bytes = bytes / ((size_t)r.outer * (size_t)(r.extent ? r.extent : 1));
+    return r;
 }
 
 /* What load made lives in its own memory and never changes. */
-static bool is_load_port(const rondo_session *s, int p)
+static bool is_held_by_load(const rondo_session *s, int p)
 {
-    return !strncmp(session_graph(s)->names[session_graph(s)->ports[p].name], "load.", 5);
+    return session_roles(s)->step_ports[p].giver == GIVEN_BY_LOAD;
 }
 
 /* A port whose old content is still read when the new one is written has two buffers, which change places after a run. */
@@ -66,9 +73,9 @@ static bool is_doubled(const rondo_session *s, int p)
 static bool buffer_room(rondo_session *s, char **data, size_t *room, size_t bytes, size_t keep,
                         rondo_error *error)
 {
-    if (*data && bytes <= *room)
+    size_t wanted = (bytes ? bytes : 1) + (RONDO_GUARDS && bytes < SIZE_MAX ? GUARD_BYTES : 0);
+    if (*data && wanted <= *room)
         return true;
-    size_t wanted = bytes ? bytes : 1;
     char *fresh = memory_new(&s->context->allocator, wanted);
     if (!fresh)
         return fail_memory(error, wanted, "a session's state");
@@ -83,20 +90,13 @@ static bool buffer_room(rondo_session *s, char **data, size_t *room, size_t byte
 static void bind_port(rondo_session *s, int p)
 {
     const port *port = &session_graph(s)->ports[p];
-    port_memory *m = &s->ports[p];
-    if (is_load_port(s, p))
-        return;
+    const port_role *role = &session_roles(s)->step_ports[p];
+    const port_memory *m = &s->ports[p];
     instance_bind(&s->step, port->in, m->data);
     if (port->out != NONE && port->out != port->in)
         instance_bind(&s->step, port->out, is_doubled(s, p) ? m->other : m->data);
-    if (!s->source.program)
-        return;
-    const rondo_graph *g =
-        s->source.program->graph; /* what the source stage makes, or what load made for both */
-    const char *name = session_graph(s)->names[port->name];
-    value_id out = graph_find_output(g, name);
-    if (out != NONE && !(op_table[graph_op_of(g, out)].flags & OP_LEAF))
-        instance_bind(&s->source, out, m->data);
+    if (role->giver == GIVEN_BY_SOURCE && !role->copied)
+        instance_bind(&s->source, role->made, m->data);
 }
 
 /* Makes room for a content of `bytes` in `other`, and beside it where two buffers are needed. What the port holds stays,
@@ -120,30 +120,25 @@ static void port_swap(rondo_session *s, int p)
 
 static void fill_initial(rondo_session *s, int p)
 {
-    const rondo_graph *g = session_graph(s);
-    const port *port = &g->ports[p];
-    float number = (float)port->initial;
-    if (port->initial == 0 || g->values[port->in].type != RONDO_F32)
-        memset(s->ports[p].data, 0, port_bytes(s, p));
+    float number = (float)session_graph(s)->ports[p].initial;
+    size_t bytes = port_bytes(s, p);
+    if (number == 0) /* always, if the port is not f32 */
+        memset(s->ports[p].data, 0, bytes);
     else
-        for (size_t i = 0; i < port_bytes(s, p) / sizeof(float); i++)
-            memcpy(s->ports[p].data + i * sizeof(float), &number, sizeof number);
+        for (size_t i = 0; i < bytes / sizeof number; i++)
+            memcpy(s->ports[p].data + i * sizeof number, &number, sizeof number);
 }
 
-/* Sizes every port for the symbols as bound now, and starts the ones that carry state anew. */
 bool ports_reset(rondo_session *s, rondo_error *error)
 {
     const rondo_graph *g = session_graph(s);
     for (int p = 0; p < g->port_count; p++) {
         port_memory *m = &s->ports[p];
-        if (is_load_port(s, p))
+        if (is_held_by_load(s, p))
             continue;
-        for (int a = 0; a < graph_shape_of(g, g->ports[p].in)->rank; a++)
-            if (dim_value(graph_shape_of(g, g->ports[p].in)->dims[a], s->bound) < 0)
-                return fail(error, RONDO_SHAPE, "port %s: nothing says how large its axis %d is",
-                            g->names[g->ports[p].name], a);
-        if (!buffer_room(s, &m->data, &m->room, port_bytes(s, p), 0, error) ||
-            (is_doubled(s, p) && !buffer_room(s, &m->other, &m->other_room, port_bytes(s, p), 0, error)))
+        size_t bytes = port_bytes(s, p);
+        if (!buffer_room(s, &m->data, &m->room, bytes, 0, error) ||
+            (is_doubled(s, p) && !buffer_room(s, &m->other, &m->other_room, bytes, 0, error)))
             return false;
         if (g->ports[p].kind != PORT_FIXED)
             fill_initial(s, p);
@@ -151,8 +146,6 @@ bool ports_reset(rondo_session *s, rondo_error *error)
     }
     return true;
 }
-
-/* After a run, a port that was not updated in place has its news in the second buffer. */
 
 void ports_swap(rondo_session *s)
 {
@@ -162,18 +155,41 @@ void ports_swap(rondo_session *s)
             port_swap(s, p);
 }
 
+void ports_guard(const rondo_session *s)
+{
+    for (int p = 0; RONDO_GUARDS && p < session_graph(s)->port_count; p++) {
+        if (is_held_by_load(s, p))
+            continue;
+        guard_set(s->ports[p].data + port_bytes(s, p), GUARD_BYTES);
+        if (is_doubled(s, p))
+            guard_set(s->ports[p].other + port_bytes(s, p), GUARD_BYTES);
+    }
+}
+
+bool ports_check_guards(const rondo_session *s, rondo_error *error)
+{
+    const rondo_graph *g = session_graph(s);
+    for (int p = 0; RONDO_GUARDS && p < g->port_count; p++) {
+        if (is_held_by_load(s, p))
+            continue;
+        if (!guard_holds(s->ports[p].data + port_bytes(s, p), GUARD_BYTES) ||
+            (is_doubled(s, p) && !guard_holds(s->ports[p].other + port_bytes(s, p), GUARD_BYTES)))
+            return fail(error, RONDO_MISMATCH, "port %.80s: a run wrote past the end of its buffer",
+                        g->names[g->ports[p].name]);
+    }
+    return true;
+}
+
 /* ---- growth ---- */
 
 /* Moves a cache into its other buffer, where each sequence has room for `after` rows. */
 static void grow_port(rondo_session *s, int p, int64_t after)
 {
     port_memory *m = &s->ports[p];
-    int64_t outer, extent;
-    port_elements(s, p, &outer, &extent, session_graph(s)->ports[p].append_axis);
-    size_t row = outer * extent > 0 ? port_bytes(s, p) / (size_t)(outer * extent) : 0;
-    for (int64_t o = 0; o < outer; o++)
-        memcpy(m->other + (size_t)(o * after) * row, m->data + (size_t)(o * extent) * row,
-               (size_t)extent * row);
+    port_rows r = rows_along(s, p, session_graph(s)->ports[p].append_axis);
+    for (int64_t o = 0; r.row_bytes && o < r.outer; o++)
+        memcpy(m->other + (size_t)(o * after) * r.row_bytes, m->data + (size_t)(o * r.extent) * r.row_bytes,
+               (size_t)r.extent * r.row_bytes);
     port_swap(s, p);
     if (is_doubled(s, p))
         return;
@@ -182,40 +198,61 @@ static void grow_port(rondo_session *s, int p, int64_t after)
     m->other_room = 0;
 }
 
-/* Doubles the caches until `needed` rows fit. */
 bool ports_grow(rondo_session *s, int64_t needed, rondo_error *error)
 {
     const rondo_graph *g = session_graph(s);
+    int symbol = session_roles(s)->capacity;
     int64_t after = s->capacity;
     while (after < needed)
-        after *= 2;
-    if (after == s->capacity)
+        if (__builtin_mul_overflow(after, 2, &after))
+            return fail_memory(error, SIZE_MAX, "a session's caches");
+    if (symbol < 0 || after == s->capacity)
         return true;
     for (int p = 0; p < g->port_count; p++)
         if (g->ports[p].kind == PORT_APPEND &&
-            !port_reserve(s, p, port_bytes(s, p) / (size_t)s->capacity * (size_t)after, error))
+            !port_reserve(s, p, port_bytes_with(s, p, symbol, after), error))
             return false;
     for (int p = 0; p < g->port_count; p++)
         if (g->ports[p].kind == PORT_APPEND)
             grow_port(s, p, after);
-    s->capacity = after;
-    session_set_symbol(s, CAPACITY_SYMBOL, after);
+    s->capacity = s->bound[symbol] = after;
     return true;
 }
 
-/* ---- reorder, snapshot, size ---- */
+/* ---- reorder, size ---- */
 
 static void reorder_port(rondo_session *s, int p, const int64_t *from, int64_t batch)
 {
-    port_memory *m = &s->ports[p];
-    int64_t outer, extent;
-    port_elements(s, p, &outer, &extent, session_graph(s)->ports[p].batch_axis);
-    size_t row = outer * extent > 0 ? port_bytes(s, p) / (size_t)(outer * extent) : 0; /* of one sequence */
-    for (int64_t o = 0; o < outer; o++)
+    const port_memory *m = &s->ports[p];
+    port_rows r = rows_along(s, p, session_graph(s)->ports[p].batch_axis);
+    for (int64_t o = 0; r.row_bytes && o < r.outer; o++)
         for (int64_t b = 0; b < batch; b++)
-            memcpy(m->other + (size_t)(o * batch + b) * row, m->data + (size_t)(o * extent + from[b]) * row,
-                   row);
+            memcpy(m->other + (size_t)(o * batch + b) * r.row_bytes,
+                   m->data + (size_t)(o * r.extent + from[b]) * r.row_bytes, r.row_bytes);
     port_swap(s, p);
+}
+
+bool session_rows(rondo_session *s, int64_t batch, rondo_error *error)
+{
+    const rondo_allocator *a = &s->context->allocator;
+    if (batch <= s->rows)
+        return true;
+    int32_t *count = batch < INT64_MAX / 64 ? memory_new(a, sizeof *count * (size_t)batch) : NULL;
+    int64_t *length = count ? memory_new(a, 2 * sizeof *length * (size_t)batch) : NULL;
+    if (!length) {
+        memory_free(a, count, sizeof *count * (size_t)batch);
+        return fail_memory(error, 2 * sizeof *length * (size_t)batch, "a session");
+    }
+    if (s->rows) {
+        memcpy(count, s->count, sizeof *count * (size_t)s->rows);
+        memcpy(length, s->length, sizeof *length * (size_t)s->rows);
+    }
+    memory_free(a, s->count, sizeof *count * (size_t)s->rows);
+    memory_free(a, s->length, 2 * sizeof *length * (size_t)s->rows);
+    s->count = count;
+    s->length = length;
+    s->rows = batch;
+    return true;
 }
 
 bool rondo_session_reorder(rondo_session *s, const int64_t *from, int64_t batch, rondo_error *error)
@@ -230,14 +267,19 @@ bool rondo_session_reorder(rondo_session *s, const int64_t *from, int64_t batch,
         if (from[b] < 0 || from[b] >= s->batch)
             return fail(error, RONDO_ARGUMENT, "sequence %lld cannot come from %lld: there are %lld",
                         (long long)b, (long long)from[b], (long long)s->batch);
+    int symbol = session_roles(s)->batch;
+    if (!session_rows(s, batch, error))
+        return false;
     for (int p = 0; p < g->port_count; p++)
-        if (g->ports[p].batch_axis >= 0 &&
-            !port_reserve(s, p, port_bytes(s, p) / (size_t)s->batch * (size_t)batch, error))
+        if (g->ports[p].batch_axis >= 0 && !port_reserve(s, p, port_bytes_with(s, p, symbol, batch), error))
             return false;
     for (int p = 0; p < g->port_count; p++)
         if (g->ports[p].batch_axis >= 0)
             reorder_port(s, p, from, batch);
-    s->batch = s->bound[session_batch_symbol(s)] = batch;
+    memcpy(s->length + s->rows, s->length, sizeof *s->length * (size_t)s->batch);
+    for (int64_t b = 0; b < batch; b++)
+        s->length[b] = s->length[s->rows + from[b]];
+    s->batch = s->bound[symbol] = batch;
     s->logits = NULL;
     return true;
 }
@@ -246,7 +288,7 @@ size_t rondo_session_state_bytes(const rondo_session *s)
 {
     size_t bytes = 0;
     for (int p = 0; s && p < session_graph(s)->port_count; p++)
-        if (!is_load_port(s, p))
+        if (!is_held_by_load(s, p))
             bytes += port_bytes(s, p);
     return bytes;
 }

@@ -24,14 +24,7 @@ rondo_program *rondo_program_new(rondo_value logits, const char *time, rondo_err
                 pipeline_decode(logits, time, NULL, &stages, error);
     p->report = text_done(&report);
     good = good && (p->report || fail_memory(error, report.length, "a report"));
-    if (good) {
-        p->load = stages.load ? program_new(stages.load, NULL, error) : NULL;
-        p->source = stages.source ? program_new(stages.source, NULL, error) : NULL;
-        p->step = program_new(stages.step, NULL, error);
-        good = p->step && !p->load == !stages.load && !p->source == !stages.source &&
-               program_check_step(p->step->graph, "decoder", error);
-    }
-    if (good)
+    if (good && program_stages(p, &stages, error))
         return p;
     rondo_program_free(p);
     return NULL;

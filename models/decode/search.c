@@ -196,7 +196,7 @@ bool rondo_generate_with(rondo_session *session, int32_t *tokens, int64_t *lengt
                    .begin = options->begin ? options->begin : TOKEN_BEGIN,
                    .end = options->end ? options->end : TOKEN_END,
                    .batch = session->batch,
-                   .vocabulary = session->vocabulary,
+                   .vocabulary = session->program->roles.vocabulary,
                    .tokens = tokens,
                    .lengths = lengths,
                    .scores = scores};

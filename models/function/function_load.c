@@ -1,23 +1,16 @@
 /* Reading a function from its file, which is hostile until its graph is verified and its parameters are found to fit. */
 #include "models/function/function.h"
+#include "models/parameters.h"
 #include <string.h>
 
-static bool check_parameters(const rondo_function *f, const rondo_graph *g, rondo_error *error)
+/* The data of all parameters is what was written. */
+static bool check_data(const rondo_function *f, const rondo_graph *g, rondo_error *error)
 {
     for (node_id id = 0; id < g->node_count; id++) {
         const node *n = &g->nodes[id];
-        if (n->op != OP_parameter)
-            continue;
-        const char *name = g->names[n->attributes[parameter_name].integer];
-        const stored_tensor *t = safetensors_find(&f->file, name);
-        const shape *s = graph_shape_of(g, n->first_output);
-        bool same = t && t->type == g->values[n->first_output].type && t->rank == s->rank;
-        for (int a = 0; same && a < s->rank; a++)
-            same = dim_is_number(s->dims[a], t->dims[a]);
-        if (!same)
-            return fail(error, RONDO_FILE, "its graph reads parameter %s, which the file %s", name,
-                        t ? "holds with another shape or dtype" : "does not hold");
-        if (!safetensors_check_data(&f->file, t, error))
+        if (n->op == OP_parameter &&
+            !safetensors_check_data(
+                &f->file, safetensors_find(&f->file, g->names[n->attributes[parameter_name].integer]), error))
             return false;
     }
     return true;
@@ -27,7 +20,8 @@ static bool read_graph(rondo_function *f, const char *source, rondo_error *error
 {
     rondo_error reason = {0}; /* whatever is wrong, it is wrong with this file */
     rondo_graph *g = graph_parse(f->context, source, FUNCTION_GRAPH_KEY, &reason);
-    if (g && (!graph_verify(g, &reason) || !check_parameters(f, g, &reason))) {
+    if (g &&
+        (!graph_verify(g, &reason) || !parameters_fit(&f->file, g, &reason) || !check_data(f, g, &reason))) {
         graph_free(g);
         g = NULL;
     }

@@ -13,6 +13,7 @@ cat >"$folder/names.c" <<'END'
 #define RECURRENCE(operand, result, object) object
 #define IN_PLACE(result, operand)
 #define LOOKUP(ids, table, axis)
+#define LENGTH(operand, rows, axis)
 #define OP(name, operands, results, flags, fields, infer, vjp, form, step, columns, meaning) \
     infer vjp form step columns reference_##name samples_##name
 #include "ops/ops.def"

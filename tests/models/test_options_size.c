@@ -1,9 +1,11 @@
 /* The `size` of options structs, which may be that of an older or a newer header: each struct of rondo.h is read
  * in the same way. */
+#include "models/decode/decoder.h"
 #include "models/transformer.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { ROOM = 512, BEYOND = 16 };
 typedef union block {
@@ -141,6 +143,23 @@ static bool call_search(const void *options, char *out, rondo_error *error)
     return good;
 }
 
+static bool call_load(const void *options, char *out, rondo_error *error)
+{
+    model m = model_new();
+    char path[100];
+    snprintf(path, sizeof path, "/tmp/rondo-test-%d-options.rondo", (int)getpid());
+    rondo_program *made = rondo_program_new(m.built.logits, TRANSFORMER_TIME, error);
+    bool saved = rondo_program_save(made, m.weights, NULL, 0, path, error);
+    rondo_program *p = saved ? rondo_program_load_with(m.context, path, error, options) : NULL;
+    if (p)
+        snprintf(out, ROOM, "%s", p->file.map.allocator ? "read" : "mapped");
+    rondo_program_free(p);
+    rondo_program_free(made);
+    model_end(&m);
+    unlink(path);
+    return p != NULL;
+}
+
 /* ---- the table ---- */
 
 /* Each struct, with as many of its bytes as an older header had: those up to `next`. tests/house/errors.sh looks
@@ -156,6 +175,7 @@ static bool call_search(const void *options, char *out, rondo_error *error)
     X(rondo_norm_options, name, call_norm, .name = NULL)                                                     \
     X(rondo_cross_entropy_options, smoothing, call_cross_entropy, .smoothing = 0)                            \
     X(rondo_trainer_options, beta1, call_trainer, .clip_norm = 0)                                            \
+    X(rondo_load_options, read, call_load, .read = false)                                                    \
     X(rondo_search, begin, call_search, .max_length = 8)
 
 #define BLOCK(type, next, function, ...)                                                                     \

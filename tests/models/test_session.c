@@ -1,5 +1,7 @@
 /* Sessions in f32: however the tokens are divided, the logits are those of the parallel form; moving, growing
  * and copying the state has no effect on them; impossible requests are refused in a sentence. */
+#include "core/guard.h"
+#include "models/decode/ports.h"
 #include "tests/models/small_model.h"
 #include <criterion/criterion.h>
 #include <pthread.h>
@@ -339,6 +341,13 @@ Test(session, what_cannot_be_is_refused_in_a_sentence)
     refused(rondo_session_source(s, inputs, 2, &error), &error,
             "entry 7 is id 23, the table has rows 0 to 22");
     source[7] = 4;
+    length[1] = 7;
+    refused(rondo_session_source(s, inputs, 2, &error), &error,
+            "tensor source_length: sequence 1 has the length 7, but there are 6 rows");
+    length[1] = -1;
+    refused(rondo_session_source(s, inputs, 2, &error), &error, "sequence 1 has the length -1");
+    length[1] = 2;
+    refused(rondo_session_source(s, NULL, 2, &error), &error, "not NULL");
     inputs[0].dims[0] = inputs[1].dims[0] = 1;
     refused(rondo_session_source(s, inputs, 2, &error), &error, "the session has 2 sequences, the source 1");
     refused(rondo_session_advance(s, tokens, 1, NULL, &error), &error, "waits for its source");
@@ -461,4 +470,24 @@ Test(session, is_cancelled_from_a_thread_or_a_signal_handler)
         rondo_session_free(s);
         small_model_free(&m);
     }
+}
+
+/* ---- guards: core/guard.h ---- */
+
+Test(session, a_write_past_the_end_of_a_port_is_named, .disabled = !RONDO_GUARDS)
+{
+    rondo_error error = {0};
+    small_model m = model(1);
+    rondo_session *s = small_session(&m, 2, 0);
+    const rondo_graph *g = session_graph(s);
+    for (int p = 0; p < g->port_count; p++) {
+        ports_guard(s);
+        cr_expect(ports_check_guards(s, &error), "%s", error.message);
+        s->ports[p].data[port_bytes(s, p)] ^= 1;
+        cr_expect(!ports_check_guards(s, &error) && strstr(error.message, g->names[g->ports[p].name]), "%s",
+                  error.message);
+        error = (rondo_error){0};
+    }
+    rondo_session_free(s);
+    small_model_free(&m);
 }

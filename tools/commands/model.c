@@ -130,7 +130,9 @@ bool model_open(model *m, command *c, arena *a, const char *path)
     if (!options_begin(&m->options, a, COMMAND_TRAIN, &c->error))
         return false;
     if (is_folder(path) ? open_run(m, c, a, path)
-                        : (m->program = rondo_program_load(c->context, path, &c->error)) != NULL) {
+                        : (m->program = rondo_program_load_with(
+                               c->context, path, &c->error,
+                               RONDO_OPTIONS(rondo_load_options, .read = c->options->no_map))) != NULL) {
         m->tokenizer = m->program->tokenizer;
         return true;
     }

@@ -443,22 +443,48 @@ RONDO_API bool rondo_gradient_at(rondo_place, rondo_value scalar, const rondo_va
 RONDO_API rondo_value rondo_stop_gradient_at(rondo_place, rondo_value x);
 #define rondo_stop_gradient(x) rondo_stop_gradient_at(RONDO_HERE, x)
 
-/* The training loss: the sum, over the targets that are not `ignore`, of the cross entropy with label
- * smoothing ε (Szegedy et al. 2016, §7), −Σ q log p with q = (1 − ε) · onehot + ε / V. Its value is a sum,
- * f32[]; it is divided by the number of targets once, in the update. logits: [B, T, V], targets: i32[B, T].
- * Apply it to the logits themselves: the compiler joins it with the matmul that makes them, and [B·T, V]
- * never exists whole. */
+/* ---- Losses and metrics (docs/OBJECTIVES.md) ----------------------------------------------------------- */
+
+/* Cross entropy with label smoothing ε (Szegedy et al. 2016, §7): the sum over the targets of −Σ q log p
+ * with q = (1 − ε) · onehot + ε / V, as f32[], which has its count beside it (rondo_count). logits: [...,
+ * V], targets: i32[...]. Without `ignore` and `ignore_padding` every target counts; one that is no class
+ * makes the loss NaN or is an error when the program runs. Apply it to the logits themselves: the compiler
+ * joins it with the matmul that makes them, and all rows of V logits never exist at the same time. */
 typedef struct rondo_cross_entropy_options {
     size_t size RONDO_ZERO;
     rondo_value targets RONDO_ZERO;
     float smoothing RONDO_ZERO;
-    int32_t ignore RONDO_ZERO; /* a target with this id does not count; the default 0 is padding */
+    int32_t ignore RONDO_ZERO;      /* a target with this id does not count; 0: none is ignored */
+    bool ignore_padding RONDO_ZERO; /* a target with the id 0 does not count */
 } rondo_cross_entropy_options;
 RONDO_API rondo_value rondo_cross_entropy_at(rondo_place, rondo_value logits,
                                              const rondo_cross_entropy_options *);
 #define rondo_cross_entropy(logits, ...)          \
     rondo_cross_entropy_at(RONDO_HERE, logits,    \
                            RONDO_OPTIONS(rondo_cross_entropy_options, .targets = __VA_ARGS__))
+
+/* The number of targets in the sum that a loss above returned, f32[]. */
+RONDO_API rondo_value rondo_count_at(rondo_place, rondo_value sum);
+#define rondo_count(sum) rondo_count_at(RONDO_HERE, sum)
+
+/* Adds weight · Σ sum / Σ count to what the graph is trained on. sum: f32[]; count: f32[] or i32[], at least
+ * 0 and treated as a constant. Both are added up over all batches of an update and divided once, each
+ * objective by its own count. Without a count, the sum of a loss above has its own; any other sum is a mean
+ * already, of which an update takes the mean over its batches. Returns the sum. A trainer of any loss of the
+ * graph trains all its objectives; name, which the current scope prefixes, is theirs in rondo_step.
+ * RONDO_ARGUMENT: the name is taken, or the sum of a loss is a summand of `sum`, which loses its count. */
+typedef struct rondo_objective_options {
+    size_t size RONDO_ZERO;
+    const char *name RONDO_ZERO;
+    rondo_value count RONDO_ZERO;
+    float weight RONDO_ZERO; /* 0: 1 */
+} rondo_objective_options;
+RONDO_API rondo_value rondo_objective_at(rondo_place, rondo_value sum, const rondo_objective_options *);
+#define rondo_objective(sum, ...) \
+    rondo_objective_at(RONDO_HERE, sum, RONDO_OPTIONS(rondo_objective_options, .name = __VA_ARGS__))
+/* The same, reported but not trained. count: no value only if the sum is that of a loss above. */
+RONDO_API rondo_value rondo_metric_at(rondo_place, rondo_value sum, rondo_value count, const char *name);
+#define rondo_metric(sum, count, name) rondo_metric_at(RONDO_HERE, sum, count, name)
 
 /* ---- Weights and training ------------------------------------------------------------------------------ */
 
@@ -497,19 +523,32 @@ typedef struct rondo_trainer_options {
     size_t memory_bytes RONDO_ZERO; /* reserved: 0 */
     bool no_linearize RONDO_ZERO;   /* keeps the quadratic form, for comparison */
 } rondo_trainer_options;
-/* Compiles the training of `loss` with AdamW (Loshchilov & Hutter 2019, alg. 2). The weights outlive the
- * trainer; the graph need not. */
+/* Compiles the training of `loss` with AdamW (Loshchilov & Hutter 2019, alg. 2), and of all other objectives
+ * of its graph. loss: what rondo_objective returned; or the sum of a loss of this header, or any other
+ * f32[], which is then the objective "loss" of weight 1 without a count. The weights outlive the trainer;
+ * the graph need not. */
 RONDO_API rondo_trainer *rondo_trainer_new_with(rondo_value loss, rondo_error *error,
                                                 const rondo_trainer_options *);
 #define rondo_trainer_new(loss, error, ...) \
     rondo_trainer_new_with(loss, error, RONDO_OPTIONS(rondo_trainer_options, .weights = __VA_ARGS__))
+/* An objective or a metric over the batches of a call. */
+typedef struct rondo_measure {
+    const char *name;
+    double sum, count, value; /* value: sum / count, not weighed; 0 if the count is 0 */
+    double weight;            /* 0: a metric */
+} rondo_measure;
 typedef struct rondo_step {
-    double loss;          /* smoothed, per target, in nats */
-    double nll;           /* not smoothed, per target, in nats; its exponential is the perplexity */
-    double gradient_norm; /* per target, before clipping */
+    double loss;          /* what is trained: Σ weight · value; of one cross entropy: per target, in nats */
+    double nll;           /* of the first objective; of a cross entropy without smoothing, so that its
+                           * exponential is the perplexity */
+    double gradient_norm; /* of that loss, before clipping */
     double seconds;       /* that the call took */
-    int64_t targets;      /* that counted */
+    int64_t targets;      /* the count of the first objective */
     int64_t number;       /* of updates so far */
+    /* The first objective, which is the loss that the trainer was made for, then all others in the order in
+     * which the graph got them. They belong to the trainer and hold until its next call. */
+    const rondo_measure *measures;
+    size_t measure_count;
 } rondo_step;
 /* One update at learning rate `rate` on `count` inputs, which are found by name and read during the call. An
  * input "sentences", i32[B], may say which sentence each row is, for dropout; without it rows count from 0. A

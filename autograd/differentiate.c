@@ -279,17 +279,18 @@ static void mark_reached(const rondo_graph *g, value_id root, bool *reached)
                 reached[g->values[g->nodes[id].inputs[i]].node] = true;
 }
 
-static bool add_output(rondo_graph *g, value_id loss, node_id parameter)
+static bool add_output(rondo_graph *g, value_id loss, const char *prefix, node_id parameter)
 {
     const node *n = &g->nodes[parameter];
-    const char *name = arena_text(&g->arena, "gradient.%s", g->names[n->attributes[parameter_name].integer]);
+    const char *name =
+        arena_text(&g->arena, "%sgradient.%s", prefix, g->names[n->attributes[parameter_name].integer]);
     if (!name)
         return graph_refuse(g, RONDO_MEMORY, "out of memory for the name of a gradient");
     value_id gradient = add_gradient(g, loss, n->first_output);
     return gradient != NONE && graph_add_output(g, name, gradient);
 }
 
-bool add_parameter_gradients(rondo_graph *g, value_id loss, rondo_error *error)
+bool add_parameter_gradients(rondo_graph *g, value_id loss, const char *prefix, rondo_error *error)
 {
     if (!graph_check(g, error))
         return false;
@@ -301,7 +302,7 @@ bool add_parameter_gradients(rondo_graph *g, value_id loss, rondo_error *error)
         graph_fail(g, RONDO_MEMORY, "out of memory to differentiate a graph of %d nodes", last);
     for (node_id id = 0; good && id < last; id++)
         if (reached[id] && is_trained(g, &g->nodes[id]))
-            good = add_output(g, loss, id);
+            good = add_output(g, loss, prefix, id);
     g->scope = 0;
     g->file = NULL;
     g->line = 0;

@@ -14,5 +14,5 @@ rondo_graph *differentiate_values(const rondo_graph *g, value_id scalar, const v
                                   value_id *gradients, rondo_error *error);
 
 /* Adds the gradient of the loss to each trained parameter that it is made from, as the outputs
- * "gradient.NAME". */
-bool add_parameter_gradients(rondo_graph *g, value_id loss, rondo_error *error);
+ * "PREFIXgradient.NAME". */
+bool add_parameter_gradients(rondo_graph *g, value_id loss, const char *prefix, rondo_error *error);

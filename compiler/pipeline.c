@@ -1,6 +1,7 @@
 /* The pipelines. Read each from top to bottom; the drawing is in pipeline.h. */
 #include "compiler/pipeline.h"
 #include "autograd/differentiate.h"
+#include "compiler/objectives.h"
 #include "compiler/passes/contract.h"
 #include "compiler/passes/linearize.h"
 #include "ops/op.h"
@@ -103,34 +104,9 @@ static void do_fuse(passage *p)
         step_to(p, fuse(p->graph, NULL, p->error), "fuse");
 }
 
-/* The loss with its sums: what cross entropy counts, or a plain value that counts as one. */
-static rondo_graph *losses(rondo_value loss, rondo_error *error)
-{
-    rewriter r;
-    if (!loss.graph || !graph_check(loss.graph, error) || !rewrite_copy(&r, loss.graph, error))
-        return NULL;
-    value_id sum = r.map[loss.id];
-    bool counted = sum != NONE && graph_op_of(r.to, sum) == OP_cross_entropy;
-    r.to->output_count = 0;
-    graph_add_output(r.to, "loss", sum);
-    graph_add_output(r.to, "nll", counted ? build_output(r.to, sum, 1) : sum);
-    graph_add_output(r.to, "count", counted ? build_output(r.to, sum, 2) : build_number(r.to, 1));
-    return rewrite_clean(&r, NULL, error);
-}
-
-/* The same, with the gradients of what is trained. */
-static rondo_graph *losses_and_gradients(rondo_value loss, rondo_error *error)
-{
-    rondo_graph *g = losses(loss, error);
-    if (!g || add_parameter_gradients(g, graph_find_output(g, "loss"), error))
-        return g;
-    graph_free(g);
-    return NULL;
-}
-
 rondo_graph *pipeline_train(rondo_value loss, const pipeline_options *options, rondo_error *error)
 {
-    passage p = {losses_and_gradients(loss, error), options, error, false};
+    passage p = {objectives_graph(loss, true, error), options, error, false};
     do_verify(&p);
     do_watch(&p);
     do_linearize(&p);
@@ -143,7 +119,7 @@ rondo_graph *pipeline_train(rondo_value loss, const pipeline_options *options, r
 
 rondo_graph *pipeline_evaluate(rondo_value loss, const pipeline_options *options, rondo_error *error)
 {
-    passage p = {losses(loss, error), options, error, false};
+    passage p = {objectives_graph(loss, false, error), options, error, false};
     do_verify(&p);
     do_watch(&p);
     do_mode(&p);

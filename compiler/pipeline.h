@@ -16,8 +16,8 @@ typedef struct pipeline_options {
     bool (*check)(const rondo_graph *g, rondo_error *error); /* run between passes; tests give graph_verify */
 } pipeline_options;
 
-/* Outputs of the result: "loss", "nll", "count" (f32[]; when `loss` is no cross entropy: nll is the loss and
- * the count 1), and "gradient.NAME" of every parameter that the loss depends on. */
+/* The outputs of the result are those of objectives_graph (compiler/objectives.h): the sum and the count of the
+ * loss and of every other objective and metric of its graph; for training, the gradients too. */
 rondo_graph *pipeline_train(rondo_value loss, const pipeline_options *options, rondo_error *error);
 rondo_graph *pipeline_evaluate(rondo_value loss, const pipeline_options *options, rondo_error *error);
 /* Results under their names, for evaluation; and one of them. */

@@ -5,7 +5,6 @@
 #include <string.h>
 
 /* Whether id 0 counts: it is padding. */
-enum { PADDING = 0 };
 
 typedef struct building {
     rondo *context;
@@ -125,7 +124,7 @@ static void build(building *b, transformer_graph *out)
         decoder(b, embed(b, table, rondo_input(b->graph, "target_in", "i32[B,T]")), memory, length);
     out->logits = rondo_matmul(h, s->untied ? table_of(b, "output.weight") : table, .transpose_b = true);
     out->loss = rondo_cross_entropy(out->logits, rondo_input(b->graph, "target_out", "i32[B,T]"),
-                                    .smoothing = s->smoothing, .ignore = PADDING);
+                                    .smoothing = s->smoothing, .ignore_padding = true);
 }
 
 static bool check_mixer(const building *b, const char *name, const char *option, mixer_place place)

@@ -21,6 +21,7 @@
 #define IN_PLACE(result, operand)
 #define LOOKUP(ids, table, axis)
 #define LENGTH(operand, rows, axis)
+#define COUNTED(result)
 #define OP(name, operands, results, flags, fields, infer, vjp, form, step, columns, meaning)                 \
     static const kernel *const name##_kernels[] = {columns NULL};
 #include "ops/ops.def"
@@ -30,6 +31,7 @@
 #undef IN_PLACE
 #undef LOOKUP
 #undef LENGTH
+#undef COUNTED
 
 /* librondo-run loads graphs and runs them: no gradients, no updates, no passes, no samples. */
 #ifdef RONDO_RUN_ONLY
@@ -47,6 +49,7 @@ static const kernel *const no_kernels[] = {NULL};
 #define IN_PLACE(result, operand)   .in_place[result] = 1 + (operand),
 #define LOOKUP(ids, table, axis)    .lookup = {ids, table, axis},
 #define LENGTH(operand, rows, axis) .length = {operand, rows, axis},
+#define COUNTED(result)             .counted = result,
 #define RECURRENCE(operand, result, object)                                                                  \
     IN_PLACE(result, operand).recurrence = WHOLE(&object), .state = {operand, result},
 #define OP(name, operands, results, flags, fields, infer, vjp, form, step, columns, meaning)                 \

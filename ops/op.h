@@ -176,6 +176,7 @@ enum {
 };
 
 /* ---- the table ---- */
+#define NO_ID ((int64_t)1 << 32) /* the attribute that names no id: no i32 has this value */
 #define OP(name, ...) OP_##name,
 typedef enum op_id {
 #include "ops/ops.def"
@@ -203,6 +204,7 @@ typedef struct op_row {
     signed char in_place[MAX_OUTPUTS]; /* of each result: 1 + the operand, 0: none (node_in_place) */
     id_lookup lookup;
     row_length length;
+    signed char counted; /* the result that counts what result 0, a sum, is the sum of; 0: there is none */
     const recurrence *recurrence; /* NULL: none */
     /* of the recurrence: before the first row, after the last */
     struct { signed char operand, result; } state;

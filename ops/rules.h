@@ -11,6 +11,7 @@ typedef bool infer_rule(rondo_graph *g, node *n, value *outputs);
 #define IN_PLACE(result, operand)
 #define LOOKUP(ids, table, axis)
 #define LENGTH(operand, rows, axis)
+#define COUNTED(result)
 #define OP(name, operands, results, flags, fields, infer, vjp, form, step, columns, meaning) \
     infer_rule infer;                                                                        \
     vjp_rule vjp;                                                                            \
@@ -26,3 +27,4 @@ typedef bool infer_rule(rondo_graph *g, node *n, value *outputs);
 #undef IN_PLACE
 #undef LOOKUP
 #undef LENGTH
+#undef COUNTED

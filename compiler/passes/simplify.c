@@ -175,12 +175,13 @@ static value_id same_cast(rondo_graph *g, const node *n, const value_id *in, con
                                                                                                      : NONE;
 }
 
-/* What only differentiate asked for. */
+/* What only differentiate, or the trainer, asked for. */
 static value_id identity(rondo_graph *g, const node *n, const value_id *in, const shape *result)
 {
     (void)g;
     (void)result;
-    return n->op == OP_watch || n->op == OP_stop_gradient ? in[0] : NONE;
+    bool same = n->op == OP_watch || n->op == OP_stop_gradient || n->op == OP_objective;
+    return same ? in[0] : NONE;
 }
 
 static rule *const rules[] = {identity,          fold,

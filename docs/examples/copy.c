@@ -119,7 +119,8 @@ int main(void)
     rondo *r = rondo_new(2);
     rondo_graph *g = rondo_graph_new(r, &error);
     rondo_value logits = language_model(g);
-    rondo_value loss = rondo_cross_entropy(logits, rondo_input(g, "targets", "i32[B,T]"));
+    rondo_value targets = rondo_input(g, "targets", "i32[B,T]");
+    rondo_value loss = rondo_cross_entropy(logits, targets, .ignore_padding = true);
     rondo_weights *weights = rondo_weights_new(g, 1, &error);
     rondo_trainer *trainer = rondo_trainer_new(loss, &error, weights, .clip_norm = 1);
     bool good = trainer && train(trainer, &error);

@@ -6,6 +6,7 @@
 #include "models/train/optimizer.h"
 #include "models/train/trainer_parts.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -18,14 +19,20 @@ static float *block_new(rondo_trainer *t, rondo_error *error)
     return block;
 }
 
+/* Outputs are named gradient.NAME in group 0, G.gradient.NAME in group G. */
 static void bind_gradients(rondo_trainer *t)
 {
     const rondo_graph *g = t->train->graph;
-    for (int o = 0; o < g->output_count; o++) {
-        const char *name = g->names[g->outputs[o].name];
-        const weight *item = strncmp(name, "gradient.", 9) ? NULL : weights_find(t->weights, name + 9);
-        if (item)
-            instance_bind(&t->run, g->outputs[o].value, t->gradient + item->offset);
+    for (int group = 0; group < t->objectives.group_count; group++) {
+        char prefix[32];
+        int length = snprintf(prefix, sizeof prefix, group ? "%d.gradient." : "gradient.", group);
+        for (int o = 0; o < g->output_count; o++) {
+            const char *name = g->names[g->outputs[o].name];
+            const weight *item =
+                strncmp(name, prefix, (size_t)length) ? NULL : weights_find(t->weights, name + length);
+            if (item)
+                instance_bind(&t->run, g->outputs[o].value, t->gradients[group] + item->offset);
+        }
     }
 }
 
@@ -49,6 +56,19 @@ static bool check_weights(const rondo_graph *g, const rondo_weights *w, rondo_er
     return w->trained_count > 0 || fail(error, RONDO_ARGUMENT, "the model has no trainable parameter");
 }
 
+static bool find_objectives(rondo_trainer *t, rondo_value loss, rondo_error *error)
+{
+    if (!objectives_find(&t->arena, loss, &t->objectives, error))
+        return false;
+    int groups = t->objectives.group_count;
+    t->sums = ARENA_NEW(&t->arena, float *, groups);
+    t->gradients = ARENA_NEW(&t->arena, float *, groups);
+    if (!t->sums || !t->gradients)
+        return fail_memory(error, sizeof(float *) * (size_t)groups, "the trainer");
+    return tally_begin(&t->now, &t->objectives, &t->arena, error) &&
+           tally_begin(&t->earlier, &t->objectives, &t->arena, error);
+}
+
 static bool compile(rondo_trainer *t, rondo_value loss, rondo_error *error)
 {
     pipeline_options options = {.no_linearize = t->options.no_linearize};
@@ -65,8 +85,10 @@ static bool compile(rondo_trainer *t, rondo_value loss, rondo_error *error)
     if (!instance_begin(&t->run, t->train, error) || !instance_begin(&t->measuring, t->norm, error) ||
         !instance_begin(&t->stepping, t->step, error))
         return false;
-    return (t->gradient = block_new(t, error)) && (t->moment1 = block_new(t, error)) &&
-           (t->moment2 = block_new(t, error));
+    bool good = (t->moment1 = block_new(t, error)) && (t->moment2 = block_new(t, error));
+    for (int group = 0; good && group < t->objectives.group_count; group++)
+        good = (t->gradients[group] = block_new(t, error)) != NULL;
+    return good;
 }
 
 static void bind_all(rondo_trainer *t)
@@ -109,7 +131,8 @@ rondo_trainer *rondo_trainer_new_with(rondo_value loss, rondo_error *error,
     t->options.beta2 = t->options.beta2 ? t->options.beta2 : 0.98f;
     t->options.epsilon = t->options.epsilon ? t->options.epsilon : 1e-9f;
     arena_begin(&t->arena, &context->allocator);
-    if (compile(t, loss, error) && (t->model = graph_new_like(loss.graph, error))) {
+    if (find_objectives(t, loss, error) && compile(t, loss, error) &&
+        (t->model = graph_new_like(loss.graph, error))) {
         value_id *map = graph_map_new(t->model, loss.graph);
         for (node_id id = 0; map && id < loss.graph->node_count; id++)
             graph_copy_node(t->model, loss.graph, id, map);
@@ -130,12 +153,17 @@ void rondo_trainer_free(rondo_trainer *t)
     const rondo_allocator allocator = t->context->allocator;
     instance *const instances[] = {&t->run, &t->evaluating, &t->measuring, &t->stepping};
     program *const programs[] = {t->train, t->evaluate, t->norm, t->step};
-    float *const blocks[] = {t->gradient, t->sum, t->moment1, t->moment2};
+    size_t bytes = sizeof(float) * (size_t)t->weights->trained_size;
     for (int i = 0; i < 4; i++) {
         instance_end(instances[i]);
         program_free(programs[i]);
-        memory_free(&allocator, blocks[i], sizeof(float) * (size_t)t->weights->trained_size);
     }
+    for (int group = 0; t->gradients && group < t->objectives.group_count; group++) {
+        memory_free(&allocator, t->gradients[group], bytes);
+        memory_free(&allocator, t->sums[group], bytes);
+    }
+    memory_free(&allocator, t->moment1, bytes);
+    memory_free(&allocator, t->moment2, bytes);
     memory_free(&allocator, t->sentences, sizeof *t->sentences * (size_t)t->sentence_capacity);
     graph_free(t->model);
     arena_end(&t->arena);
@@ -193,29 +221,6 @@ static bool run_on(rondo_trainer *t, instance *i, const rondo_tensor *inputs, in
            context_team(t->context, error) && instance_run(i, t->context->team, b.bound, error);
 }
 
-static double scalar_of(const instance *i, const char *name)
-{
-    value_id v = graph_find_output(i->program->graph, name);
-    tensor x = v == NONE ? (tensor){0} : instance_tensor(i, v);
-    return x.data ? (double)*(const float *)x.data : 0;
-}
-
-typedef struct sums {
-    double loss, nll;
-    int64_t count;
-} sums;
-
-static sums read_sums(const instance *i)
-{
-    return (sums){scalar_of(i, "loss"), scalar_of(i, "nll"), llround(scalar_of(i, "count"))};
-}
-
-static void report(rondo_step *step, sums s)
-{
-    double targets = s.count > 0 ? (double)s.count : 1;
-    *step = (rondo_step){.loss = s.loss / targets, .nll = s.nll / targets, .targets = s.count};
-}
-
 static double seconds_now(void)
 {
     struct timespec now;
@@ -223,74 +228,94 @@ static double seconds_now(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-static bool accumulate(rondo_trainer *t, const rondo_tensor *inputs, int count, sums *s, rondo_error *error)
+static bool accumulate(rondo_trainer *t, const rondo_tensor *inputs, int count, rondo_error *error)
 {
     if (!run_on(t, &t->run, inputs, count, error))
         return false;
-    *s = read_sums(&t->run);
-    if (!isfinite(s->loss))
-        return fail(error, RONDO_DIVERGED,
-                    "the loss is not finite at update %lld; nothing was changed; try a lower rate",
-                    (long long)t->number + 1);
+    tally_read(&t->now, &t->run);
+    return tally_check_counts(&t->now, error) && tally_check_finite(&t->now, t->number + 1, error);
+}
+
+static bool make_sums(rondo_trainer *t, rondo_error *error)
+{
+    for (int group = 0; group < t->objectives.group_count; group++)
+        if (!t->sums[group] && !(t->sums[group] = block_new(t, error)))
+            return false;
     return true;
 }
 
-/* Adds the new gradient to the sum or, at the update, the sum to the new gradient. */
-static void add_pending(const rondo_trainer *t, float *into, const float *from)
+/* Adds the new gradients to the sums or, at the update, the sums to the new gradients. */
+static void add_pending(const rondo_trainer *t, float *const *into, float *const *from)
 {
-    for (int64_t i = 0; i < t->weights->trained_size; i++)
-        into[i] += from[i];
+    for (int group = 0; group < t->objectives.group_count; group++)
+        for (int64_t i = 0; i < t->weights->trained_size; i++)
+            into[group][i] += from[group][i];
 }
 
 bool rondo_trainer_accumulate(rondo_trainer *t, const rondo_tensor *inputs, int count, rondo_step *step,
                               rondo_error *error)
 {
     error_begin(error);
-    sums s;
     double begin = seconds_now();
-    if (!t || !accumulate(t, inputs, count, &s, error) || (!t->sum && !(t->sum = block_new(t, error))))
+    if (!t || !accumulate(t, inputs, count, error) || !make_sums(t, error))
         return false;
-    if (t->pending)
-        add_pending(t, t->sum, t->gradient);
-    else
-        memcpy(t->sum, t->gradient, sizeof(float) * (size_t)t->weights->trained_size);
-    t->pending_loss = (t->pending ? t->pending_loss : 0) + s.loss;
-    t->pending_nll = (t->pending ? t->pending_nll : 0) + s.nll;
-    t->pending_count = (t->pending ? t->pending_count : 0) + s.count;
+    if (t->pending) {
+        add_pending(t, t->sums, t->gradients);
+        tally_add(&t->earlier, &t->now);
+    } else {
+        for (int group = 0; group < t->objectives.group_count; group++)
+            memcpy(t->sums[group], t->gradients[group], sizeof(float) * (size_t)t->weights->trained_size);
+        tally_copy(&t->earlier, &t->now);
+    }
     t->pending = true;
     t->batches++;
     if (step) {
-        report(step, s);
+        tally_report(&t->now, step);
         step->number = t->number;
         step->seconds = seconds_now() - begin;
     }
     return true;
 }
 
+/* The gradient of the loss into block 0, up to the factor that is returned. With one group that is the count,
+ * and the update applies it. */
+static double join_groups(rondo_trainer *t)
+{
+    float *whole = t->gradients[0];
+    if (t->objectives.group_count == 1)
+        return tally_scale(&t->now, 0);
+    for (int group = 0; group < t->objectives.group_count; group++) {
+        float scale = (float)tally_scale(&t->now, group), *part = t->gradients[group];
+        for (int64_t i = 0; i < t->weights->trained_size; i++)
+            whole[i] = group ? whole[i] + scale * part[i] : scale * part[i];
+    }
+    return 1;
+}
+
 static bool gradient_norm(rondo_trainer *t, double *norm, rondo_error *error)
 {
     static const int64_t none[MAX_SYMBOLS];
-    instance_bind(&t->measuring, graph_find_leaf(t->norm->graph, OP_input, "gradient"), t->gradient);
+    instance_bind(&t->measuring, graph_find_leaf(t->norm->graph, OP_input, "gradient"), t->gradients[0]);
     if (!instance_run(&t->measuring, t->context->team, none, error))
         return false;
-    *norm = sqrt(scalar_of(&t->measuring, "square_sum"));
+    *norm = sqrt(tally_number(&t->measuring, "square_sum"));
     return isfinite(*norm) || fail(error, RONDO_DIVERGED,
                                    "the gradient is not finite at update %lld; nothing was changed; "
                                    "try a lower rate or clip_norm",
                                    (long long)t->number + 1);
 }
 
-static bool update(rondo_trainer *t, double norm, int64_t count, float rate, rondo_error *error)
+static bool update(rondo_trainer *t, double norm, double scale, float rate, rondo_error *error)
 {
     static const int64_t none[MAX_SYMBOLS];
-    double scale = count > 0 ? 1.0 / (double)count : 1, mean = norm * scale, after = (double)t->number + 1;
+    double mean = norm * scale, after = (double)t->number + 1;
     if (t->options.clip_norm > 0 && mean > t->options.clip_norm)
         scale *= t->options.clip_norm / mean;
     t->scalars[0] = (float)scale;
     t->scalars[1] = rate;
     t->scalars[2] = (float)(1 - pow(t->options.beta1, after));
     t->scalars[3] = (float)(1 - pow(t->options.beta2, after));
-    instance_bind(&t->stepping, graph_find_leaf(t->step->graph, OP_input, "gradient"), t->gradient);
+    instance_bind(&t->stepping, graph_find_leaf(t->step->graph, OP_input, "gradient"), t->gradients[0]);
     if (!instance_run(&t->stepping, t->context->team, none, error))
         return false;
     t->number++;
@@ -301,22 +326,22 @@ bool rondo_trainer_step(rondo_trainer *t, const rondo_tensor *inputs, int count,
                         rondo_error *error)
 {
     error_begin(error);
-    sums s;
     double begin = seconds_now(), norm;
-    if (!t || !accumulate(t, inputs, count, &s, error))
+    if (!t || !accumulate(t, inputs, count, error))
         return false;
     if (t->pending) {
-        add_pending(t, t->gradient, t->sum);
-        s = (sums){s.loss + t->pending_loss, s.nll + t->pending_nll, s.count + t->pending_count};
+        add_pending(t, t->gradients, t->sums);
+        tally_add(&t->now, &t->earlier);
     }
-    if (!gradient_norm(t, &norm, error) || !update(t, norm, s.count, rate, error))
+    double scale = join_groups(t);
+    if (!gradient_norm(t, &norm, error) || !update(t, norm, scale, rate, error))
         return false;
     t->pending = false;
     t->batches++;
     if (step) {
-        report(step, s);
-        step->gradient_norm = norm / (s.count > 0 ? (double)s.count : 1);
+        tally_report(&t->now, step);
         step->number = t->number;
+        step->gradient_norm = norm * scale;
         step->seconds = seconds_now() - begin;
     }
     return true;
@@ -341,8 +366,11 @@ bool rondo_trainer_evaluate(rondo_trainer *t, const rondo_tensor *inputs, int co
     }
     if (!run_on(t, &t->evaluating, inputs, count, error))
         return false;
+    tally_read(&t->now, &t->evaluating);
+    if (!tally_check_counts(&t->now, error))
+        return false;
     if (step) {
-        report(step, read_sums(&t->evaluating));
+        tally_report(&t->now, step);
         step->number = t->number;
         step->seconds = seconds_now() - begin;
     }

@@ -1,5 +1,6 @@
 /* The fields of a trainer, shared by models/train/trainer.c and models/train/trainer_checkpoint.c. */
 #pragma once
+#include "models/train/tally.h"
 #include "models/train/trainer.h"
 #include "models/weights.h"
 
@@ -9,15 +10,17 @@ struct rondo_trainer {
     rondo_trainer_options options;
     rondo_graph *model; /* compiled for evaluation at the first call */
     value_id loss;
+    objective_list objectives;
     rondo_weights *weights;
     program *train, *evaluate, *norm, *step;
     const struct wisdom *wisdom; /* kernel choices of the loaded checkpoint; NULL: none was loaded */
     instance run, evaluating, measuring, stepping;
-    float *gradient, *moment1, *moment2; /* of trained parameters */
-    float *sum;                          /* of accumulated gradients; NULL until needed */
-    bool pending;                        /* `sum` holds gradients of earlier accumulate calls */
-    double pending_loss, pending_nll;
-    int64_t pending_count;
+    float *moment1, *moment2; /* of trained parameters */
+    /* A block for each group of objectives: of the last batch, and of accumulated batches (NULL until needed).
+     */
+    float **gradients, **sums;
+    bool pending; /* `sums` and `earlier` hold those of earlier accumulate calls */
+    tally now, earlier;
     float scalars[4];
     int32_t seed[2];
     int64_t number, batches; /* updates and batches so far; dropout is drawn from the latter */

@@ -295,9 +295,15 @@ rondo_value rondo_cross_entropy_at(rondo_place place, rondo_value logits,
     if (!g || !dsl_options(g, "rondo_cross_entropy", &o, sizeof o, options) ||
         !dsl_operand(g, "rondo_cross_entropy", "targets", o.targets))
         return dsl_value(logits.graph, NONE);
+    if (o.ignore && o.ignore_padding)
+        return dsl_value(
+            g, graph_fail(g, RONDO_ARGUMENT,
+                          "rondo_cross_entropy: both ignore = %d and ignore_padding; only one id can "
+                          "be ignored",
+                          o.ignore));
     attribute attributes[MAX_ATTRIBUTES] = {0};
     attributes[cross_entropy_smoothing] = real_attribute(dsl_decimal(o.smoothing));
-    attributes[cross_entropy_ignore] = integer_attribute(o.ignore);
+    attributes[cross_entropy_ignore] = integer_attribute(o.ignore_padding ? 0 : o.ignore ? o.ignore : NO_ID);
     return dsl_value(g,
                      build_node(g, OP_cross_entropy, 2, (value_id[]){logits.id, o.targets.id}, attributes));
 }

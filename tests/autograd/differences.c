@@ -109,7 +109,7 @@ rondo_graph *differentiate_parameters(const rondo_graph *g, value_id loss, rondo
         graph_copy_node(asked, g, id, map);
     if (map)
         graph_copy_ends(asked, g, map);
-    if (asked && add_parameter_gradients(asked, loss, error))
+    if (asked && add_parameter_gradients(asked, loss, "", error))
         d = differentiate(asked, NULL, error);
     graph_free(asked);
     return d;

@@ -47,8 +47,10 @@ rondo_value every_layer(rondo_graph *g, rondo_value x)
     x = rondo_add(rondo_softmax(x), rondo_embed(table, ids));
     x = rondo_add(rondo_dropout(x, 0.1f), rondo_sinusoid(rondo_positions(ids), 8));
     x = rondo_add(x, plain);
-    return rondo_cross_entropy(rondo_matmul(x, table, .transpose_b = true), ids, .smoothing = 0.1f,
-                               .ignore = 0);
+    rondo_value loss = rondo_cross_entropy(rondo_matmul(x, table, .transpose_b = true), ids,
+                                           .smoothing = 0.1f, .ignore = -1);
+    rondo_objective(x, "objective", .count = rondo_count(loss), .weight = 0.5f);
+    return rondo_metric(loss, rondo_count(loss), "metric");
 }
 
 bool every_object(rondo_value loss, rondo_weights *weights, rondo_session *session,

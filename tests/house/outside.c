@@ -68,7 +68,7 @@ int main(int argc, char **argv)
     char *report = rondo_graph_explain(g, "T", &error);
     rondo_weights *weights = rondo_weights_new(g, 1, &error);
     rondo_trainer *trainer = rondo_trainer_new(loss, &error, weights);
-    rondo_step first = {0, 0, 0, 0, 0, 0}, last = {0, 0, 0, 0, 0, 0};
+    rondo_step first = {0, 0, 0, 0, 0, 0, NULL, 0}, last = first;
     bool good = argc > 1 && report && rondo_version() == RONDO_VERSION &&
                 rondo_trainer_step(trainer, inputs, 2, 1e-2f, &first, &error);
     for (int i = 0; good && i < 50; i++)

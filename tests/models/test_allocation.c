@@ -60,9 +60,17 @@ static const rondo_tensor inputs[] = {{"source", RONDO_I32, 2, {ROWS, WIDTH}, so
                                       {"target_in", RONDO_I32, 2, {ROWS, WIDTH}, target_in},
                                       {"target_out", RONDO_I32, 2, {ROWS, WIDTH}, target_out}};
 
+/* A second objective, with a count of its own. */
+static bool decay(rondo_graph *g)
+{
+    rondo_value table = rondo_parameter(g, "embed.weight", "f32[%d,4]", VOCABULARY);
+    return rondo_objective(rondo_sum(rondo_sum(rondo_mul(table, table), -1), -1), "decay", .weight = 0.01f)
+        .graph;
+}
+
 static bool build(life *l, rondo_error *error)
 {
-    if (!transformer_build(l->context, &l->shape, &l->built, error) ||
+    if (!transformer_build(l->context, &l->shape, &l->built, error) || !decay(l->built.graph) ||
         !(l->weights = rondo_weights_new(l->built.graph, 1, error)))
         return false;
     char *text = rondo_graph_print(l->built.graph, error);

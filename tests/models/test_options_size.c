@@ -44,6 +44,8 @@ GRAPH_CALL(call_linear, rondo_linear_at(RONDO_HERE, x, options))
 GRAPH_CALL(call_convolve, rondo_convolve_at(RONDO_HERE, x, options))
 GRAPH_CALL(call_reverse, rondo_reverse_at(RONDO_HERE, x, options))
 GRAPH_CALL(call_norm, rondo_layer_norm_at(RONDO_HERE, x, options))
+GRAPH_CALL(call_objective,
+           rondo_objective_at(RONDO_HERE, rondo_sum(rondo_sum(rondo_sum(x, 0), 0), 0), options))
 
 /* Options that hold values, which belong to a graph: `field` is filled in here. */
 #define VALUE_CALL(name, type, field, type_text, made)                                                       \
@@ -174,6 +176,7 @@ static bool call_load(const void *options, char *out, rondo_error *error)
     X(rondo_reverse_options, length, call_reverse, .axis = 1)                                                \
     X(rondo_norm_options, name, call_norm, .name = NULL)                                                     \
     X(rondo_cross_entropy_options, smoothing, call_cross_entropy, .smoothing = 0)                            \
+    X(rondo_objective_options, count, call_objective, .name = "extra")                                       \
     X(rondo_trainer_options, beta1, call_trainer, .clip_norm = 0)                                            \
     X(rondo_load_options, read, call_load, .read = false)                                                    \
     X(rondo_search, begin, call_search, .max_length = 8)

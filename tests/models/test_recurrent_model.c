@@ -54,7 +54,8 @@ static recurrent_model model_new(int threads)
         rondo_leave(m.graph);
     }
     m.logits = rondo_matmul(rondo_rms_norm(x, "norm"), table, .transpose_b = true);
-    m.loss = rondo_cross_entropy(m.logits, rondo_input(m.graph, "targets", "i32[B,T]"));
+    m.loss =
+        rondo_cross_entropy(m.logits, rondo_input(m.graph, "targets", "i32[B,T]"), .ignore_padding = true);
     m.weights = rondo_weights_new(m.graph, 3, &m.error);
     cr_assert(m.weights, "%s", m.error.message);
     return m;

@@ -47,7 +47,7 @@ static void print_attributes(const op_signature *s)
         else if (f->kind != ATTRIBUTE_FLAG && isnan(f->initial))
             printf(" %s", kinds[f->kind]);
         else if (f->kind != ATTRIBUTE_FLAG)
-            printf(" = %g", f->initial);
+            printf(f->initial == (double)NO_ID ? " = none" : " = %g", f->initial);
     }
 }
 

@@ -14,10 +14,17 @@ for name in $names; do
     grep -q "X(${name%_with}," tests/models/test_errors.c || { echo "$name has no row in tests/models/test_errors.c"; wrong=1; }
 done
 
-# The same for options structs and their size.
+# Each function that takes an options struct, which is one that has a size, has a row in the test of sizes.
 structs=$(awk '/^typedef struct/ { name = $3 } /size_t size RONDO_ZERO/ { print name }' rondo.h)
-[ "$(echo "$structs" | wc -l)" -ge 10 ] || { echo "found no options structs in rondo.h"; exit 1; }
+unsized=$(awk '/^typedef struct .*_options \{/ { print $3 }' rondo.h | grep -vxF "$structs")
+[ -z "$unsized" ] || { echo "no size in" $unsized; wrong=1; }
+names=$(tr '\n' ' ' <rondo.h | tr ';' '\n' | grep -F "$(echo "$structs" | sed 's/.*/const & */')" |
+    grep -o 'RONDO_API.*' | grep -oE 'rondo_[a-z0-9_]+\(' | sed -E 's/^rondo_(.*)\($/\1/; s/_(at|with)$//')
+[ "$(echo "$names" | wc -l)" -ge 15 ] || { echo "found too few functions with options in rondo.h"; exit 1; }
+for name in $names; do
+    grep -q "X($name," tests/models/test_options_size.c || { echo "rondo_$name has no row in tests/models/test_options_size.c"; wrong=1; }
+done
 for name in $structs; do
-    grep -q "X($name," tests/models/test_options_size.c || { echo "$name has no row in tests/models/test_options_size.c"; wrong=1; }
+    grep -q "X([a-z_]*, $name," tests/models/test_options_size.c || { echo "$name has no row in tests/models/test_options_size.c"; wrong=1; }
 done
 exit $wrong

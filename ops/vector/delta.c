@@ -14,7 +14,8 @@ void ISA(tile_weigh_lower)(int64_t first, int64_t rows, float *a, int64_t a_row,
             vf times = weight ? v_load(weight + s) * factor : v_splat(factor);
             v_store(a + s, v_select(lane <= last, v_load(a + s) * times, (vf){0}));
         }
-        weight += weight ? weight_row : 0;
+        if (weight)
+            weight += weight_row;
     }
 }
 

@@ -15,9 +15,9 @@ ALWAYS vf load_channels(const channel_scan *s, const channel_rows *x, int64_t t,
 }
 ALWAYS void store_channels(const channel_results *x, int64_t t, int64_t c, int64_t lanes, vf y)
 {
-    float *to = x->data + t * x->row + c;
     if (!x->data)
         return;
+    float *to = x->data + t * x->row + c;
     if (lanes == LANES)
         v_store(to, y);
     else

@@ -17,10 +17,29 @@ grad_plan grad_plan_of(const kernel_call *call, const scan_shape *s)
                         (p.chunks > 1 || operand_of(call, SCAN_DSTATE)->data || out[4].data);
     p.units = rows_per_task(s->chunk * (s->key + s->width) + s->key * s->width);
     p.decay = decay_gradient_of(call, s, p.chunks);
-    p.decay.steps = call->shared, p.decay.chunks = call->shared;
-    p.states = (float *)((char *)call->shared + decay_gradient_bytes(&p.decay, s));
-    p.gradients = p.states + (p.needs_states ? p.pairs * p.chunks * s->width * p.high : 0);
     return p;
+}
+
+static int64_t state_floats(const grad_plan *p)
+{
+    return p->needs_states ? p->pairs * p->chunks * p->s.width * p->high : 0;
+}
+static int64_t gradient_floats(const grad_plan *p)
+{
+    return p->needs_gradients ? p->pairs * p->chunks * p->s.key * p->wide : 0;
+}
+
+/* Where its parts lie in the shared memory, which is there when the call runs. */
+static void find_parts(grad_plan *p, char *shared)
+{
+    if (p->decay.kind == DECAY_BY_STEP)
+        p->decay.steps = (float *)shared;
+    if (p->decay.kind == DECAY_BY_CHUNK)
+        p->decay.chunks = (double *)shared;
+    if (p->needs_states)
+        p->states = (float *)(shared + decay_gradient_bytes(&p->decay, &p->s));
+    if (p->needs_gradients)
+        p->gradients = (float *)(shared + decay_gradient_bytes(&p->decay, &p->s)) + state_floats(p);
 }
 
 void grad_plan_call(kernel_call *call, const grad_plan *p)
@@ -31,9 +50,8 @@ void grad_plan_call(kernel_call *call, const grad_plan *p)
     call->tasks[0] = p->needs_states || p->needs_gradients ? 2 * divide_up(p->pairs, s->group) : 0;
     call->tasks[1] = divide_up(p->pairs * p->chunks, p->units);
     call->tasks[2] = decay_gradient_tasks(call, &p->decay);
-    int64_t floats = (p->needs_states ? p->pairs * p->chunks * s->width * p->high : 0) +
-                     (p->needs_gradients ? p->pairs * p->chunks * s->key * p->wide : 0);
-    call->shared_bytes = decay_gradient_bytes(&p->decay, s) + sizeof(float) * (size_t)floats;
+    call->shared_bytes =
+        decay_gradient_bytes(&p->decay, s) + sizeof(float) * (size_t)(state_floats(p) + gradient_floats(p));
     double key = (double)s->key, width = (double)s->width;
     double with_state = chunk_rows_before(s->time, s->chunk, operand_of(call, SCAN_STATE)->data);
     double with_gradient = chunk_rows_after(s->time, s->chunk, operand_of(call, SCAN_DSTATE)->data);
@@ -124,7 +142,8 @@ void grad_run(const kernel_call *call, int phase, int64_t task, void *scratch, c
     scan_shape s;
     scan_shape_of(call, &s);
     s.chunk = call->choice[0];
-    const grad_plan p = grad_plan_of(call, &s);
+    grad_plan p = grad_plan_of(call, &s);
+    find_parts(&p, call->shared);
     if (phase == 2) {
         decay_gradient_sum(call, &s, &p.decay, task);
         return;

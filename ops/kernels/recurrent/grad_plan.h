@@ -19,7 +19,7 @@ typedef struct grad_plan {
     bool needs_states, needs_gradients;
 } grad_plan;
 
-/* Sizes alone; run gets the same, with pointers into the shared memory. */
+/* Sizes alone: plan has no memory yet. */
 grad_plan grad_plan_of(const kernel_call *call, const scan_shape *s);
 /* Fills phases, tasks, shared memory and flops, and keeps the chunk. */
 void grad_plan_call(kernel_call *call, const grad_plan *p);
@@ -33,7 +33,7 @@ typedef struct grad_head {
 } grad_head;
 grad_head grad_head_of(const kernel_call *call, const grad_plan *p, int64_t pair);
 
-/* Where the state that chunk c begins with lies, and the gradient of the one it leaves; NULL: it is zero. */
+/* Where the state that chunk c begins with lies, and the gradient of the one it leaves, where there is one. */
 float *grad_state(const grad_head *h, int64_t chunk);
 float *grad_gradient(const grad_head *h, int64_t chunk);
 bool grad_has_state(const grad_head *h, int64_t chunk);

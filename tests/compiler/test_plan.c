@@ -160,6 +160,9 @@ Test(plan, verify_finds_what_is_out_of_place)
                 continue;
             moved->offset = other->offset;
             cr_expect_not(plan_verify(records, count, peak, scratch), "two buffers at one place");
+            moved->offset = other->offset + other->bytes - 64;
+            cr_expect_not(plan_verify(records, count, peak + moved->bytes, scratch),
+                          "one reaches into another");
             *moved = before;
         }
     }

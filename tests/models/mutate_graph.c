@@ -194,32 +194,41 @@ static bool end_name(mutation *m)
     return true;
 }
 
+static bool is_word(const char *at, size_t length, const char *word)
+{
+    return length == strlen(word) && !strncmp(at, word, length);
+}
+
 /* Exchanges two words throughout a line. */
 static void exchange_words(char **line, const char *a, const char *b)
 {
-    char fresh[LINE_BYTES], *to = fresh;
-    for (const char *at = *line; *at && to < fresh + sizeof fresh - 200;) {
-        size_t length = strcspn(at, " \",()=");
-        bool is_a = length == strlen(a) && !strncmp(at, a, length),
-             is_b = length == strlen(b) && !strncmp(at, b, length);
-        to += sprintf(to, "%.*s",
-                      is_a   ? (int)strlen(b)
-                      : is_b ? (int)strlen(a)
-                             : (int)length,
-                      is_a   ? b
-                      : is_b ? a
-                             : at);
+    size_t room = strlen(*line) * (strlen(a) + strlen(b)) + 1;
+    char *fresh = malloc(room), *to = fresh;
+    for (const char *at = *line; *at;) {
+        size_t length = strcspn(at, " \",()=[]*^");
+        if (is_word(at, length, a))
+            to = stpcpy(to, b);
+        else if (is_word(at, length, b))
+            to = stpcpy(to, a);
+        else
+            to = mempcpy(to, at, length);
         at += length;
         if (*at)
             *to++ = *at++;
     }
     *to = 0;
     free(*line);
-    *line = strdup(fresh);
+    *line = fresh;
 }
 
-/* Two ports or outputs take each other's name, and their states with them: the graph is as good as before, but what it takes
- * or makes under a name is something else. */
+void mutation_exchange(mutation *m, const char *a, const char *b)
+{
+    for (int i = 0; i < m->count; i++)
+        exchange_words(&m->lines[i], a, b);
+}
+
+/* Two ports or outputs take each other's name, and their states with them: the graph is as good as before, but
+ * what it takes or makes under a name is something else. */
 static bool names_exchange(mutation *m)
 {
     const char *words = mutation_random(m, 2) ? "^port " : "^output ";

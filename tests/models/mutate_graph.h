@@ -15,4 +15,5 @@ void mutation_begin(mutation *m, const char *text, uint64_t seed);
 uint64_t mutation_random(mutation *m, uint64_t below);
 /* One change at random; what was done, for messages. */
 const char *mutation_change(mutation *m);
+void mutation_exchange(mutation *m, const char *a, const char *b); /* two words throughout */
 char *mutation_end(mutation *m); /* the text; the caller frees it */

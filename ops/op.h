@@ -25,7 +25,7 @@ typedef enum form_kind {
     FORM_PAIR,       /* separable, as above */
     FORM_DIFFERENCE, /* c[t] − c[s], −∞ where masked; its exponential is a pair: log_decay alone counts */
     FORM_ENDED,      /* carried two time axes, no longer separable: reason, at */
-    FORM_NORMALISER, /* Σ_s of a pair: the denominator of the scan */
+    FORM_NORMALISER, /* Σ_s of a pair, or its mean: the denominator of the scan, or a product with Σ_s key */
     FORM_CONTRACTED  /* Σ_s pair · operand: the numerator of the scan or of the reassociated product */
 } form_kind;
 typedef struct pair_form {
@@ -51,9 +51,8 @@ typedef struct form_context {
     const value_id *map;        /* old → new, for values that are not pairs */
     const pair_form *forms;     /* by old value id */
 } form_context;
-/* Decides what each output of old node n is. Reached only if some input is a PAIR or ENDED, or the op can
- * begin a pair (matmul, mul, broadcast, constant). May add nodes to c->to. False: graph_fail was called on
- * c->to. */
+/* Decides what each output of old node n is; outputs are FORM_NONE at first. Called for every node, most of
+ * which read no pair and begin none. May add nodes to c->to. False: graph_fail was called on c->to. */
 typedef bool form_rule(form_context *c, const node *n, pair_form *outputs);
 
 /* ---- step: from the parallel graph to one that advances P tokens ---- */
@@ -192,7 +191,7 @@ typedef enum op_id {
 
 typedef struct op_row {
     op_signature signature;
-    vjp_rule *vjp; /* NULL: no gradient */
+    vjp_rule *vjp; /* NULL, in ops.def vjp_none: no gradient */
     form_rule *form;
     step_rule *step;
     unsigned flags;

@@ -398,6 +398,49 @@ RONDO_API rondo_value rondo_convolve_at(rondo_place, rondo_value x, const rondo_
 #define rondo_convolve(x, ...) \
     rondo_convolve_at(RONDO_HERE, x, RONDO_OPTIONS(rondo_convolve_options, .width = __VA_ARGS__))
 
+/* Overlapping pieces of an axis side by side: [A, n, D] → [A, n', width, D] for axis 1, piece i from
+ * element i · stride − before on, with `fill` where that lies outside. RONDO_UNPADDED: whole pieces only,
+ * before = 0. RONDO_CENTRED: before = ⌊(width − 1) / 2⌋, n' = ⌈n / stride⌉. RONDO_CAUSAL: before = width −
+ * 1, so that piece i ends with element i · stride; a decoder carries the last width − 1 rows, if the
+ * stride is 1. An extent that is no number must be a multiple of the stride, and n' of its symbols. */
+typedef enum rondo_padding { RONDO_UNPADDED, RONDO_CENTRED, RONDO_CAUSAL } rondo_padding;
+typedef struct rondo_windows_options {
+    size_t size RONDO_ZERO;
+    int64_t width RONDO_ZERO;
+    int64_t stride RONDO_ZERO; /* 0: 1; of a pooling: the width */
+    rondo_padding padding RONDO_ZERO;
+    float fill RONDO_ZERO; /* windows alone */
+} rondo_windows_options;
+RONDO_API rondo_value rondo_windows_at(rondo_place, rondo_value x, int axis, const rondo_windows_options *);
+#define rondo_windows(x, axis, ...) \
+    rondo_windows_at(RONDO_HERE, x, axis, RONDO_OPTIONS(rondo_windows_options, .width = __VA_ARGS__))
+/* Pooling over windows of all axes between the first and the last, of x: [B,T,C], [B,H,W,C], …: the
+ * largest, whose gradient goes to the first of equals, or the mean, to which padding counts as 0. */
+RONDO_API rondo_value rondo_max_pool_at(rondo_place, rondo_value x, const rondo_windows_options *);
+#define rondo_max_pool(x, ...) \
+    rondo_max_pool_at(RONDO_HERE, x, RONDO_OPTIONS(rondo_windows_options, .width = __VA_ARGS__))
+RONDO_API rondo_value rondo_mean_pool_at(rondo_place, rondo_value x, const rondo_windows_options *);
+#define rondo_mean_pool(x, ...) \
+    rondo_mean_pool_at(RONDO_HERE, x, RONDO_OPTIONS(rondo_windows_options, .width = __VA_ARGS__))
+/* Convolution over the axes between the first and the last, the channels last: [B,T,C] → [B,T',channels],
+ * [B,H,W,C] → [B,H',W',channels]: y[i] = Σ_j W[j] x[i · stride + j − before] + b, j over `width` elements
+ * of each of these axes. Makes the parameters NAME.weight [channels, width · … · C] (the channel runs
+ * fastest) and NAME.bias [channels]. depthwise: each channel by itself, with NAME.weight [width · …, C];
+ * causal with stride 1 it is rondo_convolve, and the same weights fit. Causal padding is for one axis. */
+typedef struct rondo_conv_options {
+    size_t size RONDO_ZERO;
+    int64_t channels RONDO_ZERO; /* depthwise: 0 or those of x */
+    int64_t width RONDO_ZERO;
+    int64_t stride RONDO_ZERO; /* 0: 1 */
+    rondo_padding padding RONDO_ZERO;
+    const char *name RONDO_ZERO; /* NULL: "conv" */
+    bool depthwise RONDO_ZERO, no_bias RONDO_ZERO;
+    rondo_value length RONDO_ZERO; /* i32[B]: rows of axis 1 at or beyond it count as 0; no value: all count */
+} rondo_conv_options;
+RONDO_API rondo_value rondo_conv_at(rondo_place, rondo_value x, const rondo_conv_options *);
+#define rondo_conv(x, ...) \
+    rondo_conv_at(RONDO_HERE, x, RONDO_OPTIONS(rondo_conv_options, .channels = __VA_ARGS__))
+
 /* Norms over the last axis, which must be a number: layer norm (Ba et al. 2016, eq. 4), with the parameters
  * NAME.weight and NAME.bias, and RMS norm (Zhang & Sennrich 2019, eq. 4), with NAME.weight. */
 typedef struct rondo_norm_options {
@@ -428,6 +471,21 @@ RONDO_API rondo_value rondo_sinusoid_at(rondo_place, rondo_value positions, int6
  * and recomputation do not change it. x: [B, ..., T, D] or [B, T, D]. */
 RONDO_API rondo_value rondo_dropout_at(rondo_place, rondo_value x, float rate);
 #define rondo_dropout(x, rate) rondo_dropout_at(RONDO_HERE, x, rate)
+
+/* Random numbers of these dims, [B, …]: uniform in [0, 1), normal with mean 0 and variance 1, or Gumbel,
+ * whose sum with logits has a draw from their softmax as its argmax. Each is a function of (call site,
+ * seed, sentence, t, channel), t along `axis`, which is not 0: of the inputs `dropout.seed`, i32[2], and
+ * `sentences`, i32[B], as for dropout; so threads, padding and batching do not change it, and a decoder
+ * draws what training drew. There is no gradient, and unlike dropout they stay in evaluation. */
+RONDO_API rondo_value rondo_random_uniform_at(rondo_place, rondo_graph *, int axis, const char *dims, ...)
+    RONDO_FORMAT(4, 5);
+#define rondo_random_uniform(...) rondo_random_uniform_at(RONDO_HERE, __VA_ARGS__)
+RONDO_API rondo_value rondo_random_normal_at(rondo_place, rondo_graph *, int axis, const char *dims, ...)
+    RONDO_FORMAT(4, 5);
+#define rondo_random_normal(...) rondo_random_normal_at(RONDO_HERE, __VA_ARGS__)
+RONDO_API rondo_value rondo_random_gumbel_at(rondo_place, rondo_graph *, int axis, const char *dims, ...)
+    RONDO_FORMAT(4, 5);
+#define rondo_random_gumbel(...) rondo_random_gumbel_at(RONDO_HERE, __VA_ARGS__)
 
 /* Gradients as values of the graph: out[i] becomes the gradient of `scalar`, one f32, with respect to wrt[i],
  * with the dims of wrt[i], which may be a parameter, an input or any other f32 value; zeros where the scalar

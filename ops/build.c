@@ -200,6 +200,18 @@ value_id build_scatter(rondo_graph *g, value_id x, value_id ids, int axis, const
     return build_whole(g, OP_scatter, 2, (value_id[]){x, ids}, attributes);
 }
 
+value_id build_windows(rondo_graph *g, value_id x, int axis, const window_layout *w)
+{
+    attribute attributes[MAX_ATTRIBUTES] = {0};
+    attributes[windows_axis] = integer_attribute(axis);
+    attributes[windows_width] = integer_attribute(w->width);
+    attributes[windows_stride] = integer_attribute(w->stride);
+    attributes[windows_before] = integer_attribute(w->before);
+    attributes[windows_after] = integer_attribute(w->after);
+    attributes[windows_fill] = real_attribute(w->fill);
+    return build_whole(g, OP_windows, 1, &x, attributes);
+}
+
 value_id build_row_mask(rondo_graph *g, value_id x, value_id length, int axis, double fill)
 {
     attribute attributes[MAX_ATTRIBUTES] = {0};

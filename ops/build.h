@@ -49,6 +49,14 @@ value_id build_row_mask(rondo_graph *g, value_id x, value_id length, int axis, d
 value_id build_reverse(rondo_graph *g, value_id x, value_id length, int axis);
 value_id build_gather(rondo_graph *g, value_id x, value_id ids, int axis);
 value_id build_scatter(rondo_graph *g, value_id x, value_id ids, int axis, const shape *to);
+/* Windows along an axis (ops/families/moves/windows.c). */
+typedef struct window_layout {
+    int64_t width, stride, before, after;
+    double fill;
+} window_layout;
+value_id build_windows(rondo_graph *g, value_id x, int axis, const window_layout *w);
+/* That of a node of windows, windows_next or fold; width: of the windows that fold reads. */
+window_layout window_layout_of(int op, const attribute *attributes, int64_t width);
 value_id build_cast(rondo_graph *g, value_id x, rondo_type type);
 /* rank of x plus one: extent 1 before `axis`; and the other way (the extent must be 1). */
 value_id build_unsqueeze(rondo_graph *g, value_id x, int axis);

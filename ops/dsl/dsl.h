@@ -32,6 +32,10 @@ value_id dsl_leaf(rondo_graph *g, op_id op, const char *name, rondo_type type, c
 
 /* A parameter NAME of the current scope; columns 0: a vector. */
 value_id dsl_parameter(rondo_graph *g, const char *name, int64_t rows, int64_t columns);
+/* NAME.weight [width, channels] of a convolution of each channel by itself: uniform in ± 1/√width. */
+value_id dsl_taps(rondo_graph *g, int64_t width, int64_t channels);
+/* The seed and the sentence ids, inputs of the whole graph in any scope, and a new site. False: failed. */
+bool dsl_random_site(rondo_graph *g, dim sentences, value_id inputs[2], int64_t *site);
 /* Extent of the last axis of x, which must be a number; −1: the graph failed. */
 int64_t dsl_channels(rondo_graph *g, const char *function, value_id x);
 

@@ -258,19 +258,28 @@ rondo_value rondo_sinusoid_at(rondo_place place, rondo_value positions, int64_t 
 
 /* ---- dropout, loss ---- */
 
-/* The seed and the sentence ids are inputs of the whole graph, in any scope. */
+bool dsl_random_site(rondo_graph *g, dim sentences, value_id inputs[2], int64_t *site)
+{
+    shape pair = {.rank = 1, .dims = {dim_number(2)}}, ids = {.rank = 1, .dims = {sentences}};
+    inputs[0] = dsl_leaf(g, OP_input, "dropout.seed", RONDO_I32, &pair);
+    inputs[1] = inputs[0] == NONE ? NONE : dsl_leaf(g, OP_input, "sentences", RONDO_I32, &ids);
+    *site = g->site_count++;
+    return inputs[1] != NONE;
+}
+
 static value_id dropout(rondo_graph *g, value_id x, double rate)
 {
     const shape *of = graph_shape_of(g, x);
     if (of->rank < 3)
         return graph_fail(g, RONDO_SHAPE, "rondo_dropout of %s: it needs [B,T,D] or [B,...,T,D]",
                           shape_words(g, of));
-    shape pair = {.rank = 1, .dims = {dim_number(2)}}, sentences = {.rank = 1, .dims = {of->dims[0]}};
-    value_id inputs[3] = {x, dsl_leaf(g, OP_input, "dropout.seed", RONDO_I32, &pair)};
-    inputs[2] = inputs[1] == NONE ? NONE : dsl_leaf(g, OP_input, "sentences", RONDO_I32, &sentences);
+    value_id inputs[3] = {x};
+    int64_t site;
+    if (!dsl_random_site(g, of->dims[0], inputs + 1, &site))
+        return NONE;
     attribute attributes[MAX_ATTRIBUTES] = {0};
     attributes[dropout_rate] = real_attribute(rate);
-    attributes[dropout_site] = integer_attribute(g->site_count++);
+    attributes[dropout_site] = integer_attribute(site);
     attributes[dropout_axis] = integer_attribute(-2);
     return build_node(g, OP_dropout, 3, inputs, attributes);
 }

@@ -22,7 +22,7 @@ rondo_value rondo_delta_at(rondo_place place, rondo_value q, rondo_value k, rond
 
 /* Uniform in ± 1/√K, by the fan-in of each channel: Xavier's ± scale √(6 / (K + D)) with the scale that gives
  * this range. */
-static value_id taps(rondo_graph *g, int64_t width, int64_t channels)
+value_id dsl_taps(rondo_graph *g, int64_t width, int64_t channels)
 {
     value_id weight = dsl_parameter(g, "weight", width, channels);
     double scale = sqrt((double)(width + channels) / (6.0 * (double)width));
@@ -43,7 +43,7 @@ rondo_value rondo_convolve_at(rondo_place place, rondo_value x, const rondo_conv
                          graph_fail(g, RONDO_ARGUMENT, "%s: a width of %lld", function, (long long)o.width));
     int64_t channels = dsl_channels(g, function, x.id);
     rondo_enter(g, "%s", o.name ? o.name : "conv");
-    inputs[1] = graph_good(g) ? taps(g, o.width, channels) : NONE;
+    inputs[1] = graph_good(g) ? dsl_taps(g, o.width, channels) : NONE;
     value_id y = graph_good(g) ? build_node(g, OP_convolve, 3, inputs, NULL) : NONE;
     rondo_leave(g);
     return dsl_value(g, y);

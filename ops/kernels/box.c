@@ -199,3 +199,30 @@ void box_run(const box *b, const void *from, void *to, int64_t task)
     for (int64_t unit = task * u.per_task; unit < end; unit++)
         box_unit(b, &u, (const uint32_t *)from + b->from_start, (uint32_t *)to + b->to_start, unit);
 }
+
+/* ---- several ---- */
+
+bool box_parts_plan(kernel_call *call, box_part *rule)
+{
+    box b;
+    const void *from;
+    call->phases = 1;
+    call->tasks[0] = 0;
+    for (int part = 0; rule(call, part, &b, &from); part++)
+        call->tasks[0] += box_tasks(&b);
+    return true;
+}
+
+void box_parts_run(const kernel_call *call, int64_t task, box_part *rule)
+{
+    box b;
+    const void *from;
+    for (int part = 0; rule(call, part, &b, &from); part++) {
+        int64_t tasks = box_tasks(&b);
+        if (task < tasks) {
+            box_run(&b, from, call->outputs[0].data, task);
+            return;
+        }
+        task -= tasks;
+    }
+}

@@ -19,3 +19,8 @@ bool box_reshape(box *b, const tensor *x, const tensor *y);
 void box_order(box *b);
 int64_t box_tasks(const box *b);
 void box_run(const box *b, const void *from, void *to, int64_t task);
+
+/* A result as boxes, each out of a memory of its own: box number `part`; false past the last. */
+typedef bool box_part(const kernel_call *call, int part, box *b, const void **from);
+bool box_parts_plan(kernel_call *call, box_part *rule); /* one phase; true */
+void box_parts_run(const kernel_call *call, int64_t task, box_part *rule);

@@ -202,55 +202,28 @@ static bool concat_part(const kernel_call *call, int part, box *b, const void **
     return true;
 }
 
-typedef bool part_rule(const kernel_call *call, int part, box *b, const void **from);
-
-static bool plan_parts(kernel_call *call, part_rule *rule)
-{
-    box b;
-    const void *from;
-    call->phases = 1;
-    call->tasks[0] = 0;
-    for (int part = 0; rule(call, part, &b, &from); part++)
-        call->tasks[0] += box_tasks(&b);
-    return true;
-}
-
-static void run_parts(const kernel_call *call, int64_t task, part_rule *rule)
-{
-    box b;
-    const void *from;
-    for (int part = 0; rule(call, part, &b, &from); part++) {
-        int64_t tasks = box_tasks(&b);
-        if (task < tasks) {
-            box_run(&b, from, call->outputs[0].data, task);
-            return;
-        }
-        task -= tasks;
-    }
-}
-
 static bool plan_pad(kernel_call *call)
 {
-    return plan_parts(call, pad_part);
+    return box_parts_plan(call, pad_part);
 }
 
 static void run_pad(const kernel_call *call, int phase, int64_t task, void *scratch)
 {
     (void)phase, (void)scratch;
-    run_parts(call, task, pad_part);
+    box_parts_run(call, task, pad_part);
 }
 
 const kernel kernel_pad = {"pad", plan_pad, run_pad};
 
 static bool plan_concat(kernel_call *call)
 {
-    return plan_parts(call, concat_part);
+    return box_parts_plan(call, concat_part);
 }
 
 static void run_concat(const kernel_call *call, int phase, int64_t task, void *scratch)
 {
     (void)phase, (void)scratch;
-    run_parts(call, task, concat_part);
+    box_parts_run(call, task, concat_part);
 }
 
 const kernel kernel_concat = {"concat", plan_concat, run_concat};

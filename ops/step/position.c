@@ -2,6 +2,7 @@
  * is on the right, so `count` is all that they need to know about it. */
 #include "ops/rules.h"
 #include "ops/step/step.h"
+#include <string.h>
 
 bool step_causal_mask(step_context *c, const node *n, time_fact *facts)
 {
@@ -77,4 +78,32 @@ bool step_positions(step_context *c, const node *n, time_fact *facts)
         return step_fail(c, n, "it has an offset of its own");
     value_id inputs[2] = {c->map[n->inputs[0]], c->position};
     return step_finish(c, n, graph_add(c->to, n->op, inputs, 2, n->attributes));
+}
+
+/* Random numbers of a token are those of its position. */
+bool step_random(step_context *c, const node *n, time_fact *facts)
+{
+    const shape *s = graph_shape_of(c->from, n->first_output);
+    value_id inputs[3] = {NONE, NONE, NONE};
+    int axes[2], count = step_time_axes(c, s, axes, 2),
+                 axis = normal_axis(n->attributes[random_uniform_axis].integer, s->rank);
+    if (!step_all_still(c, n))
+        return step_fail(c, n, "its seed or its sentences depend on time");
+    if (!count)
+        return step_refuse(c, n, facts);
+    if (count > 1 || axes[0] != axis || dim_only_symbol(s->dims[axis]) != c->time)
+        return step_fail(c, n, "time is not its axis %d alone", axis);
+    if (n->input_count > 2 && n->inputs[2] != NONE)
+        return step_fail(c, n, "it has an offset of its own");
+    if (!step_batch_first(c, s))
+        return step_fail(c, n,
+                         "sequences are at different positions, so it needs the batch on its first axis");
+    facts[0] = step_now(axis);
+    step_inputs(c, n, inputs);
+    inputs[2] = c->position;
+    attribute attributes[MAX_ATTRIBUTES];
+    memcpy(attributes, n->attributes, sizeof attributes);
+    shape out = step_shape(c, s);
+    attributes[random_uniform_dims].integer = graph_shape(c->to, &out);
+    return step_finish(c, n, graph_add(c->to, n->op, inputs, 3, attributes));
 }

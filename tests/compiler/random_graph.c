@@ -143,10 +143,33 @@ static value_id reduction(growing *r, value_id x)
     return build_unary(r->g, OP_tanh, y);
 }
 
+/* Elements in other places along an axis; the shape stays. */
+static value_id moved(growing *r, value_id x)
+{
+    rondo_graph *g = r->g;
+    int rank = graph_shape_of(g, x)->rank, axis = below(r, rank > 0 ? rank : 1);
+    const window_layout w = {3, 1, 1, 1, 0.25};
+    if (rank < 1 || rank == MAX_RANK)
+        return x;
+    switch (below(r, 4)) {
+    case 0:
+        return build_reverse(g, x, NONE, axis);
+    case 1:
+        return build_node(g, OP_roll, 1, &x,
+                          (attribute[MAX_ATTRIBUTES]){{.integer = axis}, {.integer = below(r, 7) - 3}});
+    case 2:
+        return build_node(g, OP_sort, 1, &x,
+                          (attribute[MAX_ATTRIBUTES]){{.integer = axis}, {.integer = below(r, 2)}});
+    default:
+        return build_reduce(g, below(r, 2) ? OP_mean : OP_max, build_windows(g, x, axis, &w), axis + 1,
+                            false);
+    }
+}
+
 static void grow(growing *r, random_graph_options o)
 {
     value_id x = any(r), y;
-    switch (below(r, 8)) {
+    switch (below(r, o.moves ? 9 : 8)) {
     case 0:
     case 1:
         y = unary(r, x);
@@ -161,6 +184,9 @@ static void grow(growing *r, random_graph_options o)
         break;
     case 6:
         y = view(r, x);
+        break;
+    case 8:
+        y = moved(r, x);
         break;
     default:
         y = reduction(r, x);

@@ -71,7 +71,7 @@ static void check_random(bool ports, bool fuse_it)
         rondo_error error = {0};
         rondo *r = rondo_new(1);
         rondo_graph *g =
-            random_graph(r, (uint64_t)seed, (random_graph_options){8 + seed % 32, ports, true}, &error);
+            random_graph(r, (uint64_t)seed, (random_graph_options){8 + seed % 32, ports, true, true}, &error);
         cr_assert(g && graph_verify(g, &error), "graph %d: %s", seed, error.message);
         rondo_graph *small = fuse_it ? fused(g, &error) : NULL;
         check(small ? small : g, bounds[seed % 4], seed, fuse_it ? "fused" : "as written");
@@ -103,7 +103,7 @@ Test(program, specialisations_do_not_disturb_each_other)
 {
     rondo_error error = {0};
     rondo *r = rondo_new(1);
-    rondo_graph *g = random_graph(r, 11, (random_graph_options){30, false, true}, &error);
+    rondo_graph *g = random_graph(r, 11, (random_graph_options){30, false, true, true}, &error);
     program *p = program_new(graph_clean(g, NULL, &error), NULL, &error);
     cr_assert(p, "%s", error.message);
     for (int k = 0; k < 8; k++) {

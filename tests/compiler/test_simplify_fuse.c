@@ -19,8 +19,8 @@ static void check_pass(pass *first, pass *second, const char *what)
         graph_inputs inputs = {.seed = seed, .low = -1, .high = 1, .shortest = 1, .longest = 4};
         rondo *r = rondo_new(1);
         value_id *map = NULL;
-        rondo_graph *g =
-            random_graph(r, seed, (random_graph_options){6 + (int)(seed % 50), seed % 3 == 0, true}, &error);
+        rondo_graph *g = random_graph(
+            r, seed, (random_graph_options){6 + (int)(seed % 50), seed % 3 == 0, true, true}, &error);
         cr_assert(g, "%s", error.message);
         rondo_graph *middle = first(g, NULL, &error),
                     *after = second ? second(middle, &map, &error) : first(g, &map, &error);

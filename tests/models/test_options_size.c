@@ -47,6 +47,10 @@ GRAPH_CALL(call_linear, rondo_linear_at(RONDO_HERE, x, options))
 GRAPH_CALL(call_convolve, rondo_convolve_at(RONDO_HERE, x, options))
 GRAPH_CALL(call_argmax, rondo_argmax_at(RONDO_HERE, x, options))
 GRAPH_CALL(call_reverse, rondo_reverse_at(RONDO_HERE, x, options))
+GRAPH_CALL(call_windows, rondo_windows_at(RONDO_HERE, x, 1, options))
+GRAPH_CALL(call_max_pool, rondo_max_pool_at(RONDO_HERE, x, options))
+GRAPH_CALL(call_mean_pool, rondo_mean_pool_at(RONDO_HERE, x, options))
+GRAPH_CALL(call_conv, rondo_conv_at(RONDO_HERE, x, options))
 GRAPH_CALL(call_layer_norm, rondo_layer_norm_at(RONDO_HERE, x, options))
 GRAPH_CALL(call_rms_norm, rondo_rms_norm_at(RONDO_HERE, x, options))
 GRAPH_CALL(call_objective,
@@ -197,6 +201,10 @@ static bool call_load(const void *options, char *out, rondo_error *error)
     X(delta, rondo_delta_options, log_decay, call_delta, .log_decay = {NULL, -1})                            \
     X(convolve, rondo_convolve_options, name, call_convolve, .width = 2)                                     \
     X(reverse, rondo_reverse_options, length, call_reverse, .axis = 1)                                       \
+    X(windows, rondo_windows_options, stride, call_windows, .width = 2)                                      \
+    X(max_pool, rondo_windows_options, stride, call_max_pool, .width = 2)                                    \
+    X(mean_pool, rondo_windows_options, stride, call_mean_pool, .width = 2)                                  \
+    X(conv, rondo_conv_options, stride, call_conv, .channels = 5, .width = 2)                                \
     X(layer_norm, rondo_norm_options, name, call_layer_norm, .name = NULL)                                   \
     X(rms_norm, rondo_norm_options, name, call_rms_norm, .name = NULL)                                       \
     X(cross_entropy, rondo_cross_entropy_options, smoothing, call_cross_entropy, .smoothing = 0)             \

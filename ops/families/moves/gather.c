@@ -66,7 +66,7 @@ bool vjp_gather(rondo_graph *g, const node *n, const value_id *out_gradients, co
         in_gradients[0] =
             build_scatter(g, out_gradients[0], n->inputs[1], (int)n->attributes[gather_axis].integer,
                           graph_shape_of(g, n->inputs[0]));
-    return !g->error.code;
+    return graph_good(g);
 }
 
 bool vjp_scatter(rondo_graph *g, const node *n, const value_id *out_gradients, const bool *needs,
@@ -75,7 +75,7 @@ bool vjp_scatter(rondo_graph *g, const node *n, const value_id *out_gradients, c
     if (needs[0] && out_gradients[0] != NONE)
         in_gradients[0] =
             build_gather(g, out_gradients[0], n->inputs[1], (int)n->attributes[scatter_axis].integer);
-    return !g->error.code;
+    return graph_good(g);
 }
 
 /* ---- reference ---- */

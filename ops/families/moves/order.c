@@ -57,7 +57,7 @@ bool vjp_order(rondo_graph *g, const node *n, const value_id *out_gradients, con
         in_gradients[0] =
             build_scatter(g, out_gradients[0], n->first_output + 1, (int)n->attributes[sort_axis].integer,
                           graph_shape_of(g, n->inputs[0]));
-    return !g->error.code;
+    return graph_good(g);
 }
 
 /* ---- reference ---- */

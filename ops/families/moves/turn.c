@@ -37,7 +37,7 @@ bool vjp_reverse(rondo_graph *g, const node *n, const value_id *out_gradients, c
     if (needs[0] && out_gradients[0] != NONE)
         in_gradients[0] = build_reverse(g, out_gradients[0], n->input_count > 1 ? n->inputs[1] : NONE,
                                         (int)n->attributes[reverse_axis].integer);
-    return !g->error.code;
+    return graph_good(g);
 }
 
 bool vjp_roll(rondo_graph *g, const node *n, const value_id *out_gradients, const bool *needs,
@@ -48,7 +48,7 @@ bool vjp_roll(rondo_graph *g, const node *n, const value_id *out_gradients, cons
     back[roll_shift] = integer_attribute(-n->attributes[roll_shift].integer);
     if (needs[0] && out_gradients[0] != NONE)
         in_gradients[0] = build_node(g, OP_roll, 1, out_gradients, back);
-    return !g->error.code;
+    return graph_good(g);
 }
 
 /* ---- reference ---- */

@@ -645,8 +645,17 @@ RONDO_API rondo_function *rondo_function_of(const rondo_graph *graph, rondo_erro
 /* Graph and weights in one safetensors file. weights: NULL if the function has no parameters. */
 RONDO_API bool rondo_function_save(const rondo_function *function, const rondo_weights *weights,
                                    const char *path, rondo_error *error);
-/* The file is mapped, and checked whole before anything of it is used. */
+/* The file is mapped, and checked whole before anything of it is used. It must then stay as it is while the
+ * function lives; rondo_program_load says more. */
 RONDO_API rondo_function *rondo_function_load(rondo *context, const char *path, rondo_error *error);
+/* How the file of a function or a program is loaded: RONDO_OPTIONS(rondo_load_options, .read = true). NULL:
+ * the defaults. */
+typedef struct rondo_load_options {
+    size_t size RONDO_ZERO;
+    bool read RONDO_ZERO; /* into memory instead of mapping it: the file may change afterwards */
+} rondo_load_options;
+RONDO_API rondo_function *rondo_function_load_with(rondo *context, const char *path, rondo_error *error,
+                                                   const rondo_load_options *options);
 /* After all its results. */
 RONDO_API void rondo_function_free(rondo_function *function);
 /* What `rondo explain` says about the graph. */
@@ -684,12 +693,7 @@ RONDO_API bool rondo_program_save(const rondo_program *, const rondo_weights *, 
  * weights change, or reading them raises SIGBUS. Replacing it by rename is safe. Weights that are stored as
  * f16, bf16 or f64 are converted to f32. */
 RONDO_API rondo_program *rondo_program_load(rondo *, const char *path, rondo_error *);
-typedef struct rondo_load_options {
-    size_t size RONDO_ZERO;
-    bool read RONDO_ZERO; /* into memory instead of mapping it: the file may change afterwards */
-} rondo_load_options;
-/* rondo_program_load_with(r, path, &error, RONDO_OPTIONS(rondo_load_options, .read = true)). NULL: the
- * defaults. A file that is read is compared with its checksums. */
+/* The same with options. A file that is read, not mapped, is compared with its checksums. */
 RONDO_API rondo_program *rondo_program_load_with(rondo *, const char *path, rondo_error *,
                                                  const rondo_load_options *);
 /* Reads all of a file that Rondo wrote and compares it with its checksums; loading does that only for what is

@@ -1,7 +1,20 @@
-/* parameters: a graph that was read from a file finds its parameters there, whatever floating point dtype they have. */
+/* parameters: what a graph that was read from a file finds there, whatever floating-point dtype it is stored in. */
 #include "models/parameters.h"
 #include "core/convert.h"
+#include "core/options.h"
 #include "ops/op.h"
+
+bool parameters_open(safetensors *file, const rondo_allocator *allocator, const char *path,
+                     const rondo_load_options *options, rondo_error *error)
+{
+    rondo_load_options own;
+    const char *wrong = options_read(&own, sizeof own, options);
+    if (wrong)
+        return fail(error, RONDO_ARGUMENT, "rondo_load_options: %s", wrong);
+    if (!own.read) /* all of a mapping would have to be read for its checksums */
+        return safetensors_open(file, allocator, path, error);
+    return safetensors_read(file, allocator, path, error) && safetensors_check_all(file, error);
+}
 
 const char *stored_words(arena *a, const stored_tensor *t)
 {

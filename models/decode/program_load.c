@@ -1,7 +1,6 @@
 /* Reading a compiled model: one safetensors file whose metadata holds the graphs in text form, the report and the tokenizer.
  * What is read is hostile until graph_verify, the check of parameters and the contract between the stages have passed. */
 #include "models/decode/decoder.h"
-#include "core/options.h"
 #include "models/parameters.h"
 #include <string.h>
 
@@ -77,20 +76,12 @@ static bool read_program(rondo_program *p, rondo_error *error)
     return !p->arena.failed || fail_memory(error, sizeof *p, "a program");
 }
 
-/* What is in memory is compared with the checksums; what is mapped would have to be read for that. */
-static bool read_whole(safetensors *file, const rondo_allocator *a, const char *path, rondo_error *error)
+rondo_program *rondo_program_load_with(rondo *context, const char *path, rondo_error *error,
+                                       const rondo_load_options *options)
 {
-    if (!safetensors_read(file, a, path, error))
-        return false;
-    return safetensors_check_all(file, error);
-}
-
-typedef bool open_file(safetensors *file, const rondo_allocator *a, const char *path, rondo_error *error);
-
-static rondo_program *load(rondo *context, const char *path, open_file *open, rondo_error *error)
-{
+    error_begin(error);
     rondo_program *p = context ? program_begin(context, error) : NULL;
-    if (p && open(&p->file, &context->allocator, path, error) && read_program(p, error))
+    if (p && parameters_open(&p->file, &context->allocator, path, options, error) && read_program(p, error))
         return p;
     rondo_program_free(p);
     return NULL;
@@ -99,18 +90,5 @@ static rondo_program *load(rondo *context, const char *path, open_file *open, ro
 rondo_program *rondo_program_load(rondo *context, const char *path, rondo_error *error)
 {
     error_begin(error);
-    return load(context, path, safetensors_open, error);
-}
-
-rondo_program *rondo_program_load_with(rondo *context, const char *path, rondo_error *error,
-                                       const rondo_load_options *options)
-{
-    error_begin(error);
-    rondo_load_options own;
-    const char *wrong = options_read(&own, sizeof own, options);
-    if (wrong) {
-        fail(error, RONDO_ARGUMENT, "rondo_program_load_with: %s", wrong);
-        return NULL;
-    }
-    return load(context, path, own.read ? read_whole : safetensors_open, error);
+    return rondo_program_load_with(context, path, error, NULL);
 }

@@ -49,12 +49,19 @@ static bool read_function(rondo_function *f, rondo_error *error)
     return read_graph(f, source, error);
 }
 
-rondo_function *rondo_function_load(rondo *context, const char *path, rondo_error *error)
+rondo_function *rondo_function_load_with(rondo *context, const char *path, rondo_error *error,
+                                         const rondo_load_options *options)
 {
     error_begin(error);
     rondo_function *f = context ? function_begin(context, error) : NULL;
-    if (f && safetensors_open(&f->file, &context->allocator, path, error) && read_function(f, error))
+    if (f && parameters_open(&f->file, &context->allocator, path, options, error) && read_function(f, error))
         return f;
     rondo_function_free(f);
     return NULL;
+}
+
+rondo_function *rondo_function_load(rondo *context, const char *path, rondo_error *error)
+{
+    error_begin(error);
+    return rondo_function_load_with(context, path, error, NULL);
 }

@@ -354,6 +354,35 @@ Test(function, loaded_gives_the_same_bits)
     unlink(path);
 }
 
+/* A function that was read does not need its file any more. */
+Test(function, read_into_memory_its_file_may_change)
+{
+    static float x[SIZE];
+    char path[100];
+    rondo_error error = {0};
+    rondo_graph *g = rondo_graph_parse(context, layer, "layer.graph", NULL);
+    rondo_weights *w = rondo_weights_new(g, 3, NULL);
+    rondo_function *f = rondo_function_of(g, NULL);
+    cr_assert(rondo_function_save(f, w, temporary(path, "read"), &error), "%s", error.message);
+    rondo_function *loaded =
+        rondo_function_load_with(context, path, &error, RONDO_OPTIONS(rondo_load_options, .read = true));
+    cr_assert(loaded, "%s", error.message);
+    cr_assert(!truncate(path, 0));
+    fill(x);
+    const rondo_tensor in = {"x", RONDO_F32, 3, {BATCH, TIME, 16}, x};
+    rondo_results *one = rondo_function_run(f, w, &in, 1, NULL),
+                  *other = rondo_function_run(loaded, NULL, &in, 1, &error);
+    cr_assert(other, "%s", error.message);
+    cr_expect_arr_eq(numbers(other, "dx", SIZE), numbers(one, "dx", SIZE), sizeof x);
+    rondo_results_free(one);
+    rondo_results_free(other);
+    rondo_function_free(loaded);
+    rondo_function_free(f);
+    rondo_weights_free(w);
+    rondo_graph_free(g);
+    unlink(path);
+}
+
 static void save_graph(const char *path, const char *kind, const char *graph)
 {
     const char *metadata[] = {"rondo.format", "1", "rondo.kind", kind, FUNCTION_GRAPH_KEY, graph};

@@ -1,6 +1,7 @@
 /* The `size` of options structs, which may be that of an older or a newer header: each function of rondo.h reads
  * its options in the same way. */
 #include "models/decode/decoder.h"
+#include "models/function/function.h"
 #include "models/transformer.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -168,7 +169,27 @@ static bool call_translate(const void *options, char *out, rondo_error *error)
     return accepted;
 }
 
-static bool call_load(const void *options, char *out, rondo_error *error)
+static bool call_function_load(const void *options, char *out, rondo_error *error)
+{
+    rondo *r = rondo_new(1);
+    char path[100];
+    snprintf(path, sizeof path, "/tmp/rondo-test-%d-options.function", (int)getpid());
+    rondo_graph *g =
+        rondo_graph_parse(r, "x = input(name=\"x\", type=f32[3])\noutput y = exp(x)\n", "x.graph", error);
+    rondo_function *made = rondo_function_of(g, error);
+    bool saved = rondo_function_save(made, NULL, path, error);
+    rondo_function *f = saved ? rondo_function_load_with(r, path, error, options) : NULL;
+    if (f)
+        snprintf(out, ROOM, "%s", f->file.map.allocator ? "read" : "mapped");
+    rondo_function_free(f);
+    rondo_function_free(made);
+    rondo_graph_free(g);
+    rondo_free(r);
+    unlink(path);
+    return f != NULL;
+}
+
+static bool call_program_load(const void *options, char *out, rondo_error *error)
 {
     model m = model_new();
     char path[100];
@@ -210,7 +231,8 @@ static bool call_load(const void *options, char *out, rondo_error *error)
     X(cross_entropy, rondo_cross_entropy_options, smoothing, call_cross_entropy, .smoothing = 0)             \
     X(objective, rondo_objective_options, count, call_objective, .name = "extra")                            \
     X(trainer_new, rondo_trainer_options, beta1, call_trainer, .clip_norm = 0)                               \
-    X(program_load, rondo_load_options, read, call_load, .read = false)                                      \
+    X(function_load, rondo_load_options, read, call_function_load, .read = false)                            \
+    X(program_load, rondo_load_options, read, call_program_load, .read = false)                              \
     X(generate, rondo_search, begin, call_generate, .max_length = 8)                                         \
     X(translate, rondo_search, begin, call_translate, .max_length = 8)
 

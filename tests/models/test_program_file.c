@@ -514,6 +514,21 @@ static void logits_of(const char *path, float *out)
     rondo_free(r);
 }
 
+/* The same file as weights of a model that is at hand. */
+static void expect_weights(const char *path, const char *step, const float numbers[12])
+{
+    rondo_error error = {0};
+    rondo_tensor table;
+    rondo *r = rondo_new(1);
+    rondo_graph *g = rondo_graph_parse(r, step, "step.graph", &error);
+    rondo_weights *w = rondo_weights_load(g, path, &error);
+    cr_assert(rondo_weights_get(w, "table", &table), "%s", error.message);
+    cr_expect_arr_eq(table.data, numbers, 12 * sizeof *numbers);
+    rondo_weights_free(w);
+    rondo_graph_free(g);
+    rondo_free(r);
+}
+
 Test(program_file, weights_of_other_dtypes_are_converted)
 {
     static const char step[] = STEP LOGITS;
@@ -544,6 +559,7 @@ Test(program_file, weights_of_other_dtypes_are_converted)
         write_dtype(path, step, stored[k].dtype, "[3,4]", stored[k].numbers, stored[k].bytes);
         logits_of(path, out);
         cr_expect_arr_eq(out, floats + 8, sizeof out, "%s", stored[k].dtype);
+        expect_weights(path, step, floats);
     }
     rondo *r = rondo_new(1);
     rondo_error error = {0};
@@ -555,6 +571,11 @@ Test(program_file, weights_of_other_dtypes_are_converted)
     cr_expect_null(rondo_program_load(r, path, &error));
     cr_expect(strstr(error.message, "the graph reads f32[3,4], the file holds F16 [4,3]"), "%s",
               error.message);
+    rondo_graph *g = rondo_graph_parse(r, step, "step.graph", &error);
+    cr_expect_null(rondo_weights_load(g, path, &error));
+    cr_expect(strstr(error.message, "tensor table is F16 [4,3], the model has F32 [3,4]"), "%s",
+              error.message);
+    rondo_graph_free(g);
     rondo_free(r);
     unlink(path);
 }

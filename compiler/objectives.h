@@ -23,7 +23,7 @@ typedef struct objective_list {
  * then all others. In the arena. */
 bool objectives_find(arena *a, rondo_value loss, objective_list *out, rondo_error *error);
 
-/* A copy of the graph with these outputs alone: "loss", "nll", "count" of the first; "N.sum", "N.count" of item
- * N ≥ 1. with_gradients: "gradient.NAME" of every parameter that group 0 depends on, and "G.gradient.NAME" for
- * group G ≥ 1. */
+/* A copy of the graph with these outputs alone: "loss", "nll", "count" of the first; "N.sum", "N.count" of
+ * item N ≥ 1. with_gradients: "gradient.NAME" of every parameter that group 0 depends on, and
+ * "G.gradient.NAME" for group G ≥ 1. */
 rondo_graph *objectives_graph(rondo_value loss, bool with_gradients, rondo_error *error);

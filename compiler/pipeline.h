@@ -1,8 +1,10 @@
 /* The pipelines, one function each.
  *
- *   train    verify → watch → linearize → contract → differentiate → simplify → fuse              ─┐
- *   evaluate verify → watch → mode → linearize → contract → differentiate → simplify → fuse        ├→ lower → schedule → plan → program
- *   decode   verify → mode → linearize → contract → stream → compose → hoist → simplify → fuse    ─┘
+ *   train     verify → watch → linearize → contract → differentiate → simplify → fuse
+ *   evaluate  verify → watch → mode → linearize → contract → differentiate → simplify → fuse
+ *   decode    verify → mode → linearize → contract → stream → compose → hoist → simplify → fuse
+ *
+ * and then, for all of them, lower → schedule → plan = program.
  *
  * `after` (the argument of `rondo inspect --after`) stops a pipeline after the named pass. */
 #pragma once
@@ -16,8 +18,8 @@ typedef struct pipeline_options {
     bool (*check)(const rondo_graph *g, rondo_error *error); /* run between passes; tests give graph_verify */
 } pipeline_options;
 
-/* The outputs of the result are those of objectives_graph (compiler/objectives.h): the sum and the count of the
- * loss and of every other objective and metric of its graph; for training, the gradients too. */
+/* The outputs of the result are those of objectives_graph (compiler/objectives.h): the sum and the count
+ * of the loss and of every other objective and metric of its graph; for training, the gradients too. */
 rondo_graph *pipeline_train(rondo_value loss, const pipeline_options *options, rondo_error *error);
 rondo_graph *pipeline_evaluate(rondo_value loss, const pipeline_options *options, rondo_error *error);
 /* Results under their names, for evaluation; and one of them. */

@@ -1,4 +1,5 @@
-/* convert: f16, bf16 and f64 to f32. Tensors of a foreign file may lie at any address, so numbers are copied out of it. */
+/* convert: f16, bf16 and f64 to f32. Tensors of a foreign file may lie at any address, so numbers are
+ * copied out of it. */
 #include "core/convert.h"
 #include <string.h>
 

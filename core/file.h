@@ -22,7 +22,8 @@ typedef struct file_map {
     size_t bytes;
     const rondo_allocator *allocator; /* of a copy in memory; NULL: mapped */
 } file_map;
-/* A mapping shows the file as it is: if it is cut short meanwhile, reading what is gone ends the process with SIGBUS. */
+/* A mapping shows the file as it is: if it is cut short meanwhile, reading what is gone ends the process
+ * with SIGBUS. */
 bool file_map_open(file_map *m, const char *path, rondo_error *error);
 bool file_map_read(file_map *m, const rondo_allocator *a, const char *path, rondo_error *error); /* a copy */
 void file_map_close(file_map *m);

@@ -1,6 +1,7 @@
-/* Guards: in a build with -Dguards=true, and in every build with a sanitizer, each buffer has some bytes behind it that must be
- * there after a run, and memory is filled with NaN before its first use and after its last. Whoever writes past the end or reads
- * what is not there is found and named. Other builds pay nothing. */
+/* Guards: in a build with -Dguards=true, and in every build with a sanitizer, each buffer has some bytes
+ * behind it that must be there after a run, and memory is filled with NaN before its first use and after
+ * its last. Whoever writes past the end or reads what is not there is found and named. Other builds pay
+ * nothing. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>

@@ -13,7 +13,8 @@ typedef struct stored_tensor {
     int rank;               /* unreadable tensors: 0 */
     int64_t dims[8];
     size_t offset_bytes, size_bytes; /* from the start of the file */
-    const float *converted;          /* what safetensors_data gives instead of the file's bytes; NULL: those */
+    /* what safetensors_data gives instead of the file's bytes; NULL: those */
+    const float *converted;
     uint32_t checksum;               /* of the data, if the file has checksums */
 } stored_tensor;
 
@@ -36,7 +37,8 @@ const stored_tensor *safetensors_find(const safetensors *s, const char *name);
 /* True, or RONDO_MISMATCH with a sentence that names the tensor and says why it cannot be read. */
 bool safetensors_check_readable(const safetensors *s, const stored_tensor *t, rondo_error *error);
 const void *safetensors_data(const safetensors *s, const stored_tensor *t);
-const void *safetensors_stored(const safetensors *s, const stored_tensor *t); /* as in the file, whatever was converted */
+/* as in the file, whatever was converted */
+const void *safetensors_stored(const safetensors *s, const stored_tensor *t);
 const char *safetensors_metadata(const safetensors *s, const char *key); /* NULL: not there */
 /* The whole number behind a key; *number stays as it is where there is no such key. RONDO_FILE: it is not a
  * number, or above `most`. */

@@ -11,8 +11,11 @@
 #undef OP
 #undef FIELD
 
+/* clang-format off */
+#define KERNELS(...) \
+    ADDRESSES(__VA_ARGS__, ADDRESSES_4, ADDRESSES_3, ADDRESSES_2, ADDRESSES_1, )(__VA_ARGS__)
+/* clang-format on */
 #define ADDRESSES(_1, _2, _3, _4, n, ...) n
-#define KERNELS(...)                      ADDRESSES(__VA_ARGS__, ADDRESSES_4, ADDRESSES_3, ADDRESSES_2, ADDRESSES_1, )(__VA_ARGS__)
 #define ADDRESSES_1(a)                    &a,
 #define ADDRESSES_2(a, b)                 &a, &b,
 #define ADDRESSES_3(a, b, c)              &a, &b, &c,

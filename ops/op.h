@@ -132,8 +132,8 @@ typedef value_id sample_rule(rondo_graph *g, sampler *s, int index);
 typedef struct id_lookup {
     signed char ids, table, axis;
 } id_lookup;
-/* Operand `operand` says how many of the rows along `axis` of operand `rows` count, for each sentence. operand 0:
- * none does. axis −1: the last; AXIS_ATTRIBUTE: the one that the node's first attribute names. */
+/* Operand `operand` says how many of the rows along `axis` of operand `rows` count, for each sentence.
+ * operand 0: none does. axis −1: the last; AXIS_ATTRIBUTE: the one that the node's first attribute names. */
 typedef struct row_length {
     signed char operand, rows, axis;
 } row_length;

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* 0: wisdom said so; k + 1: the k-th candidate. Calls with one key may differ in strides, which a candidate refuses; the
- * one that is tried first says what is tried first again. */
+/* 0: chosen by wisdom; k + 1: the k-th candidate. Calls with the same key may differ in strides, and a
+ * candidate may refuse one of them; the earliest candidate that was chosen is the one to try first again. */
 typedef struct ranked {
     choice choice;
     int rank;
@@ -47,7 +47,7 @@ static bool collect_calls(collection *c, const specialisation *s)
         char key[WISDOM_KEY_BYTES];
         const kernel_call *call = &s->calls[i];
         if (!op_table[call->op].kernels[1] ||
-            !wisdom_key(call, key)) /* nothing to choose from, or not by wisdom */
+            !wisdom_key(call, key)) /* no choice, or none that wisdom makes */
             continue;
         const char *kept = arena_copy_text(c->arena, key, strlen(key));
         if (!kept || !collect(c, (choice){call->op, kept, call->kernel}, 1 + candidate_of(call)))

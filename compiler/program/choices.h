@@ -1,7 +1,7 @@
-/* The kernel choices of programs as text, in the form of a wisdom file: what a checkpoint keeps, so that a run that goes on takes the
- * same kernels, whatever wisdom there is then. */
+/* The kernel choices of programs as text, in the form of a wisdom file: a checkpoint keeps them, so that a
+ * resumed run uses the same kernels whatever wisdom it finds. */
 #pragma once
 #include "compiler/program/program.h"
 
-/* The wisdom that the programs follow, and the kernels of the calls that they have made so far. NULL programs are left out. */
+/* The wisdom that the programs use, and the kernels of their calls so far. NULL programs are skipped. */
 void choices_print(text *t, program *const *programs, int count);

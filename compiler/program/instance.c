@@ -112,7 +112,8 @@ static void do_task(void *argument, int64_t task, int worker)
     w->call->kernel->run(w->call, w->phase, task, w->workers + w->worker_bytes * (size_t)worker);
 }
 
-/* ---- poison, for tests: what reads a buffer before it is written, after it died, or past its end shows ---- */
+/* ---- poison, for tests: shows who reads a buffer before it is written, after its end of life, or past its
+ * end ---- */
 
 static void fill_poison(char *memory, int64_t bytes)
 {
@@ -122,7 +123,7 @@ static void fill_poison(char *memory, int64_t bytes)
                bytes - at < (int64_t)sizeof signalling ? (size_t)(bytes - at) : sizeof signalling);
 }
 
-/* How far the lifetimes have been walked: those that began, those that ended. */
+/* How many lifetimes have begun, and how many have ended. */
 typedef struct poisoning {
     int begun, ended;
 } poisoning;
@@ -202,7 +203,7 @@ static bool run_calls(instance *i, team *t, rondo_error *error)
     return true;
 }
 
-/* i->now is what `bound` asks for, and the instance is its user. */
+/* Makes i->now the specialisation for `bound`, held by the instance. */
 static bool specialise(instance *i, int workers, const int64_t *bound, rondo_error *error)
 {
     const specialisation *s = program_specialise(i->program, bound, error);

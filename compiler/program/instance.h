@@ -1,11 +1,11 @@
-/* An instance: one caller's memory for a program. It puts pointers into a specialisation's calls and runs them,
- * without shape inference, allocation or hashing once it has seen the shape. One thread at a time. */
+/* An instance: one caller's memory for a program. It copies the calls of a specialisation, fills in pointers
+ * and runs them; a shape that it has seen needs no inference, allocation or hashing. One thread at a time. */
 #pragma once
 #include "compiler/program/program.h"
 #include "core/team.h"
 #include <stdatomic.h>
 
-/* Grows to the largest specialisation that it has run. */
+/* Its memory grows to that of the largest specialisation run so far. */
 typedef struct instance {
     program *program;
     const specialisation *now; /* in use until another takes its place */

@@ -1,8 +1,10 @@
-/* lower, second half: the calls. Each node that computes picks the first kernel of its row whose plan accepts the shapes and
- * strides (the row's order is the cost policy; options.kernel_choice pins another), buffers get lifetimes, and plan gives
- * them offsets.
+/* lower, second half: the calls. Each node that computes gets the first kernel of its row whose plan accepts
+ * the shapes and strides (the row lists the best first; options.kernel_choice names another), buffers get
+ * lifetimes, and plan gives them offsets.
  *
- *   needs: placements and an order     gives: calls, relocations, offsets, the memory report     breaks: nothing */
+ *   needs: placements and an order
+ *   gives: calls, relocations, offsets, the memory report
+ *   breaks: nothing */
 #include "compiler/program/lower.h"
 #include "compiler/program/wisdom.h"
 #include "core/guard.h"
@@ -44,7 +46,7 @@ static bool computes(const specialisation *s, const node *n)
     return s->placements[n->first_output].root == n->first_output;
 }
 
-/* By value: somebody reads it, in the graph or after the run. */
+/* By value: whether it is read, in the graph or after the run. */
 static bool *mark_reads(arena *a, const program *p)
 {
     const rondo_graph *g = p->graph;
@@ -97,7 +99,7 @@ static bool make_call(specialisation *s, const program *p, node_id id, const boo
     const rondo_graph *g = p->graph;
     const node *n = &g->nodes[id];
     kernel_call *call = &s->calls[s->call_count];
-    int room = operand_room(n); /* absent operands at the end are there as empty tensors */
+    int room = operand_room(n); /* trailing operands that are absent become empty tensors */
     tensor *tensors = ARENA_NEW(&s->arena, tensor, room + n->output_count + 1);
     attribute *attributes = ARENA_NEW(&s->arena, attribute, MAX_ATTRIBUTES);
     if (!tensors || !attributes)
@@ -115,7 +117,7 @@ static bool make_call(specialisation *s, const program *p, node_id id, const boo
     for (int i = 0; i < n->input_count; i++) {
         tensors[i] = tensor_of(s, g, n->inputs[i]);
         if (n->inputs[i] !=
-            NONE) /* plans look at whether an optional operand is there, never at what it holds */
+            NONE) /* plans look at whether an optional operand is present, never at its contents */
             tensors[i].data = (void *)s;
     }
     for (int o = 0; o < n->output_count; o++) {
@@ -151,7 +153,7 @@ static void touch(const specialisation *s, buffers *b, value_id v, int call)
         b->records[record].last = call;
 }
 
-/* May output take the storage of input i of this call? Its storage dies here, and it is laid out alike. */
+/* Whether the output may take over the storage of input i: no later call reads it, and the layouts agree. */
 static bool takes_over(const specialisation *s, const program *p, const buffers *b, const int *last_read,
                        const node *n, int i, value_id out, int call)
 {
@@ -174,8 +176,9 @@ static bool takes_over(const specialisation *s, const program *p, const buffers 
            value_bytes(s, g, root) == value_bytes(s, g, out);
 }
 
-/* The operand whose storage output o takes over; −1: none. Elementwise work may take any of them, as it reads each element
- * before it writes that place; a fused chain with several results may not, as it stores one before it has read for the next. */
+/* The operand whose storage output o takes over; −1: none. An elementwise op may take over any operand, since
+ * it reads each element before it writes there; a fused chain with several results may not, since it stores
+ * one result before it has read the operands of the next. */
 static int operand_taken(const specialisation *s, const program *p, const buffers *b, const int *last_read,
                          const node *n, int o, int call)
 {

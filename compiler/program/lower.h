@@ -4,7 +4,7 @@
 
 bool lower_placements(specialisation *s, const program *p, rondo_error *error); /* dims, placements */
 bool lower_calls(specialisation *s, const program *p, const node_id *order, int count, rondo_error *error);
-/* Whether everything that the calls read and write lies inside its memory. A fault of Rondo if not. */
+/* Whether everything that the calls read and write lies inside its memory; if not, that is a bug in Rondo. */
 bool lower_check(const specialisation *s, const program *p, rondo_error *error);
 int64_t value_bytes(const specialisation *s, const rondo_graph *g, value_id v); /* of the storage of a root */
 int operand_room(const node *n); /* entries of kernel_call.inputs: as many as the op may have */

@@ -1,8 +1,8 @@
-/* lower_check: what is planned keeps to its memory, whatever graph it was planned for. Checked once for each
- * specialisation, since the graph may come from a file that somebody wrote to break this. */
+/* lower_check: proves that the calls of a specialisation stay inside its memory. Done once for each, because
+ * the graph may come from a hostile file. */
 #include "compiler/program/lower.h"
 
-/* The bytes from a tensor's first element to behind its last one. */
+/* The bytes from a tensor's first element to the end of its last. */
 static int64_t extent_bytes(const tensor *t)
 {
     int64_t last = 0;

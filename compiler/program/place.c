@@ -1,13 +1,15 @@
-/* lower, first half: where each value lives. Layout is decided here and nowhere else: a view op becomes strides on its
- * operand's storage when it can, and a value that will be transposed is stored in the transposed order from the start, so that
- * split heads, merge heads and their gradients cost nothing.
+/* lower, first half: where each value lives. Layout is decided here and nowhere else: a view op becomes
+ * strides on its operand's storage when it can, and a value that will be transposed is stored in the
+ * transposed order from the start, so that split heads, merge heads and their gradients cost nothing.
  *
- *   needs: a verified graph, bound symbols     gives: dims and placements     breaks: nothing */
+ *   needs: a verified graph, bound symbols
+ *   gives: dims and placements
+ *   breaks: nothing */
 #include "compiler/program/lower.h"
 #include "ops/build.h"
 #include <string.h>
 
-/* Beyond any machine's memory, and far from where sizes that are made of several extents overflow. */
+/* More than any machine's memory, and small enough that products of several extents do not overflow. */
 static const int64_t most_elements = INT64_C(1) << 40;
 
 static bool bind_dims(specialisation *s, const program *p, rondo_error *error)
@@ -27,7 +29,7 @@ static bool bind_dims(specialisation *s, const program *p, rondo_error *error)
     return true;
 }
 
-/* Dense strides with the axes standing in storage in this order. */
+/* Dense strides for axes that are stored in this order. */
 static void dense(const int64_t *dims, const int *order, int rank, int64_t *strides)
 {
     int64_t step = 1;
@@ -43,9 +45,9 @@ static void identity(int *order, int rank)
         order[i] = i;
 }
 
-/* ---- which order a value's readers would like ---- */
+/* ---- the order of axes that a value's readers prefer ---- */
 
-/* order[i]: the axis of v that stands i-th in storage; packed, 0: no wish. */
+/* order[i]: the axis of v that is the i-th in storage; packed, 0: no preference. */
 static int64_t wish_of_reader(const rondo_graph *g, const node *reader, value_id v, const int64_t *wishes)
 {
     int order[MAX_RANK];
@@ -75,7 +77,7 @@ static int64_t *wishes_new(specialisation *s, const program *p)
     return wishes;
 }
 
-/* The order in which x's axes stand in its storage, if x is dense in some order. */
+/* The order of x's axes in its storage, if x is dense in some order. */
 static bool stored_order(const specialisation *s, const rondo_graph *g, value_id x, int *order)
 {
     int rank = g->values[x].shape.rank;
@@ -97,7 +99,7 @@ static bool stored_order(const specialisation *s, const rondo_graph *g, value_id
     return true;
 }
 
-/* The rows of a product lie one after another; everything else is written wherever it shall stand. */
+/* The rows of a product are contiguous; any other result may be written in any layout. */
 static bool can_grant(const node *n, int64_t wish)
 {
     int order[MAX_RANK], rank = wish ? order_unpack(wish, order) : 0;
@@ -131,8 +133,8 @@ static void own_storage(specialisation *s, const program *p, value_id v, int64_t
 
 /* ---- view ops ---- */
 
-/* Strides for `to` dims over storage that has `from` dims with `strides`: each group of equal product must be contiguous in
- * itself wherever it is cut differently. */
+/* Strides for `to` dims over storage that has `from` dims with `strides`: where a group of axes with equal
+ * products is split differently, it must be contiguous. */
 static bool view_reshape(const int64_t *from, int from_rank, const int64_t *strides, const int64_t *to,
                          int to_rank, int64_t *out)
 {

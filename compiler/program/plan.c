@@ -1,11 +1,11 @@
-/* plan: from lifetimes to offsets in one arena, a pure function. Greedy by size, best fit into the gaps that the
- * buffers alive at the same time leave (Pisarchyk & Lee 2020, "greedy by size"), whose time is quadratic; where a
- * graph has more buffers than any model, a buffer takes the place of a dead one of its size. */
+/* plan: from lifetimes to offsets in one arena, a pure function. Greedy by size, best fit into the gaps that
+ * the buffers alive at the same time leave (Pisarchyk & Lee 2020, "greedy by size"), in quadratic time; for a
+ * graph with more buffers than any model has, a buffer takes the place of a dead one of the same size. */
 #include "compiler/program/plan.h"
 #include <stdlib.h>
 #include <string.h>
 
-/* Sizes may come from a hostile file: a sum that no memory has stays one. */
+/* Sizes may come from a hostile file: a sum that is too large saturates instead of wrapping. */
 static int64_t add_bytes(int64_t a, int64_t b)
 {
     int64_t sum;
@@ -17,8 +17,8 @@ static bool overlap(const lifetime *a, const lifetime *b)
     return a->first <= b->last && b->first <= a->last;
 }
 
-/* The smallest gap among the placed records alive together with r that holds it; else the end of the highest. `placed` is
- * kept sorted by offset, so one walk sees all gaps. */
+/* The smallest gap among the placed records alive together with r that holds it; else the end of the
+ * highest. `placed` is kept sorted by offset, so one walk sees all gaps. */
 static int64_t best_offset(const lifetime *records, const int *placed, int placed_count, const lifetime *r)
 {
     int64_t best = -1, best_gap = INT64_MAX, end = 0;
@@ -60,7 +60,7 @@ static int earlier_end(const void *a, const void *b, void *records)
     return x->last != y->last ? x->last - y->last : *(const int *)a - *(const int *)b;
 }
 
-/* The records as they begin, and as they end. */
+/* The records ordered by first call, and by last call. */
 static void sort_by_time(const lifetime *records, int count, int *begins, int *ends)
 {
     for (int i = 0; i < count; i++)
@@ -99,7 +99,8 @@ static void plan_by_size(lifetime *records, int count, int *order, int *placed)
     }
 }
 
-/* In the order of time: a buffer takes the place of a dead one of the same size, or a new one at the end. scratch: 3 · count. */
+/* In the order of time: a buffer takes the place of a dead one of the same size, or a new one at the end.
+ * scratch: 3 · count. */
 static void plan_by_equal_size(lifetime *records, int count, const int *begins, const int *ends, int *scratch)
 {
     int *order = scratch, *class = scratch + count, *next = scratch + 2 * count, ended = 0;

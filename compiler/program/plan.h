@@ -14,13 +14,15 @@ typedef struct lifetime {
 
 typedef struct memory_report {
     int64_t peak_bytes;  /* of the arena as planned */
-    int64_t lower_bytes; /* most bytes alive at once: no plan of this order can do with less */
-    int64_t naive_bytes; /* every buffer its own */
+    int64_t lower_bytes; /* most bytes alive at once: no plan for this order can use less */
+    int64_t naive_bytes; /* if no two buffers shared memory */
 } memory_report;
 
-/* Up to this many buffers the arena is hardly larger than what lives at once; beyond, time counts more. */
+/* Up to this many buffers the arena is hardly larger than the lower bound; beyond, planning time matters
+ * more. */
 enum { PLAN_BY_SIZE_MOST = 8192 };
-/* scratch: 5 · count integers. Afterwards the first 2 · count are the records as they begin, and as they end. */
+/* scratch: 5 · count integers. Afterwards the first 2 · count are the records' indices by first call, then by
+ * last call. */
 memory_report plan(lifetime *records, int count, int64_t alignment, int *scratch);
 /* Whether each buffer lies inside an arena of this size, and none overlaps another that is alive at the same
  * time. scratch: as for plan, of which it takes 3 · count integers. */

@@ -43,7 +43,7 @@ program *program_new(rondo_graph *g, const program_options *options, rondo_error
     arena_begin(&p->arena, &g->context->allocator);
     p->lock = memory_new(&g->context->allocator, sizeof(pthread_mutex_t));
     if (!graph_check(g, error) || !wisdom_load(p->context, error))
-        ; /* the error is set; a wisdom file that was asked for must be readable */
+        ; /* the error is set: a wisdom file that was asked for must be readable */
     else if (!p->lock || !mark_kept(p))
         fail_memory(error, sizeof *p, "a program");
     else {
@@ -76,7 +76,8 @@ void program_free(program *p)
     memory_free(&allocator, p, sizeof *p);
 }
 
-/* The order of the first specialisation serves all: only sizes differ, and searching it anew costs more than it saves. */
+/* All specialisations use the order of the first: only sizes differ, and a new search costs more than it
+ * saves. */
 static bool find_order(program *p, const specialisation *s, rondo_error *error)
 {
     const rondo_graph *g = p->graph;
@@ -162,7 +163,7 @@ static specialisation *find(program *p, const int64_t *bound)
     return s;
 }
 
-/* Takes out of the cache what has to go, for specialisations_free, which needs no lock. */
+/* Unlinks what has to go from the cache and returns it for specialisations_free, which needs no lock. */
 static specialisation *evict(program *p)
 {
     specialisation *gone = NULL;

@@ -1,13 +1,15 @@
-/* A program: a graph made runnable, and the specialisations of it that were asked for lately. Threads share it.
+/* A program: a graph ready to be run, and a cache of its specialisations. Any number of threads share it.
  *
  *   graph ──lower──▶ placements, kernels ──schedule──▶ order ──plan──▶ offsets = specialisation (cached)
- *                                                                  + memory   = instance (one thread at a time) */
+ *   specialisation + memory = instance (one thread at a time) */
 #pragma once
 #include "compiler/program/specialisation.h"
 
 typedef struct program_options {
     int schedule_seed; /* 0: the scheduler's order; else a random topological order, for tests */
-    bool poison; /* signalling NaN in buffers at birth and death, guards behind them (core/guard.h), for tests */
+    /* signalling NaN in buffers before first and after last use, and guards behind them (core/guard.h), for
+     * tests */
+    bool poison;
     bool no_in_place;
     int kernel_choice; /* −1: cost table; k ≥ 0: the k-th applicable candidate where there is one */
 } program_options;
@@ -17,13 +19,15 @@ typedef struct program {
     rondo_graph *graph; /* owned */
     program_options options;
     const struct wisdom *wisdom; /* kernels to try first: the context's, until program_choose; NULL: none */
-    specialisation *specialisations; /* the one asked for last comes first; guarded by lock */
+    specialisation *specialisations; /* the most recently used first; guarded by lock */
     size_t specialised_bytes;        /* of all of them; guarded by lock */
     void *lock;
     arena arena;
     bool *in_place; /* by port: `out` may be bound to the storage of `in` */
-    node_id *order; /* of the first specialisation, kept for all: memory differs little, compile time does */
-    bool *kept;     /* by value: an output or a port's out; it owns dense storage and lives to the end */
+    node_id *order; /* that of the first specialisation: for others it needs little more memory, and saves
+                     * compile time */
+    bool *kept;     /* by value: an output or a port's `out`, which has dense storage of its own until the end
+                     * of the run */
 } program;
 
 /* Takes the graph, also on failure. */
@@ -36,6 +40,5 @@ void program_free(program *p);
 const specialisation *program_specialise(program *p, const int64_t *bound, rondo_error *error);
 void program_release(program *p, const specialisation *s); /* s may be NULL */
 
-/* Specialisations that are asked for from now on follow this wisdom, which must outlive p, and not the
- * context's. */
+/* From now on specialisations use this wisdom, which must outlive p, instead of the context's. */
 void program_choose(program *p, const struct wisdom *wisdom);

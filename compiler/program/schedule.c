@@ -1,10 +1,11 @@
-/* schedule: in which order the nodes run. Memory is what it is judged by; the bits of the results do not depend on it. */
+/* schedule: the order in which the nodes run. It decides how much memory is needed; the results have the same
+ * bits in any order. */
 #include "compiler/program/schedule_parts.h"
 #include "ops/op.h"
 #include <string.h>
 
-/* Which node runs before which: operands first, and the writer of an in-place port after every other reader of the old
- * content. */
+/* Which node runs before which: operands first, and the writer of an in-place port after every other
+ * reader of the old content. */
 typedef struct edges {
     int *start; /* by node: its successors are to[start[n] … start[n+1]) */
     int *to;
@@ -57,13 +58,13 @@ static bool edges_new(edges *e, const schedule_problem *p)
     e->to = ARENA_NEW(p->scratch, int, e->start[nodes] + 1);
     if (!e->to)
         return false;
-    walk_edges(p, &r, store_edge, e); /* leaves start[n] where start[n+1] was */
+    walk_edges(p, &r, store_edge, e); /* advances start[n] to the end of n's list */
     memmove(e->start + 1, e->start, sizeof *e->start * (size_t)nodes);
     e->start[0] = 0;
     return true;
 }
 
-/* How many readers each root still has; nodes that keep a root for ever (outputs) count as one more. */
+/* How many readers each root still has; an output, which is kept to the end, has one more. */
 static int *readers_new(const schedule_problem *p)
 {
     const rondo_graph *g = p->graph;
@@ -91,7 +92,7 @@ static int64_t made_by(const schedule_problem *p, const node *n)
     return bytes;
 }
 
-/* What would be free after n; `take` also takes n's reads off. */
+/* The bytes that n would free; `take`: also counts n's reads as done. */
 static int64_t freed_by(const schedule_problem *p, const node *n, int *readers, bool take)
 {
     int64_t bytes = 0;
@@ -157,11 +158,12 @@ static bool random_schedule(const schedule_problem *p, node_id *order, int *made
 typedef struct greedy {
     const schedule_problem *problem;
     edges edges;
-    int *readers;      /* as readers_new gives them, less what has run */
+    int *readers;      /* as made by readers_new, minus the nodes that have run */
     int *left;         /* by root: nodes that read it and have not run */
-    node_id *last;     /* by root: their ids, exclusive or: when one is left, it */
+    node_id *last;     /* by root: the exclusive or of their ids, which is the last one's id when one is
+                        * left */
     bool *done;        /* by node */
-    ready_queue ready; /* by what memory would grow; a node that frees more meanwhile is there twice */
+    ready_queue ready; /* keyed by the growth of memory; a node whose key fell is in it twice */
 } greedy;
 
 static void mark_reads(greedy *s, const node *n, node_id id, int by)
@@ -192,7 +194,8 @@ static bool greedy_begin(greedy *s, const schedule_problem *p)
     s->last = ARENA_NEW(p->scratch, node_id, values + 1);
     s->done = ARENA_NEW(p->scratch, bool, nodes + 1);
     if (!s->readers || !s->left || !s->last || !s->done || !edges_new(&s->edges, p) ||
-        !ready_begin(&s->ready, p->scratch, nodes + values)) /* each root ends with one reader at most once */
+        !ready_begin(&s->ready, p->scratch, nodes + values)) /* each root gets down to one reader at most
+                                                              * once */
         return false;
     for (node_id n = 0; n < nodes; n++)
         mark_reads(s, &p->graph->nodes[n], n, 1);
@@ -202,7 +205,7 @@ static bool greedy_begin(greedy *s, const schedule_problem *p)
     return true;
 }
 
-/* Nodes that are the only ones left to read what n read free its memory now. */
+/* Where one reader is left of a value that n read, that reader will now free it. */
 static void update_last_readers(greedy *s, const node *n)
 {
     for (int i = 0; i < n->input_count; i++) {
@@ -212,8 +215,8 @@ static void update_last_readers(greedy *s, const node *n)
     }
 }
 
-/* Of the nodes that are ready, always the one that leaves the least memory alive, and among equals the one that stands first
- * in the graph, which keeps a layer's nodes together. */
+/* Always runs the ready node that leaves the least memory alive, and of equal ones the first in the graph,
+ * which keeps a layer's nodes together. */
 static bool greedy_schedule(const schedule_problem *p, node_id *order, int *made)
 {
     greedy s;
@@ -236,7 +239,8 @@ static bool greedy_schedule(const schedule_problem *p, node_id *order, int *made
     return true;
 }
 
-/* Graph order, but with each node held back until its extra predecessors have run: in rounds, each in graph order. */
+/* Graph order, but with each node held back until its extra predecessors have run: in rounds, each in
+ * graph order. */
 static bool graph_schedule(const schedule_problem *p, node_id *order, int *made)
 {
     edges e;

@@ -6,12 +6,12 @@
 typedef struct schedule_problem {
     const rondo_graph *graph;
     const value_id *root; /* by value id: whose storage it is */
-    const int64_t *bytes; /* by value id: of what lives in the arena */
+    const int64_t *bytes; /* by value id: bytes in the arena */
     const bool *in_place; /* by port */
     int seed;             /* not 0: a random order, for tests */
     arena *scratch;
 } schedule_problem;
-/* The better of the graph's order and a greedy one, judged by the most bytes alive. order: node_count entries. */
+/* The graph's order or a greedy one, whichever has fewer bytes alive at most. order: node_count entries. */
 bool schedule(const schedule_problem *problem, node_id *order, rondo_error *error);
 /* Most bytes alive; INT64_MAX: out of memory. */
 int64_t schedule_peak(const schedule_problem *problem, const node_id *order);

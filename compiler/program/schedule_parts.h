@@ -2,8 +2,9 @@
 #pragma once
 #include "compiler/program/schedule.h"
 
-/* The nodes that look at port k's old content, by whatever views: nodes[start[k] … start[k+1]), each once. Which view ops become
- * views depends on the numbers that symbols are bound to, and one order serves all, so each counts as one. */
+/* The nodes that read port k's old content, directly or through views: nodes[start[k] … start[k+1]), each
+ * once. Whether a view op becomes a view depends on the sizes, and one order has to suit all sizes, so every
+ * view op counts as a view. */
 typedef struct port_readers {
     int *start;
     node_id *nodes;

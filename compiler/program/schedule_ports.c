@@ -1,9 +1,9 @@
-/* schedule_ports: which ports can be updated in place, that is, which new contents can be written after every reader of the
- * old one has run. */
+/* schedule_ports: which ports can be updated in place: those whose new content can be written after every
+ * reader of the old one has run. */
 #include "compiler/program/schedule_parts.h"
 #include "ops/op.h"
 
-/* The ports by their state: several may look at one. */
+/* The ports of each state; a state may have several. */
 typedef struct port_index {
     int *first; /* by value: a port whose `in` it is; −1: none */
     int *next;  /* by port: another with the same `in`; −1: none */
@@ -24,7 +24,8 @@ static bool port_index_new(port_index *p, const rondo_graph *g, arena *scratch)
     return true;
 }
 
-/* The first time counts the readers of port k in start[k + 1]; the second, with room for them, stores them from start[k] on. */
+/* The first call counts the readers of port k in start[k + 1]; the second, with room for them, stores them
+ * from start[k] on. */
 static void walk_readers(port_readers *r, const rondo_graph *g, const port_index *ports, int *latest)
 {
     for (int k = 0; k < g->port_count; k++)
@@ -62,26 +63,27 @@ bool port_readers_new(port_readers *r, const rondo_graph *g, arena *scratch)
     r->nodes = ARENA_NEW(scratch, node_id, r->start[g->port_count] + 1);
     if (!r->nodes)
         return false;
-    walk_readers(r, g, &ports, latest); /* leaves start[k] where start[k+1] was */
+    walk_readers(r, g, &ports, latest); /* advances start[k] to the end of k's list */
     for (int k = g->port_count; k > 0; k--)
         r->start[k] = r->start[k - 1];
     r->start[0] = 0;
     return true;
 }
 
-/* A search against the edges: from the readers of a port to what must run before them. */
+/* A search backwards: from the readers of a port to what must run before them. */
 typedef struct search {
     const rondo_graph *graph;
     const port_readers *readers;
     const bool *in_place;
     int *written; /* by node: a port whose `out` it makes; −1: none */
     int *also;    /* by port: another one with the same writer */
-    int *visit;   /* by node: the last search that came here */
+    int *visit;   /* by node: the last search that reached it */
     node_id *stack;
     int64_t budget; /* nodes that all searches together may visit */
 } search;
 
-/* Room in time for hundreds of ports over the whole graph; a file with more gets second buffers for some. */
+/* Enough for hundreds of ports that each search the whole graph; in a file with more, some get a second
+ * buffer. */
 enum { VISITS_A_NODE = 1000 };
 
 static bool search_begin(search *s, arena *scratch)
@@ -121,7 +123,8 @@ static void reach_readers(search *s, int number, int k, node_id writer, int *cou
             reach(s, number, s->readers->nodes[i], count);
 }
 
-/* Whether port k's writer must run before one of the other readers, with the ports that are updated in place already. */
+/* Whether port k's writer must run before one of the other readers, given the ports that were accepted so
+ * far. */
 static bool is_needed_before(search *s, int k)
 {
     const rondo_graph *g = s->graph;
@@ -142,7 +145,7 @@ static bool is_needed_before(search *s, int k)
     return count > 0;
 }
 
-/* Nobody reads the old content after the run, and the writer itself reads it only where its kernel allows that. */
+/* The old content is not read after the run, and the writer reads it only where its kernel allows that. */
 static bool writer_allows(const rondo_graph *g, const value_id *root, const port *port, const bool *is_output)
 {
     if (port->out == NONE || port->kind == PORT_FIXED || port->out == port->in ||
@@ -157,7 +160,7 @@ static bool writer_allows(const rondo_graph *g, const value_id *root, const port
     return true;
 }
 
-/* Ports are tried one after the other, each with those before it. */
+/* Ports are tried one by one, each given those accepted before it. */
 bool schedule_ports(const rondo_graph *g, bool *in_place, arena *scratch)
 {
     port_readers r;

@@ -4,8 +4,8 @@
 #include "compiler/program/plan.h"
 #include "ops/op.h"
 
-/* Where a value lives, in elements from the start of its root's storage. Views share the root of what they look
- * at. */
+/* Where a value lives, in elements from the start of its root's storage. Views share the root of what they
+ * look at. */
 typedef struct placement {
     value_id root; /* the value that owns the storage; a leaf, a constant or a value of the arena */
     int64_t offset; /* elements */
@@ -38,12 +38,12 @@ typedef struct specialisation {
     int64_t (*dims)[MAX_RANK]; /* by value id, bound */
     lifetime *lifetimes;
     int lifetime_count;
-    const int *begins, *ends; /* their indices by first and by last call */
+    const int *begins, *ends; /* lifetime indices by first and by last call */
     size_t arena_bytes, worker_bytes;
     double flops; /* matmul-like work of one run */
     memory_report memory;
 
-    int users; /* guarded by the program's lock, as what follows */
+    int users; /* this and what follows: guarded by the program's lock */
     size_t bytes; /* of its own memory */
     struct specialisation *next;
 } specialisation;

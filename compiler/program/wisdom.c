@@ -43,7 +43,8 @@ bool wisdom_key(const kernel_call *call, char key[WISDOM_KEY_BYTES])
     for (int f = 0; fields && fields[f].kind != ATTRIBUTE_END; f++) {
         bool whole = fields[f].kind == ATTRIBUTE_INTEGER || fields[f].kind == ATTRIBUTE_FLAG;
         if (!whole ||
-            !strcmp(fields[f].name, "site")) /* a dropout's site says where it stands, not what it does */
+            !strcmp(fields[f].name, "site")) /* a dropout's site is an identity and does not affect its
+                                              * cost */
             continue;
         used = add(key, used, first ? ";%" PRId64 : ",%" PRId64, call->attributes[f].integer);
         first = false;
@@ -67,7 +68,7 @@ typedef struct reading {
     struct wisdom *into;
     const char *where;
     int line;
-    int *missing; /* NULL: what this version has not is an error */
+    int *missing; /* NULL: an op or kernel that this version lacks is an error */
     rondo_error *error;
 } reading;
 
@@ -85,7 +86,7 @@ static bool not_here(const reading *r, const char *what, const char *word)
     return true;
 }
 
-/* "op key kernel", where a kernel's name may hold blanks; the three parts are cut out of the line. */
+/* "op key kernel", where a kernel's name may contain blanks. Cuts the line into the three parts. */
 static bool read_line(const reading *r, char *line)
 {
     struct wisdom *w = r->into;

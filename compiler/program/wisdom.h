@@ -21,14 +21,17 @@ struct wisdom {
     int count, capacity;
 };
 
-/* "2048x256,256x1024;0,1,0": what a choice depends on. False: it does not fit, and the call has no wisdom. */
+/* "2048x256,256x1024;0,1,0": what a choice depends on. False: the key does not fit, so there is no wisdom for
+ * the call. */
 bool wisdom_key(const kernel_call *call, char key[WISDOM_KEY_BYTES]);
-/* Reads the file that context->wisdom names, once; without one does nothing. Any thread may call it.
- * RONDO_IO: it cannot be read; RONDO_FILE: a line is no choice, with its number. */
+/* Reads the file that context->wisdom names, once; does nothing if there is no name. Any thread may call it.
+ * RONDO_IO: it cannot be read; RONDO_FILE: a line cannot be read; the message has its number. */
 bool wisdom_load(rondo *context, rondo_error *error);
-/* Reads such a text, which is cut to pieces; what it says lives in the arena. where: what messages call it. missing: NULL, or
- * counts the choices of ops and kernels that this version has not, which are left out then. NULL: the error says. */
-const struct wisdom *wisdom_read(arena *a, char *content, const char *where, int *missing, rondo_error *error);
-/* The kernel to try first; NULL: nothing is known of this call. w may be NULL. */
+/* Parses such a text, which is modified; the result lives in the arena. where: the name for messages.
+ * missing: NULL, or counts the choices of ops and kernels that this version lacks, which are then skipped.
+ * NULL: it failed, and the error is set. */
+const struct wisdom *wisdom_read(arena *a, char *content, const char *where, int *missing,
+                                 rondo_error *error);
+/* The kernel to try first; NULL: no choice for this call. w may be NULL. */
 const kernel *wisdom_choice(const struct wisdom *w, const kernel_call *call);
 int choice_compare(const choice *a, const choice *b); /* by op and key */

@@ -279,11 +279,11 @@ static bool reference_map(const reference_call *call, int op)
         return reference_map(call, OP_##name);                                                               \
     }
 /* clang-format off */
-REFERENCE(neg) REFERENCE(exp) REFERENCE(log) REFERENCE(tanh) REFERENCE(sigmoid) REFERENCE(relu) REFERENCE(gelu)
-REFERENCE(silu) REFERENCE(elu) REFERENCE(sqrt) REFERENCE(rsqrt) REFERENCE(abs) REFERENCE(softplus) REFERENCE(erf)
-REFERENCE(sin) REFERENCE(cos) REFERENCE(stop_gradient) REFERENCE(watch)
-REFERENCE(add) REFERENCE(sub) REFERENCE(mul) REFERENCE(div) REFERENCE(power) REFERENCE(minimum) REFERENCE(maximum)
-REFERENCE(less) REFERENCE(less_equal) REFERENCE(equal) REFERENCE(select)
+REFERENCE(neg) REFERENCE(exp) REFERENCE(log) REFERENCE(tanh) REFERENCE(sigmoid) REFERENCE(relu)
+REFERENCE(gelu) REFERENCE(silu) REFERENCE(elu) REFERENCE(sqrt) REFERENCE(rsqrt) REFERENCE(abs)
+REFERENCE(softplus) REFERENCE(erf) REFERENCE(sin) REFERENCE(cos) REFERENCE(stop_gradient) REFERENCE(watch)
+REFERENCE(add) REFERENCE(sub) REFERENCE(mul) REFERENCE(div) REFERENCE(power) REFERENCE(minimum)
+REFERENCE(maximum) REFERENCE(less) REFERENCE(less_equal) REFERENCE(equal) REFERENCE(select)
     /* clang-format on */
 
     bool reference_cast(const reference_call *call)

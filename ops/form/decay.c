@@ -7,7 +7,7 @@
 
 /* ---- differences ---- */
 
-/* Operand 0 grows along axis t, operand 1 along s: by the same steps, or, for a sum, by their negatives. */
+/* Operand 0 grows along axis t, operand 1 along s, by the same steps, or for a sum by their negatives. */
 static bool begin_at(form_context *c, const node *n, int t, int s, pair_form *outputs)
 {
     const shape *whole = graph_shape_of(c->from, n->first_output);

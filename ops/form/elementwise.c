@@ -72,8 +72,9 @@ static bool scale_by(form_context *c, const node *n, const pair_form *f, value_i
     return form_good(c);
 }
 
-/* Two pairs are one when one of them has a single feature: a mask written as ones, an outer product of gates.
- */
+/* The product of two pairs is a pair if one of them has a single feature: a mask written as ones, an outer
+ * product of gates.
+ *  */
 static bool multiply_pairs(form_context *c, const node *n, const pair_form *f, const pair_form *g,
                            pair_form *outputs)
 {
@@ -97,7 +98,7 @@ static bool multiply_pairs(form_context *c, const node *n, const pair_form *f, c
     return form_good(c);
 }
 
-/* [..., T, 1] · [..., 1, S]: the last two axes of which one operand has the one, the other the other. */
+/* [..., T, 1] · [..., 1, S]: one operand has the one of the last two axes, the other has the other. */
 static bool begin_outer(form_context *c, const node *n, pair_form *outputs)
 {
     const shape *whole = graph_shape_of(c->from, n->first_output);

@@ -6,7 +6,7 @@
 
 /* ---- the end of a product ---- */
 
-/* The operand that is reported if an op ends several: a product of two sequences rather than a mask made of
+/* The operand to report if an op ends several pairs: a product of two sequences rather than a mask of
  * constants. */
 static const pair_form *foremost(const form_context *c, const node *n)
 {

@@ -22,7 +22,7 @@ static inline node_id form_node(const form_context *c, const node *n)
 {
     return (node_id)(n - c->from->nodes);
 }
-/* True unless the new graph failed; for rules that did nothing but build. */
+/* True unless the new graph failed; for rules that only build. */
 static inline bool form_good(const form_context *c)
 {
     return graph_good(c->to);
@@ -46,7 +46,7 @@ void form_swap_roles(rondo_graph *g, pair_form *p);      /* exchanges t and s; n
 void form_raise(rondo_graph *g, pair_form *p, int rank); /* leading batch axes of extent 1 */
 /* A pair that begins at node n: v[t, s] = query[t] · key[s]; query, key: [batch…, T or 1, F]. */
 pair_form form_begin(form_context *c, const node *n, int t_axis, int s_axis, value_id query, value_id key);
-/* Where the last two axes of s are both exactly one symbol. */
+/* Whether each of the last two axes of s is exactly one symbol. */
 bool form_times(const shape *s);
 value_id form_negative(rondo_graph *g, value_id x);           /* −x; y where x is −y */
 value_id form_sum_of(rondo_graph *g, value_id a, value_id b);     /* NONE is 0 */
@@ -76,10 +76,10 @@ bool form_scale_difference(form_context *c, const node *n, value_id factor, pair
 
 /* ---- growth along time (ops/form/growth.c) ---- */
 
-/* By how much a value grows from one step to the next along the time axis `symbol`: a value of the new graph
+/* How much a value grows from one step to the next along the time axis `symbol`: a value of the new graph
  * with the shape of the old one, but extent 1 along time if it is the same at every step. A running sum grows
- * by its summand, positions by 1; both may be scaled, added, cast and moved. known false: nothing is known;
- * steps NONE: it does not grow. */
+ * by its summand, positions by 1; both may be scaled, added, cast and moved. known false: cannot tell; steps
+ * NONE: it does not grow. */
 typedef struct form_growth {
     bool known;
     value_id steps;

@@ -4,7 +4,7 @@
 #include "ops/rules.h"
 #include <math.h>
 
-/* For the report alone: the attention is causal although it has ended. */
+/* Only for the report: the attention was causal before it ended. */
 static bool end_causal(form_context *c, const node *n, pair_form *outputs)
 {
     bool good = form_end(c, n, outputs, "causal mask with fill %s: a separable product is masked with 0",
@@ -18,7 +18,7 @@ bool form_causal_mask(form_context *c, const node *n, pair_form *outputs)
     const pair_form *f = form_live(c, n->inputs[0]);
     double fill = n->attributes[causal_mask_fill].real,
            wanted = f && f->kind == FORM_DIFFERENCE ? -INFINITY : 0;
-    if (!f || fill != wanted) /* a difference is forgotten */
+    if (!f || fill != wanted) /* a difference becomes an ordinary value */
         return end_causal(c, n, outputs);
     pair_form p = *f;
     const shape *s = graph_shape_of(c->from, n->first_output);

@@ -38,7 +38,7 @@ bool form_broadcast(form_context *c, const node *n, pair_form *outputs)
         return form_ends(c, n, outputs);
     if (!f)
         return begin_repeated(c, n, outputs);
-    outputs[0] = *f; /* batch axes that grow stay 1 in the factors */
+    outputs[0] = *f; /* broadcast batch axes stay 1 in the factors */
     form_raise(c->to, &outputs[0], graph_shape_of(c->from, n->first_output)->rank);
     return form_good(c);
 }
@@ -53,7 +53,7 @@ bool form_transpose(form_context *c, const node *n, pair_form *outputs)
     int order[MAX_RANK], batch[MAX_RANK], factor_order[MAX_RANK], count = 0;
     if (order_unpack(n->attributes[transpose_order].integer, order) != f->rank)
         return form_ends(c, n, outputs);
-    for (int i = 0; i < f->rank; i++) /* where each old axis stands in a factor */
+    for (int i = 0; i < f->rank; i++) /* the position of each old axis in a factor */
         if (i != f->t_axis && i != f->s_axis)
             batch[i] = count++;
     pair_form p = *f;

@@ -1,5 +1,5 @@
-/* ops/kernels/box.h. The axis that is dense in the target goes last; a source that is dense along another axis is
- * copied in square tiles, so that both sides use whole cache lines. */
+/* ops/kernels/box.h. The axis that is dense in the target goes last; a source that is dense along another
+ * axis is copied in square tiles, so that both sides use whole cache lines. */
 #include "ops/kernels/box.h"
 #include "ops/kernels/rows.h"
 #include <string.h>
@@ -15,7 +15,7 @@ void box_axis(box *b, int64_t extent, int64_t from, int64_t to)
 
 /* ---- making one ---- */
 
-/* Extents of 1 go; neighbours that lie as one axis on both sides become one. */
+/* Drops extents of 1, and merges neighbours that are one axis on both sides. */
 static void box_merge(box *b)
 {
     int rank = 0;
@@ -71,7 +71,7 @@ static bool box_tiled(const box *b)
     return b->rank > 1 && b->to[b->rank - 1] == 1 && b->from[b->rank - 1] > 1 && b->from[b->rank - 2] == 1;
 }
 
-/* A tensor as few axes, so that dense ones have one. */
+/* A tensor with as few axes as possible; a dense one has one. */
 static box box_alone(const tensor *t)
 {
     box alone = {0};

@@ -1,5 +1,5 @@
-/* A box: elements that are copied from one strided place to another. Every op that only moves elements is
- * some boxes. */
+/* A box: elements that are copied from one strided layout to another. Every op that only moves elements is a
+ * list of boxes. */
 #pragma once
 #include "ops/kernels/kernel.h"
 #include <stdint.h>
@@ -15,7 +15,7 @@ void box_axis(box *b, int64_t extent, int64_t from, int64_t to); /* one more axi
 /* x's elements to y's in row-major order of both, whatever their dims; false: their axes have no common
  * refinement. */
 bool box_reshape(box *b, const tensor *x, const tensor *y);
-/* Call once after the last box_axis: puts the axes into the order in which they are copied. */
+/* Call once after the last box_axis: sorts the axes into the order of copying. */
 void box_order(box *b);
 int64_t box_tasks(const box *b);
 void box_run(const box *b, const void *from, void *to, int64_t task);

@@ -6,7 +6,11 @@
 #include "ops/kernels/rows.h"
 #include "ops/rules.h"
 
-enum { AXES_FIT, AXES_REFUSE }; /* choice[0] of copy: refused axes are copied element by element */
+enum {
+    AXES_FIT,
+    AXES_REFUSE
+}; /* choice[0] of copy: axes that boxes cannot describe are copied element by
+                                 * element */
 
 /* ---- one box for a whole tensor ---- */
 
@@ -112,8 +116,8 @@ static primitive reorder_wanted(const box *b)
     return p;
 }
 
-/* Its reorder repeats nothing, takes integers through float, and in some versions (3.7) leaves elements out
- * where no axis of the target is dense. */
+/* Its reorder cannot broadcast, converts integers to float, and in some versions (3.7) skips elements where
+ * no axis of the target is dense. */
 static bool plan_reorder(kernel_call *call)
 {
     box b;

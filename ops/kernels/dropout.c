@@ -1,4 +1,4 @@
-/* Dropout: rows along the last axis; which elements stay is a matter of ops/kernels/dropout_hash.h alone. */
+/* Dropout of rows along the last axis; ops/kernels/dropout_hash.h alone decides which elements stay. */
 #include "ops/kernels/dropout_hash.h"
 #include "ops/op.h"
 #include "ops/rules.h"

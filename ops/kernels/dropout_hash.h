@@ -1,18 +1,20 @@
-/* Which elements dropout keeps: a hash of (site, seed, sentence, t, channel), so that masks do not change with padding,
- * batching, gradient accumulation or recomputation. One definition for the kernels, the attention kernels and the reference.
+/* Which elements dropout keeps: a hash of (site, seed, sentence, t, channel), so that masks do not change
+ * with padding, batching, gradient accumulation or recomputation. One definition for the kernels, the
+ * attention kernels and the reference.
  *
- * Sites, seeds, sentence and t are mixed once a row into 64 bits (Murmur3's finaliser between them); a channel costs two
- * multiplications: channel · odd + first, fold, multiply, + second, fold, multiply, fold.
+ * Sites, seeds, sentence and t are mixed once a row into 64 bits (Murmur3's finaliser between them); a
+ * channel costs two multiplications: channel · odd + first, fold, multiply, + second, fold, multiply, fold.
  *
- * The channel of an element is its index over the axes that are neither the batch (axis 0) nor time, the FIRST of them
- * running fastest: d of [B, T, d]; s · H + h of [B, H, T, s]. So the extent of the last axis, which may be padding, is not
- * part of it. */
+ * The channel of an element is its index over the axes that are neither the batch (axis 0) nor time, the
+ * FIRST of them running fastest: d of [B, T, d]; s · H + h of [B, H, T, s]. So the extent of the last
+ * axis, which may be padding, is not part of it. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
 
 #define DROPOUT_CHANNEL  UINT32_C(0x9e3779b1) /* odd; 2^32 / golden ratio */
-#define DROPOUT_MULTIPLY UINT32_C(0x21f0aaad) /* pair with low bias: 16, 21f0aaad, 15, d35a2d97, 15 (hash-prospector) */
+/* hash-prospector's pair of multipliers with a low bias: 16, 21f0aaad, 15, d35a2d97, 15. */
+#define DROPOUT_MULTIPLY UINT32_C(0x21f0aaad)
 #define DROPOUT_AGAIN    UINT32_C(0xd35a2d97)
 
 typedef struct dropout_key {
@@ -64,7 +66,8 @@ static inline bool dropout_keeps(dropout_key row, uint32_t channel, uint32_t thr
 }
 /* What a kept element is multiplied by; 0 when everything is dropped. */
 static inline double dropout_scale(double rate) { return rate < 1 ? 1 / (1 - rate) : 0; }
-/* The channel of the element at index[] in a tensor of `rank` axes with extents dims[]; time: the axis of t. */
+/* The channel of the element at index[] in a tensor of `rank` axes with extents dims[]; time: the axis of
+ * t. */
 static inline uint32_t dropout_channel(int rank, const int64_t *dims, const int64_t *index, int time)
 {
     uint32_t channel = 0, step = 1;

@@ -1,11 +1,10 @@
 /* Elementwise ops and fused chains: a tile interpreter. The tensors are walked together as rows of `inner`
  * elements; a tile is up to TILE elements, several whole rows or a part of one. Each operand of a tile is
- * read where it lies if it is dense there, else it is brought into L1 first: once a task if it repeats (a
- * bias), tile by tile otherwise. Then the program's steps run over the tile, one loop a step
- * (ops/vector/elementwise.c). What is left of a tile that is not whole vectors goes through the same loops in
- * padded copies.
+ * read in place if it is dense, else it is copied to L1 first: once a task if it repeats (a bias), tile by
+ * tile otherwise. Then the program's steps run over the tile, one loop for each (ops/vector/elementwise.c).
+ * The end of a tile that is less than a vector goes through the same loops in padded copies.
  *
- * Integers take a plain path, element by element. */
+ * Integers are computed element by element. */
 #include "ops/kernels/elementwise_program.h"
 #include "ops/op.h"
 #include "ops/rules.h"
@@ -16,7 +15,7 @@
 enum {
     TILE = 1024,
     TILES_PER_TASK = 32,
-    PADDED = TILE + 16, /* a whole vector may be read and written past the end */
+    PADDED = TILE + 16, /* a whole vector past the end may be read and written */
     WIDEST = 16,        /* floats in the widest vector */
     IN_BYTES = 255      /* choice[0]'s first byte: the program did not fit, encode it again */
 };

@@ -46,7 +46,7 @@ static bool put_number(elementwise_bytes *b, double number)
     return true;
 }
 
-/* What only means something to passes leaves its operand on the stack. */
+/* Ops that only matter to passes leave their operand on the stack. */
 static bool put_op(elementwise_bytes *b, int op)
 {
     return op == OP_stop_gradient || op == OP_watch || (code_of[op] && put(b, BYTE_CODE + code_of[op]));
@@ -154,7 +154,7 @@ static bool emit(compiler *c, elementwise_step step)
     return true;
 }
 
-/* A product that was only made for this sum or difference joins it. */
+/* A product that only this sum or difference reads is merged into it. */
 static bool joins_product(compiler *c, elementwise_step *step)
 {
     elementwise_program *p = c->program;
@@ -208,7 +208,7 @@ static bool read_later(const compiler *c, int k)
     return false;
 }
 
-/* The result lands where the last step put it if nothing stands against it; else it is copied. */
+/* The last step writes to the result directly where that is safe; else the result is copied. */
 static bool store(compiler *c, int k)
 {
     elementwise_program *p = c->program;

@@ -1,5 +1,6 @@
-/* From an elementwise op, or the text of `fused`, to the steps of the tile interpreter: text → bytes at plan time (they fit
- * into the call's choice[] mostly), bytes → steps once a task, when the tensors' memory is known. */
+/* From an elementwise op, or the text of `fused`, to the steps of the tile interpreter: text → bytes at plan
+ * time (which mostly fit into the call's choice[]), bytes → steps once a task, when the addresses are
+ * known. */
 #pragma once
 #include "ops/kernels/kernel.h"
 #include "ops/vector/types.h"
@@ -33,10 +34,12 @@ typedef struct elementwise_program {
     int step_count, number_count, temporary_count;
     elementwise_step steps[MAX_STEPS];
     float numbers[MAX_NUMBERS];
-    /* A result that must wait until all steps of the tile are done: an operand in the same memory is read later. */
+    /* A result that must wait until all steps of the tile are done: an operand in the same memory is read
+     * later. */
     bool late[MAX_OUTPUTS];
 } elementwise_program;
 bool elementwise_compile(const kernel_call *call, const elementwise_bytes *b, elementwise_program *p);
 
-/* One element by the same bytes in double: for integers. values: one an operand; results: one an output. */
+/* One element by the same program in double, for integers. values: one for each operand; results: one for
+ * each output. */
 void elementwise_number(const elementwise_bytes *b, const double *values, double *results);

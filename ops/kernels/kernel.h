@@ -1,10 +1,11 @@
 /* What a kernel is: a plan that looks at shapes, and a run that does numbered tasks on strided tensors.
  *
- *   plan(call)        reads attributes, dims and strides, never data; false: not applicable. It fills phases, tasks[],
- *                     scratch, shared and flops. It may keep numbers of its own in choice[].
+ *   plan(call)   reads attributes, dims and strides, never data. It fills phases, tasks[], scratch, shared
+ *                and flops, and may keep numbers of its own in choice[]. False: not applicable.
  *   run(call, phase, task, worker scratch)
- *                     does one task of one phase. All tasks of a phase end before the next phase begins. The decomposition
- *                     depends on shapes alone and every sum has a fixed order: same bits for any number of threads. */
+ *                does one task of one phase. All tasks of a phase end before the next phase begins. Tasks
+ *                depend on shapes alone and every sum has a fixed order, so the bits are the same for any
+ *                number of threads. */
 #pragma once
 #include "core/graph.h"
 
@@ -25,7 +26,7 @@ typedef struct kernel_call {
     tensor *inputs, *outputs;
     int phases;
     int64_t tasks[MAX_PHASES];
-    size_t scratch_bytes; /* private to a worker during a task; 64-byte aligned */
+    size_t scratch_bytes; /* a worker's own during a task; 64-byte aligned */
     size_t shared_bytes;  /* one block for the whole call, kept from phase to phase; 64-byte aligned */
     void *shared;
     double flops; /* of matmul-like work only, as docs/PERFORMANCE.md counts it */

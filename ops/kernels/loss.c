@@ -16,7 +16,7 @@ static int64_t plan_rows(kernel_call *call)
     return rows;
 }
 
-/* A row's logits one after another: where they lie, or copied. */
+/* A row's logits, contiguous: in place, or copied. */
 static float *load_row(const tensor *logits, int64_t row, float *scratch)
 {
     float *x = (float *)logits->data + loss_row_offset(logits, row);

@@ -6,8 +6,8 @@
 #include "ops/vector/table.h"
 #include <math.h>
 
-/* A target is one of these: ignored rows are not looked at, and a target that is no id makes the loss NaN, so
- * that the trainer reports it. */
+/* The kinds of targets: an ignored row is not read, and a target that is not a valid id makes the loss NaN,
+ * so that the trainer reports it. */
 typedef enum target_kind { TARGET_COUNTS, TARGET_IGNORED, TARGET_WRONG } target_kind;
 static inline target_kind target_kind_of(int64_t target, int64_t ignore, int64_t vocabulary)
 {

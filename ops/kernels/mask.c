@@ -1,6 +1,6 @@
-/* causal_mask, key_mask, row_mask: each row keeps one range of its elements and gets `fill` elsewhere. What
- * is masked is never loaded, so a NaN there does not come through; in place only the masked part is written.
- */
+/* causal_mask, key_mask, row_mask: each row keeps one range of its elements and gets `fill` elsewhere. Masked
+ * elements are never read, so a NaN there does not spread; in place only the masked part is written.
+ *  */
 #include "ops/build.h"
 #include "ops/kernels/rows.h"
 #include "ops/rules.h"
@@ -21,7 +21,7 @@ static double mask_fill(const kernel_call *call)
     return call->attributes[call->op == OP_key_mask ? (int)key_mask_fill : (int)row_mask_fill].real;
 }
 
-/* The number of operand 1 that belongs to the sentence of this row. */
+/* The element of operand 1 for the sentence of this row. */
 static int64_t per_sentence(const kernel_call *call, const row_walk *row)
 {
     const tensor *t = call->input_count > 1 ? &call->inputs[1] : NULL;

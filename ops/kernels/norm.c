@@ -1,6 +1,6 @@
-/* Layer norm, RMS norm and softmax over the last axis, and their gradients. A row is worked on by itself, so
- * its bits do not depend on the rows around it; gradients of gain and bias are summed over blocks of BLOCK
- * rows, and the blocks in order. */
+/* Layer norm, RMS norm and softmax over the last axis, and their gradients. Each row is computed by itself,
+ * so its bits do not depend on other rows; gradients of gain and bias are summed over blocks of BLOCK rows,
+ * and the blocks in order. */
 #include "ops/kernels/norm_rows.h"
 #include "ops/op.h"
 #include "ops/rules.h"
@@ -9,7 +9,7 @@ enum { BLOCK = 64, COLUMNS = 256 };
 
 /* ---- forward ---- */
 
-/* The statistics of one row, `count` numbers of which the result has `stride` between. */
+/* The statistics of one row: `count` numbers, `stride` apart in the result. */
 static void write_statistics(const kernel_call *call, const strided_walk *w, int64_t row,
                              const float *numbers, int count)
 {

@@ -1,12 +1,12 @@
-/* Rows of several tensors, without their last axis: what softmax and the norms walk over. A row whose
- * elements do not lie one after another is copied. */
+/* Walks over the rows of several tensors, which lie along the last axis, for softmax and the norms. A row
+ * that is not contiguous is copied. */
 #pragma once
 #include "ops/kernels/strided.h"
 #include "ops/vector/table.h"
 
 enum { NORM_TASK = 16384, MOST_OPERANDS = 4 }; /* elements of a task */
 
-/* Rows of up to four tensors, without their last axis. */
+/* The rows of up to four tensors. */
 typedef struct norm_rows {
     strided_walk walk;
     const tensor *tensors[MOST_OPERANDS];
@@ -36,7 +36,7 @@ static inline bool row_plain(const norm_rows *r, int operand)
     return tensor_last_stride(r->tensors[operand]) == 1;
 }
 
-/* The row to read: its own memory, or a copy in `copy`. */
+/* The row to read: in place, or copied to `copy`. */
 static inline const float *row_in(const norm_rows *r, int operand, int64_t row, float *copy)
 {
     const float *x = row_data(r, operand, row);
@@ -45,7 +45,7 @@ static inline const float *row_in(const norm_rows *r, int operand, int64_t row, 
     gather_row(copy, x, tensor_last_stride(r->tensors[operand]), r->width);
     return copy;
 }
-/* The row to write: its own memory, or `copy`, which row_done then brings there. */
+/* The row to write: in place, or `copy`, which row_done then stores. */
 static inline float *row_out(const norm_rows *r, int operand, int64_t row, float *copy)
 {
     return row_plain(r, operand) && r->tensors[operand]->data ? row_data(r, operand, row) : copy;
@@ -56,7 +56,7 @@ static inline void row_done(const norm_rows *r, int operand, int64_t row, const 
         scatter_row(row_data(r, operand, row), tensor_last_stride(r->tensors[operand]), copy, r->width);
 }
 
-/* A vector operand such as gain, one after another in `copy`; all `absent` when it is not there. */
+/* A vector operand such as gain, contiguous; filled with `absent` if there is none. */
 static inline const float *vector_in(const tensor *t, int64_t width, float absent, float *copy)
 {
     if (!t->data)

@@ -1,5 +1,5 @@
-/* Walking several strided tensors together: their common axes are sorted by stride and merged where all of them allow, so
- * that most calls end as one or two plain loops. No data is looked at. */
+/* Walking several strided tensors together: their common axes are sorted by stride and merged where all of
+ * them allow, so that most calls end as one or two plain loops. No data is looked at. */
 #pragma once
 #include "ops/kernels/kernel.h"
 
@@ -14,7 +14,8 @@ typedef struct strided_walk {
 void walk_begin(strided_walk *w, int rank, const int64_t *dims);
 /* Adds an operand whose dims broadcast to the walk's; returns its number. */
 int walk_add(strided_walk *w, const tensor *t);
-/* Sorts axes by falling stride of operand 0 (then 1, …), drops extents of 1 and merges. Once, after all walk_add. */
+/* Sorts axes by falling stride of operand 0 (then 1, …), drops extents of 1 and merges. Once, after all
+ * walk_add. */
 void walk_merge(strided_walk *w);
 
 /* Where row `row` (element `flat`) of an operand begins, in elements. */
@@ -54,6 +55,7 @@ static inline void tensor_set_number(const tensor *t, int64_t offset, double num
 void gather_row(float *to, const float *from, int64_t stride, int64_t count);
 void scatter_row(float *to, int64_t stride, const float *from, int64_t count);
 
-/* Units of work of `size` elements as tasks of about `target` elements: how many units a task has, how many tasks there are. */
+/* Units of work of `size` elements as tasks of about `target` elements: how many units a task has, how
+ * many tasks there are. */
 int64_t units_per_task(int64_t size, int64_t target);
 static inline int64_t parts_of(int64_t count, int64_t part) { return (count + part - 1) / part; }

@@ -1,4 +1,5 @@
-/* Kernels of tokens and places: embed and its gradient, positions, sinusoid, one_hot; append, last_row. Numbers that come as data (ids, positions, counts) are checked here: one out of range reads zeros and
+/* Kernels of tokens and places: embed and its gradient, positions, sinusoid, one_hot; append, last_row.
+ * Numbers that come as data (ids, positions, counts) are checked here: one out of range reads zeros and
  * writes nothing. */
 #include "ops/kernels/box.h"
 #include "ops/build.h"

@@ -1,10 +1,10 @@
-/* Step rules of ops that move nothing through time: they only follow where the time axes of the operands go.
- */
+/* Step rules of ops that move nothing along time: they only track where the time axes of the operands end up.
+ *  */
 #include "ops/rules.h"
 #include "ops/step/step.h"
 #include <math.h>
 
-/* Constants and broadcasts may have a time axis that no operand has. */
+/* Constants and broadcasts may introduce a time axis. */
 static time_fact made_axes(const step_context *c, const shape *s)
 {
     int axes[MAX_RANK], count = step_time_axes(c, s, axes, MAX_RANK);
@@ -21,8 +21,8 @@ bool step_constant(step_context *c, const node *n, time_fact *facts)
     return step_build(c, n, NULL, &out, constant_dims);
 }
 
-/* Where the operands' time axes fall in a result of this rank, aligned to the right. Operands whose time axis
- * falls on the result's key axis are appended. */
+/* The positions of the operands' time axes in a result of this rank, aligned to the right. Operands whose
+ * time axis falls on the result's key axis are appended. */
 static bool align(step_context *c, const node *n, const shape *result, time_fact *out, value_id *inputs)
 {
     *out = made_axes(c, result);
@@ -54,8 +54,7 @@ static bool align(step_context *c, const node *n, const shape *result, time_fact
     return true;
 }
 
-/* The new fill, which a masked entry (s > t) becomes: known for functions of one operand, and for a zero that
- * is scaled. */
+/* What masked entries (s > t) become: known for functions of one operand, and for zeros that are scaled. */
 static void follow_fill(const step_context *c, const node *n, time_fact *out)
 {
     const time_fact *pair = NULL;

@@ -1,5 +1,5 @@
 /* Step rules of ops that depend on the position of a token: masks, ids and positions. Padding of the target
- * is on the right, so `count` is all that they need to know about it. */
+ * is on the right, so `count` describes it fully. */
 #include "ops/rules.h"
 #include "ops/step/step.h"
 #include <string.h>
@@ -25,7 +25,7 @@ bool step_causal_mask(step_context *c, const node *n, time_fact *facts)
     return step_finish(c, n, graph_add(c->to, n->op, inputs, 2, n->attributes));
 }
 
-/* A mask along an axis that is not time; it may write another number into entries with s > t. */
+/* A mask along an axis other than time; it may put another number into entries with s > t. */
 static bool step_mask_elsewhere(step_context *c, const node *n, double fill, time_fact *facts)
 {
     facts[0].causal = facts[0].causal && facts[0].fill == fill;

@@ -16,7 +16,7 @@ static bool step_reduce_pair(step_context *c, const node *n, const time_fact *f,
         out->axis -= !keep && axis < f->axis;
         out->key_axis -= !keep && axis < f->key_axis;
         if (n->op == OP_sum ||
-            n->op == OP_logsumexp) /* whether the result over many entries equal to fill is fill again */
+            n->op == OP_logsumexp) /* whether reducing entries that are all `fill` gives `fill` */
             out->causal = out->causal && (isinf(f->fill) || (n->op == OP_sum && f->fill == 0));
         if (n->op == OP_argmax) /* a place, not fill */
             out->causal = false;
@@ -81,7 +81,7 @@ bool step_last_axis(step_context *c, const node *n, time_fact *facts)
             return step_fail(c, n, "its gain or bias depends on time");
     for (int o = 0; o < n->output_count; o++)
         facts[o] = f;
-    facts[0].causal = false; /* the result of a row of fill is something else */
+    facts[0].causal = false; /* reducing a row of fill gives something else */
     if (step_joins(c, n, 0, last))
         return step_fail(c, n, "it combines sequences, which are at different tokens");
     if (f.kind == TIME_NOW && f.axis == last)

@@ -1,6 +1,6 @@
 /* step: how each op of the parallel graph becomes an op of the graph that advances P tokens. A rule sees the
  * time facts of its operands (op.h: still, now, pair) and builds the step form, or says why there is none.
- * This file has what step rules share, and the rules of leaves and of ops without a step form. */
+ * This file has the helpers of step rules, and the rules of leaves and of ops without a step form. */
 #include "ops/rules.h"
 #include "ops/step/step.h"
 #include <stdarg.h>

@@ -7,7 +7,7 @@ extern const time_fact step_still;
 time_fact step_now(int axis);
 const time_fact *step_fact(const step_context *c, value_id old); /* of an old value; NONE is still */
 bool step_all_still(const step_context *c, const node *n);
-/* the operand carries time, and the axis is that of the sequences, which are at different tokens */
+/* the operand carries time, and the axis is the batch, whose sequences are at different tokens */
 bool step_joins(const step_context *c, const node *n, int operand, int axis);
 
 /* Shapes. */
@@ -19,7 +19,7 @@ bool step_batch_first(const step_context *c, const shape *s);
 
 /* Building. */
 void step_inputs(const step_context *c, const node *n, value_id *inputs); /* n's, in the new graph */
-/* n's results are those of the node that begins with `first`; NONE: false */
+/* maps n's results to those of the node whose first is `first`; NONE: false */
 bool step_finish(step_context *c, const node *n, value_id first);
 /* n's op and attributes on these inputs; the attribute `dims_at` becomes `dims` unless NULL. */
 bool step_build(step_context *c, const node *n, const value_id *inputs, const shape *dims, int dims_at);

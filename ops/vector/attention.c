@@ -1,13 +1,13 @@
-/* Softmax attention, what stands between its tile products: rows of scores become weights and, in the
- * gradient, weights and their gradients become gradients of scores. And the single query of decoding, whose
- * keys and values go by once, where they lie. Rows end at `limit`; what a tile holds beyond is never used and
- * becomes zero up to the end of its vector block. */
+/* Softmax attention between its tile products: rows of scores become weights and, in the gradient, weights
+ * and their gradients become gradients of scores. Also the single query of decoding, which reads keys and
+ * values once, in place. Rows end at `limit`; what a tile holds beyond is never used, and becomes zero up to
+ * the end of the vector block. */
 #include "ops/vector/mathematics.h"
 #include "ops/vector/tile.h"
 #include "ops/vector/transpose.h"
 #include <math.h>
 
-/* e^(score − largest), after the sum that it returns times what dropout leaves of it. */
+/* e^(score − largest), whose sum is returned; the sum is taken before dropout is applied. */
 static inline __attribute__((always_inline)) float exponentials(float *row, int64_t limit, float largest,
                                                                 const attention_dropout *d)
 {
@@ -48,8 +48,8 @@ static bool any_nan(const float *row, int64_t count)
     return false;
 }
 
-/* Scores to weights that are still to be divided by what this returns; *largest: of the scores. A row of −∞
- * alone gives zeros and 0; a NaN comes through. */
+/* Scores to weights that are still to be divided by the result; *largest: of the scores. A row of −∞ alone
+ * gives zeros and 0; NaN propagates. */
 float ISA(attention_weights)(float *row, int64_t limit, float *largest, const attention_dropout *dropout)
 {
     *largest = row_largest(row, limit);
@@ -83,9 +83,9 @@ float ISA(row_dot)(const float *x, const float *y, int64_t count)
     return v_sum(sum);
 }
 
-/* The gradient of a row: scores become the weights as they met v (after dropout), dweights the gradient of
- * the scores: p (keep · dweights − inner), p = e^(score − logsumexp). Both rows become zero from limit to
- * `end`, whole vector blocks. */
+/* The gradient of a row: scores become the weights after dropout, dweights the gradient of the scores: p
+ * (keep · dweights − inner), p = e^(score − logsumexp). Both rows become zero from limit to `end`, whole
+ * vector blocks. */
 void ISA(attention_gradient)(float *scores, float *dweights, int64_t limit, int64_t end, float logsumexp,
                              float inner, const attention_dropout *d)
 {
@@ -118,7 +118,7 @@ void ISA(attention_scores)(float *scores, const float *q, const float *k, int64_
     for (int64_t s = 0; s < limit; s += LANES) {
         vf sum[LANES];
         UNROLL for (int j = 0; j < LANES; j++) sum[j] = (vf){0};
-        int64_t last = limit - 1 - s; /* past it the last key stands in */
+        int64_t last = limit - 1 - s; /* past the end, the last key is read again */
         for (int64_t i = 0; i < whole; i += LANES) {
             vf query = v_load(q + i);
             UNROLL for (int j = 0; j < LANES; j++) sum[j] +=

@@ -1,9 +1,10 @@
-/* Depthwise convolution along the rows of a tile, and what its weights get back. Columns are independent; each element is
- * one chain over the taps, so its bits do not depend on where its row lies in the tile. */
+/* Depthwise convolution along the rows of a tile, and the gradient of its weights. Columns are independent;
+ * each element is one chain over the taps, so its bits do not depend on where its row lies in the tile. */
 #include "ops/vector/tile.h"
 #include "ops/vector/vector.h"
 
-/* y[r] = Σ_i weight[i] ∘ x[r + i], i < taps: x has rows + taps − 1 rows. A negative weight_row turns the taps round. */
+/* y[r] = Σ_i weight[i] ∘ x[r + i], i < taps: x has rows + taps − 1 rows. A negative weight_row reverses the
+ * taps. */
 void ISA(convolve_tile)(int64_t rows, int64_t columns, int64_t taps, const float *x, int64_t x_row,
                         const float *weight, int64_t weight_row, float *y, int64_t y_row)
 {
@@ -32,7 +33,7 @@ static inline __attribute__((always_inline)) void weights_of(int several, int64_
         v_store(dweight + i * dweight_row, v_load(dweight + i * dweight_row) + sum[i]);
 }
 
-/* dweight[i] += Σ_r dy[r] ∘ x[r + i]: a chain over the rows of this tile, then one addition. */
+/* dweight[i] += Σ_r dy[r] ∘ x[r + i]: one chain over the rows of this tile, then one addition. */
 void ISA(convolve_tile_weights)(int64_t rows, int64_t columns, int64_t taps, const float *x, int64_t x_row,
                                 const float *dy, int64_t dy_row, float *dweight, int64_t dweight_row)
 {

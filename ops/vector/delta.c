@@ -1,5 +1,5 @@
-/* What the delta rule needs beside tile products: a decayed triangle, the solution of a triangular system, and the
- * single step of decoding. */
+/* What the delta rule needs besides tile products: a decayed triangle, the solution of a triangular system,
+ * and the single step of decoding. */
 #include "ops/vector/tile.h"
 #include "ops/vector/vector.h"
 
@@ -47,8 +47,9 @@ static inline __attribute__((always_inline)) void solve_columns(int wide, int64_
     }
 }
 
-/* The system of one block of the diagonal, row after row: x[t] += Σ_{s<t} a[t, s] · y[s], y[t] = scale[t] · x[t]. Strides
- * may be negative: from the last row up, with a's strides exchanged, it is the transposed system. */
+/* The system of one block of the diagonal, row after row: x[t] += Σ_{s<t} a[t, s] · y[s], y[t] = scale[t]
+ * · x[t]. Strides may be negative: from the last row up, with a's strides exchanged, it is the transposed
+ * system. */
 void ISA(tile_solve)(int64_t rows, int64_t columns, const float *a, int64_t a_row, int64_t a_column,
                      const float *scale, int64_t scale_step, float *x, float *y, int64_t row)
 {
@@ -72,7 +73,7 @@ add_columns(int wide, int64_t rows, const float *a, int64_t a_row, const float *
     }
 }
 
-/* x[t] += Σ_{s≤t} a[t, s] · y[s]: later rows of y are not looked at, so what overflowed there stays there. */
+/* x[t] += Σ_{s≤t} a[t, s] · y[s]: later rows of y are not read, so an overflow there does not spread. */
 void ISA(tile_add_lower)(int64_t rows, int64_t columns, const float *a, int64_t a_row, const float *y,
                          float *x, int64_t row)
 {
@@ -117,7 +118,8 @@ static inline __attribute__((always_inline)) void step_block(int wide, int64_t l
     }
 }
 
-/* With d = e^g: u = β (v − d Sᵀk), out = d Sᵀq + (q · k) u, and then S' = d S + k uᵀ: the state goes through twice. */
+/* With d = e^g: u = β (v − d Sᵀk), out = d Sᵀq + (q · k) u, and then S' = d S + k uᵀ: the state is read
+ * twice. */
 void ISA(delta_step_state)(const delta_step *s)
 {
     int64_t column = 0;

@@ -1,5 +1,5 @@
-/* The tile interpreter's loops: one for each code, over whole vectors that lie in L1. An operand is a run of vectors or one
- * vector of equal lanes (step 0), so one loop serves tensors, broadcasts and numbers. */
+/* The tile interpreter's loops: one for each code, over whole vectors that lie in L1. An operand is a run
+ * of vectors or one vector of equal lanes (step 0), so one loop serves tensors, broadcasts and numbers. */
 #include "ops/vector/mathematics.h"
 #include <math.h>
 

@@ -2,7 +2,7 @@
 #pragma once
 #include "ops/vector/mathematics.h"
 
-/* x rounded, and what rounding left. */
+/* x rounded to float, and the remainder. */
 static inline void v_round_doubles(vd x_low, vd x_high, vf *rounded, vf *left)
 {
     *rounded = v_from_doubles(x_low, x_high);
@@ -19,7 +19,7 @@ static inline void v_store_doubles(double *to, vd low, vd high)
     memcpy(to, &low, sizeof low);
     memcpy(to + LANES / 2, &high, sizeof high);
 }
-/* e^(x + left), never infinite: 0 times it is 0. */
+/* e^(x + left), never infinite, so that 0 times it is 0. */
 static inline vf v_exp_rounded(vf x, vf left)
 {
     vf y = v_exp(v_min(v_splat(88.5f), x));

@@ -1,12 +1,13 @@
-/* e^x, logarithm, tanh, sigmoid, the error function, sine, cosine and dropout's hash on vectors, without branches, so that a lane's bits
- * depend on its own operand only. Worst errors seen over the whole range, in units of the last place: e^x 1.0, log 0.8,
- * tanh 1.3, erf 1.4, sigmoid 2.2; sin and cos: v_sine (tests/ops/test_vector_math.c). NaN passes. */
+/* e^x, logarithm, tanh, sigmoid, the error function, sine, cosine and dropout's hash on vectors, without
+ * branches, so that a lane's bits depend on its own operand only. Worst errors seen over the whole range, in
+ * units of the last place: e^x 1.0, log 0.8, tanh 1.3, erf 1.4, sigmoid 2.2; sin and cos: v_sine
+ * (tests/ops/test_vector_math.c). NaN propagates. */
 #pragma once
 #include "ops/kernels/dropout_hash.h"
 #include "ops/vector/vector.h"
 
-/* x = n ln 2 + r, |r| ≤ ln 2 / 2; returns (e^r − 1 − r) / r², 2^n still to do. ln 2 in two parts, the first with few bits.
- * Polynomial: Cephes expf. */
+/* x = n ln 2 + r, |r| ≤ ln 2 / 2; returns (e^r − 1 − r) / r²; the factor 2^n is left to the caller. ln 2 in
+ * two parts, the first with few bits. Polynomial: Cephes expf. */
 static inline vf v_exp_reduce(vf x, vf *n, vf *r)
 {
     const float shifter = 12582912.0f; /* 1.5 · 2^23: adding it rounds to an integer */
@@ -18,7 +19,8 @@ static inline vf v_exp_reduce(vf x, vf *n, vf *r)
     p = p * *r + 1.6666665459e-1f;
     return p * *r + 5.0000001201e-1f;
 }
-/* x · 2^n for integral n in [−300, 300], by two factors so that the result may overflow or become denormal. */
+/* x · 2^n for integral n in [−300, 300], by two factors so that the result may overflow or become
+ * denormal. */
 static inline vf v_scale(vf x, vf n)
 {
 #if defined __AVX512F__
@@ -45,7 +47,8 @@ static inline vf v_exp_less_one(vf x)
     vf y = (scale - 1.0f) + scale * (p * (r * r) + r);
     return v_select(x == x, y, x);
 }
-/* e^x as *whole + result, *whole 1 near x = 0, else 0: x (*whole + result) loses nothing of a factor close to 1. x ≤ 88.7. */
+/* e^x as *whole + result, with *whole 1 near x = 0 and else 0, which keeps the digits of a factor close to 1.
+ * x ≤ 88.7. */
 static inline vf v_factor(vf x, vf *whole)
 {
     vf n, r;
@@ -58,7 +61,8 @@ static inline vf v_factor(vf x, vf *whole)
     return v_select(near, (scale - 1.0f) + scale * less_one, far);
 }
 
-/* x = 2^e m, m in [√½, √2): e ln 2 + log m. log 0 = −inf, log of a negative number is NaN. Polynomial: Cephes logf. */
+/* x = 2^e m, m in [√½, √2): e ln 2 + log m. log 0 = −inf, log of a negative number is NaN. Polynomial:
+ * Cephes logf. */
 static inline vf v_log(vf x)
 {
     vi tiny = x < 1.17549435e-38f;
@@ -80,7 +84,7 @@ static inline vf v_log(vf x)
     y = v_select(x > 0.0f, y, v_select(x == 0.0f, v_splat(-__builtin_inff()), v_splat(__builtin_nanf(""))));
     return v_select(x < __builtin_inff(), y, x); /* +inf and NaN */
 }
-/* log(1 + x) for x in [0, 1]: what 1 + x rounds away comes back to first order. */
+/* log(1 + x) for x in [0, 1]: the rounding error of 1 + x is corrected to first order. */
 static inline vf v_log_one_more(vf x)
 {
     vf sum = 1.0f + x;
@@ -101,7 +105,8 @@ static inline vf v_tanh(vf x)
 }
 static inline vf v_sigmoid(vf x) { return 1.0f / (1.0f + v_exp(-x)); }
 
-/* erf(t) below √0.875, a polynomial in t²; and −log(1 − erf(t)) from there to 4. Fitted by weighted minimax, 2e-8 and 3e-9. */
+/* erf(t) below √0.875, a polynomial in t²; and −log(1 − erf(t)) from there to 4. Fitted by weighted
+ * minimax, 2e-8 and 3e-9. */
 static inline vf v_erf_near(vf t)
 {
     vf square = t * t;
@@ -127,8 +132,9 @@ static inline vf v_erf(vf x)
     vf far = 1.0f - v_exp(-v_erf_exponent(v_min(v_splat(4.0f), size)));
     return v_with_sign(v_select(size * size < 0.875f, v_erf_near(size), far), x);
 }
-/* x = n π/2 + r, |r| ≤ π/4, π/2 in three parts of few bits: exact products while n has no more than ten (|x| < 1600); beyond it
- * the error grows with |x|, and from 4e6 on, where floats lie half a turn apart, the angle is taken as 0. Polynomials: Cephes sinf, cosf. quarter: turns by π/2 to add. */
+/* x = n π/2 + r, |r| ≤ π/4, π/2 in three parts of few bits: exact products while n has no more than ten (|x|
+ * < 1600); beyond it the error grows with |x|, and from 4e6 on, where neighbouring floats are half a turn
+ * apart, the angle is taken as 0. Polynomials: Cephes sinf, cosf. quarter: turns by π/2 to add. */
 static inline vf v_sine(vf x, int32_t quarter)
 {
     const float shifter = 12582912.0f;
@@ -147,8 +153,8 @@ static inline vf v_sine(vf x, int32_t quarter)
 static inline vf v_sin(vf x) { return v_sine(x, 0); }
 static inline vf v_cos(vf x) { return v_sine(x, 1); }
 
-/* Φ, the normal distribution: (1 + erf(x / √2)) / 2 without cancellation on the left. Beyond t = 4, where it is below 8e-9,
- * it goes on as e^−t². */
+/* Φ, the normal distribution: (1 + erf(x / √2)) / 2 without cancellation on the left. Beyond t = 4, where it
+ * is below 8e-9, it is continued as e^−t². */
 static inline vf v_normal(vf x)
 {
     vf t = x * 0.707106781f, size = v_abs(t), inner = v_min(v_splat(4.0f), size);
@@ -157,7 +163,8 @@ static inline vf v_normal(vf x)
     return v_select(t * t < 0.875f, 0.5f + 0.5f * v_erf_near(t), far);
 }
 
-/* dropout_bits of ops/kernels/dropout_hash.h for LANES channels; counter = channel · DROPOUT_CHANNEL + first. */
+/* dropout_bits of ops/kernels/dropout_hash.h for LANES channels; counter = channel · DROPOUT_CHANNEL +
+ * first. */
 static inline vu v_dropout_bits(vu counter, uint32_t second)
 {
     vu x = counter ^ counter >> 16;

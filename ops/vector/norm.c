@@ -1,6 +1,6 @@
 /* Layer norm and RMS norm of one row, and their gradients. Means are sums of float lanes inside blocks and of
- * doubles between them; the variance is taken around the mean in a second sweep over the row, which lies in
- * L1. */
+ * doubles between them; the variance is taken around the mean in a second sweep over the row, which is in L1
+ * by then. */
 #include "ops/vector/mathematics.h"
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /* Sums, maxima and logsumexp of rows and of columns. Orders depend on positions alone: element i of a row
- * always meets the same lane and stream. */
+ * always goes to the same lane and stream. */
 #include "ops/vector/mathematics.h"
 #include <math.h>
 
@@ -116,7 +116,7 @@ void ISA(columns_combine)(float *total, const float *parts, int64_t pitch, int64
     })
 }
 
-/* largest[j] grows to the largest over rows; a NaN stays. */
+/* largest[j] = the largest of itself and the rows; NaN propagates. */
 void ISA(columns_max)(float *largest, const float *x, int64_t pitch, int64_t rows, int64_t columns)
 {
     COLUMNS(columns, {
@@ -161,8 +161,8 @@ void ISA(columns_finish_logsumexp)(float *to, const float *largest, const double
     })
 }
 
-/* One row of a running sum: running[j] += x[j]; to[j] gets it before (exclusive) or after. Running sums are
- * doubles. */
+/* One row of a running sum: running[j] += x[j]; to[j] is its value before (exclusive) or after. Running sums
+ * are doubles. */
 void ISA(columns_cumsum)(float *to, const float *x, double *running, int64_t columns, bool exclusive)
 {
     for (int64_t j = 0; j < columns; j++) {

@@ -1,10 +1,11 @@
-/* What the scan needs beside tile products: the lower triangle of a tile, and the single step of decoding. */
+/* What the scan needs besides tile products: the lower triangle of a tile, and the single step of
+ * decoding. */
 #include "ops/vector/tile.h"
 #include "ops/vector/vector.h"
 
-/* Keeps a[t, s] where s ≤ t (strict: s < t) and writes zeros, whatever stood there, up to column `reach(t)`:
- * the end of the TILE_LANES wide block of the diagonal. `first` is the tile row of the first row given, so
- * blocks of rows can be masked. */
+/* Keeps a[t, s] where s ≤ t (strict: s < t) and writes zeros after it, up to column `reach(t)`: the end of
+ * the TILE_LANES wide diagonal block. `first` is the tile row of the first row given, so blocks of rows can
+ * be masked. */
 void ISA(tile_keep_lower)(int64_t first, int64_t rows, float *a, int64_t a_row, bool strict)
 {
     for (int64_t t = first; t < first + rows; t++, a += a_row) {

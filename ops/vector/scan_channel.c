@@ -1,5 +1,5 @@
-/* Many recurrences of one number each, lanes apart: U_t = e^g_t S_{t−1}, S_t = U_t + k_t v_t, read by q_t. States are doubles, and a
- * factor is 1 + part near 1, so that nothing drifts over many steps. Rows of a strip are read and written one after another. */
+/* Many recurrences of one number each, one a lane: U_t = e^g_t S_{t−1}, S_t = U_t + k_t v_t, read by q_t.
+ * States are doubles, and factors near 1 are kept as 1 + part, so that nothing drifts over many steps. */
 #include "ops/vector/exponentials.h"
 #include "ops/vector/types.h"
 

@@ -1,6 +1,6 @@
-/* Fading states: exponentials of sums that are kept in double, and what they multiply. A float alone would lose the
- * difference of two large sums, and e^x rounded to float at each of many steps drifts: where x is near 0 the factor is
- * kept as 1 + part. */
+/* Decays: exponentials of sums that are kept in double, and the products with them. A float would lose the
+ * difference of two large sums, and e^x rounded to float drifts over many steps, so where x is near 0 the
+ * factor is kept as 1 + part. */
 #include "ops/vector/exponentials.h"
 #include "ops/vector/tile.h"
 

@@ -1,6 +1,7 @@
-/* A log decay for each key dimension at each step: what is left of a row at another one is a vector. Tiles have a row a token
- * and a column a key dimension. Inside a block of TILE_LANES rows the factors are running products of e^g, which may
- * underflow to 0 but are never more than what the recurrence itself makes; between blocks they are exponentials of double sums. */
+/* A log decay for each key dimension at each step: the decay between two rows is a vector. Tiles have a row
+ * for each token and a column for each key dimension. Inside a block of TILE_LANES rows the factors are
+ * running products of e^g, which may underflow to 0 but never exceed those of the recurrence itself; between
+ * blocks they are exponentials of sums in double. */
 #include "ops/vector/exponentials.h"
 #include "ops/vector/tile.h"
 #include "ops/vector/transpose.h"
@@ -19,7 +20,7 @@ void ISA(gate_exponentials)(int64_t rows, int64_t columns, const float *g, int64
             v_store(to + i * row + f, v_exp_rounded(load_gate(g + i * row + f), (vf){0}));
 }
 
-/* A sum as two floats: what adding to the first rounds away goes to the second. */
+/* A sum as two floats: the second collects the rounding errors of the first. */
 typedef struct long_sum {
     vf high, low;
 } long_sum;
@@ -84,7 +85,8 @@ void ISA(tile_subtract_product)(int64_t rows, int64_t columns, const float *a, c
 
 /* ---- the block of the diagonal ---- */
 
-/* LANES tokens j as lanes, from `first` on: left = k_j ∘ Π_{j<r≤i} e^(g_r) goes from row to row; lanes of later tokens wait. */
+/* LANES tokens j as lanes, from `first` on: left = k_j ∘ Π_{j<r≤i} e^(g_r) is updated from row to row; lanes
+ * of later tokens are not multiplied yet. */
 ALWAYS void scores_of(int first, int64_t key, const float *q, const float *decay, float *keys,
                       int64_t keys_row, float *out, int64_t out_row, bool strict)
 {
@@ -157,7 +159,8 @@ void ISA(gate_decay_gradient)(int64_t rows, int64_t columns, float *terms, const
 {
     for (int64_t f = 0; f < columns; f += LANES) {
         vd low = {0}, high = {0};
-        for (int64_t i = rows - 1; i >= 0; i--) { /* from the end: rows without an effect leave nothing */
+        for (int64_t i = rows - 1; i >= 0; i--) { /* from the end, so that rows without an effect add exactly
+                                                   * 0 */
             add_doubles(&low, &high, v_load(terms + i * row + f));
             v_store(terms + i * row + f, v_from_doubles(low, high));
         }

@@ -1,7 +1,8 @@
-/* c = a · op(b) for few rows and for small tiles: weights are streamed once, and nothing is set up. Columns are cut in
- * stripes of some vectors, k in blocks of GEMM_BLOCK. A stripe's block is read in place, or first copied to a small buffer
- * when b is transposed or its columns end inside a vector. Up to ROWS rows at a time keep their sums in registers. Each
- * element is one chain of multiply-adds in the order of k, a block at a time: docs/GEMM.md. */
+/* c = a · op(b) for few rows and for small tiles: weights are streamed once, and nothing is set up. Columns
+ * are cut into stripes of some vectors, k in blocks of GEMM_BLOCK. A stripe's block is read in place, or
+ * first copied to a small buffer when b is transposed or its columns end inside a vector. Up to ROWS rows at
+ * a time keep their sums in registers. Each element is one chain of multiply-adds in the order of k, a block
+ * at a time: docs/GEMM.md. */
 #include "ops/vector/mathematics.h"
 #include "ops/vector/vector.h"
 
@@ -12,7 +13,7 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
-/* ROWS × VECTORS sums beside VECTORS of b and one of a fill the registers. AHEAD: rows of b that are asked for early. */
+/* ROWS × VECTORS sums, VECTORS of b and one of a fill the registers. AHEAD: rows of b that are prefetched. */
 #if defined __AVX512F__
 enum { ROWS = 6, VECTORS = 4 };
 #else
@@ -29,7 +30,7 @@ typedef struct block {
     bool add;
     float *c;
     int64_t ldc;
-    int64_t columns; /* of c; b has all lanes of the vectors that hold them */
+    int64_t columns; /* of c; b has all lanes of their vectors */
 } block;
 
 /* `rows` rows and `vectors` vectors of columns. */
@@ -63,7 +64,7 @@ ALWAYS void tile(const int rows, const int vectors, const block *p, int64_t firs
     }
 }
 
-/* All rows under a number of vectors, in groups of nearly equal height. */
+/* All rows for some vectors of columns, in groups of nearly equal height. */
 #define STRIPE_OF(vectors)                                                                                   \
     static void stripe_##vectors(int64_t m, const block *p)                                                  \
     {                                                                                                        \
@@ -233,7 +234,7 @@ void ISA(small_gemm)(const small_product *p)
 
 /* ---- what follows a product ---- */
 
-/* The functions of the elementwise ops, in their bits. */
+/* The functions of the elementwise ops, with the same bits. */
 ALWAYS vf activate(vf x, int activation)
 {
     switch (activation) {

@@ -7,14 +7,14 @@
 #include "ops/vector/tile.h"
 #include "ops/vector/transpose.h"
 
-/* Accumulators of one block: ROWS × WIDE vectors, as many as the registers hold beside WIDE of b and one of
+/* Accumulators of one block: ROWS × WIDE vectors, as many as the registers hold next to WIDE of b and one of
  * a. */
 #if defined __AVX512F__
 enum { ROWS = 8, WIDE = 2 };
 #else
 enum { ROWS = 4, WIDE = 2 };
 #endif
-enum { DEPTH = 256 }; /* terms of one chain; WIDE columns of b at this depth stay in the first cache */
+enum { DEPTH = 256 }; /* terms of one chain; WIDE columns of b at this depth stay in L1 */
 
 static inline __attribute__((always_inline)) void block(int rows, int wide, int64_t k, const float *a,
                                                         int64_t a_row, int64_t a_column, const float *b,
@@ -38,7 +38,7 @@ static inline __attribute__((always_inline)) void block(int rows, int wide, int6
     }
 }
 
-/* All rows under WIDE (or fewer) vectors of columns. */
+/* All rows for WIDE (or fewer) vectors of columns. */
 #define COLUMN(wide)                                                                                         \
     static void column_##wide(int64_t m, int64_t k, const float *a, int64_t a_row, int64_t a_column,         \
                               const float *b, int64_t b_row, float *c, int64_t c_row, bool add)              \

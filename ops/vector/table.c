@@ -48,7 +48,7 @@ const vector_table *vectors_of(int set)
 
 const vector_table *vectors(void)
 {
-    static _Atomic(const vector_table *) chosen; /* every thread would choose the same */
+    static _Atomic(const vector_table *) chosen; /* a race is harmless: every thread chooses the same */
     const vector_table *table = atomic_load_explicit(&chosen, memory_order_relaxed);
     if (!table) {
         for (int set = 2; !table; set--)

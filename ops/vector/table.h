@@ -14,5 +14,6 @@ typedef struct vector_table {
 
 /* The best set that this processor has. Any thread may call; the answer never changes. */
 const vector_table *vectors(void);
-/* One set by number, from the plainest: 0, 1, 2; NULL where the processor lacks it or there is none. For tests. */
+/* One set by number, from the plainest: 0, 1, 2; NULL where the processor lacks it or there is none. For
+ * tests. */
 const vector_table *vectors_of(int set);

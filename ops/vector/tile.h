@@ -1,6 +1,6 @@
 /* Small products and the copies that prepare them, for kernels that keep everything a task needs in its
  * scratch. Tiles are row-major with a row pitch of whole TILE_LANES, so that no product has a tail in its
- * columns: what lies beyond the last column is finite and nobody reads the result there. */
+ * columns: what lies beyond the last column is finite, and results there are not read. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,11 +1,11 @@
-/* Plain structs that vector functions take; what ops/vector/table.def needs to be read. */
+/* The structs that vector functions take, for ops/vector/table.def. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
 
-/* ==== elementwise: ops/kernels/elementwise.c writes these, ops/vector/elementwise.c works them off ==== */
-/* Where an operand of a tile lies. step 1: one element after another, padded to whole vectors; step 0: one vector of
- * equal lanes for all. */
+/* ==== elementwise: ops/kernels/elementwise.c makes these, ops/vector/elementwise.c runs them ==== */
+/* Where an operand of a tile lies. step 1: one element after another, padded to whole vectors; step 0: one
+ * vector of equal lanes for all. */
 typedef struct elementwise_slot {
     float *data;
     int64_t step;
@@ -29,8 +29,10 @@ typedef struct adam_numbers {
 } adam_numbers;
 
 /* ==== matrix products: small_gemm.c ==== */
-enum { GEMM_BLOCK = 256 }; /* terms of k in one chain of multiply-adds: docs/GEMM.md, "The bits of a product" */
-/* c[m, n] = (add ? c : 0) + a · op(b). a[i, k] is at a[i · a_row + k · a_column]; b is [k, n], transposed [n, k]. */
+/* terms of k in one chain of multiply-adds: docs/GEMM.md, "The bits of a product" */
+enum { GEMM_BLOCK = 256 };
+/* c[m, n] = (add ? c : 0) + a · op(b). a[i, k] is at a[i · a_row + k · a_column]; b is [k, n], transposed
+ * [n, k]. */
 typedef struct small_product {
     int64_t m, n, k;
     const float *a;
@@ -43,13 +45,14 @@ typedef struct small_product {
 } small_product;
 
 /* ==== scan: decays; one token of one head ==== */
-/* e^−1000 is 0 beside anything that a float holds: a log decay below it, −∞ too, counts as this. */
+/* e^−1000 is 0 next to anything that a float holds: a log decay below it, or −∞, is taken as this. */
 enum { LOG_DECAY_LEAST = -1000 };
 typedef struct scan_step {
     int64_t key, width; /* state [key, width] */
     const float *q, *k; /* key numbers each, q_step and k_step apart */
     int64_t q_step, k_step;
-    const float *whole, *part; /* the state fades by whole + part, factor_step apart (0: one for all keys); NULL: it does not */
+    /* the state fades by whole + part, factor_step apart (0: one for all keys); NULL: it does not */
+    const float *whole, *part;
     int64_t factor_step;
     const float *v, *state; /* width numbers; state NULL: zeros */
     int64_t state_row, state_out_row;
@@ -68,11 +71,14 @@ typedef struct channel_results {
 } channel_results;
 typedef struct channel_scan {
     int64_t channels, rows, pitch; /* at most `pitch` channels, a multiple of every vector */
-    int64_t ahead; /* rows from that of a step to the one fetched meanwhile: strips of long rows are not guessed by processors */
+    /* distance in rows of the prefetch: hardware does not predict strips of long rows */
+    int64_t ahead;
     bool exclusive;
     channel_rows q, k, v, decay, gradient;
-    double *state;      /* [pitch], of what was before; backward: its gradient from what comes after */
-    float *before;      /* [rows, pitch]: what each step found, decayed; forward writes it, unless NULL */
+    double *state;      /* [pitch]: the state before the first row; backward: the gradient of the state after
+                         * the last */
+    float *before;      /* [rows, pitch]: the decayed state that each step adds to; forward writes it, unless
+                         * NULL */
     double *ddecay_sum; /* [pitch], added to */
     channel_results out, dq, dk, dv, ddecay;
 } channel_scan;
@@ -88,7 +94,7 @@ typedef struct delta_step {
     float beta, decay, match; /* β; e^g; q · k */
 } delta_step;
 
-/* ==== attention: dropout of one row of weights; weight s has channel s · heads + head (ops/kernels/dropout_hash.h) ==== */
+/* ==== attention: dropout of one row of weights; weight s has channel s · heads + head ==== */
 typedef struct attention_dropout {
     uint32_t counter, step; /* (channel · DROPOUT_CHANNEL + first) at s = 0; heads · DROPOUT_CHANNEL */
     uint32_t second, threshold;
@@ -97,7 +103,7 @@ typedef struct attention_dropout {
 
 /* ==== loss: one row of logits ==== */
 typedef struct loss_row_work {
-    float *x;           /* [count]; the bias is added here */
+    float *x;           /* [count]; the bias is added in place */
     const float *bias;  /* or NULL: x is only read */
     float *gradient;    /* (p − q) scale; NULL: not wanted; it may be x */
     float *column_sums; /* the gradient is added here too; or NULL */

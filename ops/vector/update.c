@@ -1,8 +1,8 @@
 /* The optimiser in one sweep. */
 #include "ops/vector/vector.h"
 
-/* Decoupled AdamW. g is scaled first; m and v move toward g and g²; the corrections that undo their start at
- * 0 are in step and root_scale. Outputs may be the inputs. */
+/* Decoupled AdamW. g is scaled first; m and v move toward g and g²; the bias corrections are in step and
+ * root_scale. Outputs may be the inputs. */
 void ISA(adam)(float *p_out, float *m_out, float *v_out, const float *p, const float *g, const float *m,
                const float *v, int64_t count, const adam_numbers *numbers)
 {

@@ -1,16 +1,18 @@
-/* Vectors as wide as the instruction set this file is compiled for, on the compilers' vector extensions. Files in ops/vector
- * are compiled once for each set, with INSTRUCTION_SET = base, avx2 or avx512; every function with external linkage is
- * named ISA(name), stands in ops/vector/table.def and is called as vectors()->name(...).
+/* Vectors as wide as the instruction set this file is compiled for, on the compilers' vector extensions.
+ * Files in ops/vector are compiled once for each set, with INSTRUCTION_SET = base, avx2 or avx512; every
+ * function with external linkage is named ISA(name), stands in ops/vector/table.def and is called as
+ * vectors()->name(...).
  *
- * Tails run the same code as bodies: v_load_part fills the missing lanes, v_store_part leaves them out. Sums across lanes
- * have a fixed order. */
+ * Tails run the same code as bodies: v_load_part fills the missing lanes, v_store_part leaves them out.
+ * Sums across lanes have a fixed order. */
 #pragma once
 #include "ops/vector/table.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #if defined __SSE2__
-#include <immintrin.h> /* masks, maxima, roots and scalef: the extensions have no words for them, or slow ones */
+/* masks, maxima, roots and scalef: the extensions lack them, or make slow code */
+#include <immintrin.h>
 #endif
 
 #ifndef INSTRUCTION_SET
@@ -62,7 +64,7 @@ static inline vi v_iota(void)
     return x;
 }
 
-/* Lanes from `mask` where it is −1: a, else b. Nothing of the other gets through. */
+/* a in the lanes where `mask` is −1, else b. A NaN in the other one does not matter. */
 static inline vf v_select(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
 static inline vi v_select_integer(vi mask, vi a, vi b) { return (mask & a) | (~mask & b); }
 /* a > b ? a : b, so a NaN in either gives b: v_max(limit, x) passes x's NaN on. */
@@ -90,7 +92,8 @@ static inline vf v_min(vf a, vf b)
     return v_select(a < b, a, b);
 #endif
 }
-/* a · b + c, rounded once where the processor can: for sums whose bits are promised, whatever the compiler makes of the rest. */
+/* a · b + c, rounded once where the processor can: for sums whose bits are promised, however the compiler
+ * contracts other expressions. */
 static inline vf v_multiply_add(vf a, vf b, vf c)
 {
 #if defined __AVX512F__
@@ -128,7 +131,8 @@ static inline vf v_abs(vf x) { return (vf)((vi)x & 0x7fffffff); }
 /* |size| with the sign bit of `sign`; size ≥ 0. */
 static inline vf v_with_sign(vf size, vf sign) { return (vf)((vi)size | ((vi)sign & (int32_t)0x80000000)); }
 static inline vf v_to_float(vi x) { return __builtin_convertvector(x, vf); }
-static inline vi v_to_integer(vf x) { return __builtin_convertvector(x, vi); } /* toward zero; only inside i32 */
+/* toward zero; only inside i32 */
+static inline vi v_to_integer(vf x) { return __builtin_convertvector(x, vi); }
 
 /* The first `count` lanes from memory, `fill` in the others; 0 ≤ count ≤ LANES. Reads nothing beyond. */
 static inline vf v_load_part(const float *from, int64_t count, float fill)
@@ -201,8 +205,8 @@ static inline vf v_from_doubles(vd low, vd high)
 #endif
 }
 
-/* The lanes turned by half, a quarter, … of a vector, so that lane i meets lane i + width/2, i + width/4, …: every fold
- * across lanes is this tree. */
+/* The lanes rotated by half, a quarter, … of a vector, so that lane i is combined with lane i + width/2, i +
+ * width/4, …: every reduction across lanes is this tree. */
 #if defined __AVX512F__
 #define V_FOLD(x, meet) \
     x = meet(x, __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7)); \

@@ -1,7 +1,7 @@
-/* Softmax attention, forward: softmax(scale q kᵀ) v without the weights ever leaving a task. A task is some
- * heads, or some queries of one head: keys are transposed once, then queries go by in blocks whose scores,
- * exponentials and products stay in the caches. With few queries, as in decoding, keys and values are read
- * where they lie, up to the real length only. */
+/* Softmax attention, forward: softmax(scale q kᵀ) v, whose weights never leave a task. A task is some heads,
+ * or some queries of one head: keys are transposed once, then queries are done in blocks whose scores,
+ * exponentials and products stay in the caches. With few queries, as in decoding, keys and values are read in
+ * place, up to the real length only. */
 #include "ops/kernels/attention/attention_shape.h"
 #include <math.h>
 #include <string.h>
@@ -9,8 +9,8 @@
 enum { CHOICE_QUERIES, CHOICE_GROUP, CHOICE_DIRECT }; /* queries and heads of one task; no tiles */
 enum { DIRECT_QUERIES = 4, CAUSAL_BLOCK = 16, BLOCK = 64 };
 
-/* Queries whose scores are made together: few where the mask is a triangle of moderate size, so that little
- * is wasted. */
+/* Queries in a block: few where the mask is a triangle of moderate size, so that little work is masked
+ * away. */
 static int64_t block_of(const attention_shape *s)
 {
     int64_t block = s->causal && s->queries <= 256 ? CAUSAL_BLOCK : BLOCK;
@@ -48,7 +48,7 @@ typedef struct attention_results {
     head_view y, logsumexp;
 } attention_results;
 
-/* A row that met no key is 0, whatever is in the tile. */
+/* A row without any key is 0, whatever is in the tile. */
 static void store_row(const attention_results *r, int64_t t, int64_t columns, float *row, float sum,
                       float largest)
 {

@@ -1,9 +1,9 @@
-/* The gradient of softmax attention. Nothing of the forward pass is kept but a number a row, its logsumexp:
- * scores are made again, a block of queries at a time. A task is some heads; a head's dk and dv gather in its
- * scratch.
+/* The gradient of softmax attention. The forward pass keeps one number for each row, the logsumexp, and
+ * scores are computed again, a block of queries at a time. A task is some heads; a head's dk and dv are
+ * summed in its scratch.
  *
- *   p = e^(scale q kᵀ − logsumexp)   w = keep p    dv = wᵀ dy    ds = p (keep (dy vᵀ) − y · dy)    dq = scale
- * ds k    dk = scale dsᵀ q */
+ *   p = e^(scale q kᵀ − logsumexp)      w = keep p      ds = p (keep (dy vᵀ) − y · dy)
+ *   dv = wᵀ dy      dq = scale ds k      dk = scale dsᵀ q */
 #include "ops/kernels/attention/attention_shape.h"
 #include <math.h>
 #include <string.h>
@@ -94,7 +94,7 @@ static void add_block(const grad_head *g, int64_t t, int64_t rows)
         v->row_scale(dq, dq, s->scale, high * g->high);
         v->tile_store(high, s->key, dq, g->high, row_of(&g->dq, t + i), g->dq.row, g->dq.column);
     }
-    for (int64_t i = 0; i < end; i += TILE_LANES) { /* keys that later queries of the block meet first */
+    for (int64_t i = 0; i < end; i += TILE_LANES) { /* keys that only later queries of the block see */
         int64_t high = end - i < TILE_LANES ? end - i : TILE_LANES,
                 first = s->causal ? i - g->h.offset - t : 0;
         first = first > 0 ? first / TILE_LANES * TILE_LANES : 0;

@@ -1,5 +1,5 @@
-/* What ops/kernels/attention/attention.c and ops/kernels/attention/attention_grad.c share: sizes, which keys a query meets, and
- * the dropout of a row of weights. */
+/* What ops/kernels/attention/attention.c and ops/kernels/attention/attention_grad.c share: sizes, which keys
+ * a query sees, and the dropout of a row of weights. */
 #pragma once
 #include "ops/kernels/dropout_hash.h"
 #include "ops/kernels/attention/head_view.h"
@@ -43,8 +43,8 @@ static inline attention_shape attention_shape_of(const kernel_call *call)
         .site = call->attributes[attention_site].integer};
 }
 
-/* One head at work. Query t meets the first attention_limit(t) keys; keys beyond attention_limit(last) are
- * not touched. */
+/* One head. Query t sees the first attention_limit(t) keys; keys beyond attention_limit(last) are not
+ * read. */
 typedef struct attention_head {
     const attention_shape *s;
     head_view q, k, v;
@@ -105,8 +105,8 @@ static inline void attention_load_queries(const attention_head *h, int64_t t, in
     vectors()->row_scale(tile, tile, h->s->scale, rows * pitch);
 }
 
-/* rows of a tensor as right operand of a product: where they lie if they can be read there, else copied.
- * *pitch: theirs. */
+/* Rows of a tensor as right operand of a product: in place if the layout allows, else copied. *pitch: that of
+ * the rows. */
 static inline const float *attention_rows(const head_view *v, int64_t rows, int64_t columns, float *tile,
                                           int64_t *pitch)
 {

@@ -1,5 +1,5 @@
-/* Kernels of gather and scatter. gather's tasks are rows of the result. Those of scatter are blocks of columns
- * that hold the axis whole, so that each sum has one owner and is added in order, in double. */
+/* Kernels of gather and scatter. gather's tasks are rows of the result. Those of scatter are blocks of
+ * columns that hold the axis whole, so that each sum has one owner and is added in order, in double. */
 #include "ops/build.h"
 #include "ops/kernels/row_tasks.h"
 #include "ops/rules.h"

@@ -1,5 +1,6 @@
-/* Kernels of argmax, sort and top_k: line by line along the axis. Sorting compares keys of 64 bits, the number
- * above its place, so no two are equal and the first of equal numbers comes first however they are sorted. */
+/* Kernels of argmax, sort and top_k: line by line along the axis. Sorting compares keys of 64 bits, the
+ * number above its place, so no two are equal and the first of equal numbers comes first however they are
+ * sorted. */
 #include "ops/build.h"
 #include "ops/kernels/row_tasks.h"
 #include "ops/rules.h"

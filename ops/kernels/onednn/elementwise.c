@@ -1,8 +1,8 @@
 /* oneDNN's candidates for elementwise ops and reductions. The operands are merged to few axes and cut along
- * the outermost; a task is one cut. Should oneDNN refuse when the task runs, our own kernel does it, as a
- * call on the cut alone.
+ * the outermost; a task is one cut. If oneDNN refuses when the task runs, our own kernel does it, as a call
+ * on that cut alone.
  *
- * Whether a call is taken depends on shapes and on what oneDNN has code for here. */
+ * Whether a call is accepted depends on shapes and on what oneDNN has code for on this processor. */
 #include "ops/kernels/onednn/primitives.h"
 #include "ops/op.h"
 #include "ops/rules.h"
@@ -27,7 +27,7 @@ static size_t whole_lines(size_t bytes)
     return (bytes + 63) / 64 * 64;
 }
 
-/* The first task and the last, which may be smaller, are made; scratch is enough for either way to run. */
+/* Prepares the first task and the last, which may be smaller; scratch is enough for both ways to run. */
 static bool plan_parts(kernel_call *call, int64_t tasks, part_rule *rule, const kernel *own)
 {
     call->phases = 1;
@@ -141,7 +141,7 @@ static bool elementwise_part(const kernel_call *call, int64_t task, int64_t task
     }
     describe(&p->wanted.tensors[call->input_count], &p->output);
     p->data[call->input_count] = p->output.data;
-    return !repeats(&p->inputs[swaps]); /* the first operand of the two may not */
+    return !repeats(&p->inputs[swaps]); /* the first of the two operands may not broadcast */
 }
 
 static bool elementwise_plan(kernel_call *call)
@@ -221,7 +221,7 @@ static bool reduction_part(const kernel_call *call, int64_t task, int64_t tasks,
     return true;
 }
 
-/* oneDNN adds a line in float: a long one would lose too much. */
+/* oneDNN sums a line in float, which loses too much on long ones. */
 static bool reduction_plan(kernel_call *call)
 {
     enum { LONGEST = 4096 };

@@ -1,5 +1,5 @@
-/* oneDNN's matmul with bias, sum and activation. Its elements are not the defined ones (docs/GEMM.md), so it
- * never comes first. */
+/* oneDNN's matmul with bias, sum and activation. Its sums are not in the defined order (docs/GEMM.md), so it
+ * is never the first choice. */
 #include "ops/kernels/products/matmul_product.h"
 #include "ops/kernels/onednn/primitives.h"
 #include "ops/rules.h"
@@ -7,7 +7,7 @@
 #include "ops/kernels/rows.h"
 
 /* A task is some entries of the outermost batch axis, else some rows, else, where they are more, some
- * columns. b is packed anew in each. */
+ * columns. Each packs b again. */
 enum { PRIMITIVE_ROWS = 192, PRIMITIVE_COLUMNS = 512, PRIMITIVE_FLOPS = 8000000 };
 
 static int64_t primitive_tasks(const product *p)
@@ -62,8 +62,8 @@ static primitive_tensor primitive_operand(const product *p, const operand *o)
     return t;
 }
 
-/* oneDNN's relu makes 0 of a NaN, and its gelu, by version, is far off below 0 or NaN at infinity: those two
- * are done by us, while the task's results are in cache. */
+/* oneDNN's relu makes 0 of a NaN, and its gelu, by version, is far off below 0 or NaN at infinity: we do
+ * those two ourselves, while the task's results are in cache. */
 enum { SILU = 3 };
 
 static primitive primitive_wanted(const kernel_call *call, const product *p)
@@ -113,7 +113,7 @@ static bool plan_onednn(kernel_call *call)
     return true;
 }
 
-/* Everything of a part's c at once; where the primitive then refuses, our product finds it there as well. */
+/* Prepares all of a part's c at once, so that our own product can start from it if the primitive refuses. */
 static void put_whole_c(const kernel_call *call, product *p)
 {
     if (!p->has_c || optional(call, INPUT_C)->data == call->outputs[0].data)

@@ -1,4 +1,4 @@
-/* oneDNN's candidates for softmax and layer norm. A task is the rows that our own kernel's would be. */
+/* oneDNN's candidates for softmax and layer norm. A task has the same rows as one of our own kernel. */
 #include "ops/kernels/norm_rows.h"
 #include "ops/kernels/onednn/primitives.h"
 #include "ops/op.h"
@@ -75,9 +75,8 @@ static bool softmax_onednn_plan(kernel_call *call)
            plan_rows(call, 0) && plan_primitives(call, softmax_wanted, TASK);
 }
 
-/* Rows that oneDNN has no softmax for: −inf alone, which gives zeros here, is noted, because the operand may
- * be gone where the result took its place. False: a row holds a NaN or +inf, of which oneDNN would make
- * zeros. */
+/* Notes the rows of −inf alone, for which oneDNN has no softmax and we give zeros: afterwards the operand may
+ * have been overwritten by the result. False: a row has a NaN or +inf, for which oneDNN would give zeros. */
 static bool note_empty_rows(const float *x, const task_rows *t, char *empty)
 {
     bool finite = true;
@@ -118,8 +117,7 @@ static primitive layer_norm_wanted(const kernel_call *call, const task_rows *t)
                        .tensors = {rows, one, one, rows, statistics, statistics}};
 }
 
-/* Scratch: mean and variance, gain and bias where they must be copied, the rows where they must be, the
- * primitive's own. */
+/* Scratch: mean and variance; gain, bias and rows where they must be copied; the primitive's own. */
 typedef struct norm_scratch {
     float *mean, *variance, *gain, *bias, *rows, *rest;
 } norm_scratch;
@@ -172,13 +170,14 @@ static void put_statistics(const norm_rows *r, const task_rows *t, const norm_sc
     }
 }
 
-/* Rows of nearly one number: oneDNN's mean is rounded more than once, which 1/√(variance + ε) makes large.
- * They are done again. */
+/* Rows of nearly equal numbers: oneDNN's mean has more than one rounding error, which 1/√(variance + ε)
+ * amplifies. They are computed again. */
 static void mend_even_rows(const norm_rows *r, const task_rows *t, const norm_scratch *s, float *const *data,
                            double epsilon)
 {
     const float even =
-        1e-10f; /* variance by mean²: far below what float can tell, far above the square of its rounding */
+        1e-10f; /* variance / mean²: far below what float can resolve, far above the square of its rounding
+                 * error */
     for (int64_t i = 0; i < t->count; i++) {
         float *y = data[3] + i * t->n, statistics[2];
         if (!(s->variance[i] < even * s->mean[i] * s->mean[i]))

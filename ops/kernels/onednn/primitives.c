@@ -1,5 +1,5 @@
-/* oneDNN's primitives, 2.6 and later: how each kind is made, and the ones that are kept. A primitive costs 60
- * µs and more to make and may be run by several threads at once, since each brings its own scratchpad. */
+/* oneDNN's primitives, 2.6 and later: how each kind is made, and a cache of them. Making one takes 60 µs or
+ * more; several threads may run it at once, since each has its own scratchpad. */
 #include "ops/kernels/onednn/primitives.h"
 #include "ops/kernels/products/blas.h"
 #include "ops/op.h"
@@ -50,7 +50,7 @@ static void layout_end(layout *l)
 
 /* ---- one function a kind ---- */
 
-/* What a candidate may compute with; 0: not with oneDNN. Left out, because tests refuse them
+/* oneDNN's algorithm for an op; 0: none that we use. Left out, because they fail our tests
  * (docs/PRIMITIVES.md): exp, relu, min and max, elementwise and over an axis, hide a NaN; log, gelu and
  * softplus are too far off. */
 static const dnnl_alg_kind_t algorithms[OP_COUNT] = {
@@ -59,7 +59,7 @@ static const dnnl_alg_kind_t algorithms[OP_COUNT] = {
     [OP_add] = dnnl_binary_add,    [OP_sub] = dnnl_binary_sub,           [OP_mul] = dnnl_binary_mul,
     [OP_div] = dnnl_binary_div,    [OP_sum] = dnnl_reduction_sum,        [OP_mean] = dnnl_reduction_mean,
 };
-enum { ALPHA = 1, BETA = 0 }; /* elu's and silu's factors; nothing to the others */
+enum { ALPHA = 1, BETA = 0 }; /* factors of elu and silu; unused by the others */
 
 typedef struct recipe {
     const primitive *wanted;
@@ -211,10 +211,10 @@ typedef struct entry {
     layout_view views[PRIMITIVE_TENSORS], scratch;
     size_t scratch_bytes;
     int users;     /* threads that run it now */
-    uint64_t used; /* the look-up that was the last */
+    uint64_t used; /* number of the last look-up */
 } entry;
 
-/* Code for any shape in any order, far behind ours. */
+/* Generic reference code, far slower than ours. */
 static bool is_reference_code(const_dnnl_primitive_desc_t chosen)
 {
     const char *name = NULL;
@@ -230,7 +230,7 @@ static bool choose(const recipe *r, dnnl_primitive_desc_t *chosen)
            kinds[r->wanted->kind].make(r, chosen) == dnnl_success && !is_reference_code(*chosen);
 }
 
-/* The views belong to the primitive's own description. */
+/* The views are owned by the primitive's description. */
 static bool set_views(entry *e)
 {
     const_dnnl_primitive_desc_t own;
@@ -272,7 +272,7 @@ static bool make(entry *e, const primitive *wanted, dnnl_engine_t on)
     return good;
 }
 
-/* ---- the ones that are kept ---- */
+/* ---- the cache ---- */
 
 enum { KEPT = 128 };
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -299,7 +299,7 @@ static entry *find(const primitive *wanted, uint64_t hash)
     return NULL;
 }
 
-/* Under the lock: an entry to fill; the one that nobody used for longest goes. NULL: all are in use. */
+/* Under the lock: an entry to fill, in place of the least recently used. NULL: all are in use. */
 static entry *make_room(void)
 {
     entry *oldest = NULL;
@@ -351,7 +351,8 @@ static void release(entry *e)
     pthread_mutex_unlock(&lock);
 }
 
-/* At the end of the process, or when the library is unloaded. What a thread still runs is left to it. */
+/* At the end of the process, or when the library is unloaded. Primitives that a thread still runs are not
+ * freed. */
 __attribute__((destructor)) static void forget(void)
 {
     bool idle = true;

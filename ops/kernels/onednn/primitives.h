@@ -1,6 +1,6 @@
-/* oneDNN's primitives as kernels use them: described by shapes, made once a description, kept for the
- * process, and run on the calling thread. What oneDNN has no fast code for is refused, so a candidate that
- * was planned is worth a try. */
+/* oneDNN's primitives as kernels use them: described by shapes, made once for each description, cached for
+ * the whole process, and run on the calling thread. What oneDNN has no fast code for is refused, so that
+ * every candidate is worth measuring. */
 #pragma once
 #include "core/graph.h"
 
@@ -16,13 +16,13 @@ typedef enum primitive_kind {
 } primitive_kind;
 
 enum { PRIMITIVE_TENSORS = 6 };
-/* Extents and strides of f32. A stride counts where the extent is 1, too: as in a dense tensor. Rank 0: there
- * is none. */
+/* Extents and strides of f32. Strides of extents of 1 matter too, and are those of a dense tensor. Rank 0: no
+ * tensor. */
 typedef struct primitive_tensor {
     int64_t rank, dims[MAX_RANK], strides[MAX_RANK];
 } primitive_tensor;
 
-/* All of it is the key under which a primitive is kept: begin with {0}. */
+/* All of it, padding included, is the key of the cache: begin with {0}. */
 typedef struct primitive {
     int64_t kind, op; /* op_id */
     int64_t add;      /* matmul: y is added to */
@@ -30,14 +30,14 @@ typedef struct primitive {
     primitive_tensor tensors[PRIMITIVE_TENSORS];
 } primitive;
 
-/* Makes it, unless it is kept already. False: oneDNN refuses, or has reference code only. *scratch_bytes is
+/* Makes it, unless it is in the cache. False: oneDNN refuses, or has only reference code. *scratch_bytes is
  * raised to what primitive_run needs. Any thread may call. */
 bool primitive_plan(const primitive *wanted, size_t *scratch_bytes);
-/* data: one pointer a tensor, in the order of the kind. x and y (a and y) may be one. scratch: as planned,
- * aligned to 64 bytes. False: no memory, and y is as it was. Any thread may call. */
+/* data: a pointer for each tensor, in the order of the kind. x and y (a and y) may be the same. scratch: as
+ * planned, aligned to 64 bytes. False: no memory, and y is as it was. Any thread may call. */
 bool primitive_run(const primitive *wanted, float *const data[PRIMITIVE_TENSORS], void *scratch);
 
-/* Appends an axis; stride 0 makes it an extent of 1. From the outermost on, then primitive_close. */
+/* Appends an axis, the outermost first; stride 0 makes the extent 1. primitive_close comes last. */
 static inline void primitive_axis(primitive_tensor *t, int64_t extent, int64_t stride)
 {
     t->dims[t->rank] = stride ? extent : 1;

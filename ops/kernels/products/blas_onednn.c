@@ -1,5 +1,5 @@
-/* oneDNN, 2.6 and later: its product, and which of its code runs. Its sgemm leaves c alone when k is 0, whatever beta says;
- * we do not. */
+/* oneDNN, 2.6 and later: its product, and which of its code runs. Its sgemm leaves c unchanged when k is 0,
+ * even if beta is not 1; we apply beta. */
 #include "ops/kernels/products/blas.h"
 #include <dnnl.h>
 #include <stdatomic.h>

@@ -20,7 +20,7 @@ bool openblas_sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, in
     if (sizeof(blasint) < 8 &&
         (m > INT_MAX || n > INT_MAX || k > INT_MAX || lda > INT_MAX || ldb > INT_MAX || ldc > INT_MAX))
         return false;
-    int host = openmp_single(); /* the OpenMP flavour follows OpenMP's number, not its own */
+    int host = openmp_single(); /* the OpenMP flavour uses OpenMP's number, not its own */
     cblas_sgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans,
                 transpose_b ? CblasTrans : CblasNoTrans, (blasint)m, (blasint)n, (blasint)k, alpha, a,
                 (blasint)lda, b, (blasint)ldb, beta, c, (blasint)ldc);
@@ -40,8 +40,8 @@ void blas_scale(int64_t m, int64_t n, float beta, float *c, int64_t ldc)
     }
 }
 
-/* OpenMP is looked up and not linked: whatever compiler builds this, the process then has the one runtime
- * that oneDNN brought along, and our setting reaches it. */
+/* OpenMP is looked up at run time instead of being linked, so that the process has one runtime, the one of
+ * oneDNN, whatever compiler builds this. */
 static pthread_once_t openmp_once = PTHREAD_ONCE_INIT;
 static int (*openmp_get)(void);
 static void (*openmp_set)(int);
@@ -99,7 +99,7 @@ void blas_end(void)
 {
     pthread_mutex_lock(&begin_lock);
     if (--begun == 0 && host_threads > 1 &&
-        openblas_get_num_threads() == 1) /* else the host has set it meanwhile */
+        openblas_get_num_threads() == 1) /* unless the host has changed it meanwhile */
         set_threads(host_threads);
     pthread_mutex_unlock(&begin_lock);
 }
@@ -107,7 +107,7 @@ void blas_end(void)
 void blas_stop_threads(void)
 {
     set_threads(1);
-    int (*stop)(void); /* what OpenBLAS itself does before a fork; the serial flavour has none */
+    int (*stop)(void); /* what OpenBLAS calls before a fork; the serial flavour lacks it */
     void *found = dlsym(RTLD_DEFAULT, "blas_thread_shutdown_");
     memcpy(&stop, &found, sizeof found);
     if (stop)

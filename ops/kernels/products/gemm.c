@@ -9,8 +9,8 @@
 typedef enum gemm_code { CODE_OURS, CODE_ONEDNN, CODE_OPENBLAS } gemm_code;
 
 /* The static cost table: the first row that fits decides. A product fits when it is not larger than `most`,
- * and not smaller than `least`, in m, n, k and volume. Measured in docs/GEMM.md; where two are close the one
- * with defined bits. */
+ * and not smaller than `least`, in m, n, k and volume. Measured in docs/GEMM.md; of two that are close, the
+ * one with defined bits is taken. */
 typedef struct gemm_rule {
     onednn_set set;               /* the row is for this one; ONEDNN_ANY: for all */
     int transpose_a, transpose_b; /* −1: either */
@@ -29,7 +29,7 @@ static const gemm_rule gemm_rules[] = {
     /* tiles of attention and scans, up to about 96 × 64 × 64 */
     {ONEDNN_ANY, EITHER, EITHER, 0, NO_LIMIT, NO_LIMIT, 0, 400000, CODE_OURS},
     /* weight gradients on AVX2, where oneDNN's is slow, worst when rows are 4 KB apart. Not in the defined
-     * order, so only where nothing but the gradient of a weight can be meant */
+     * order, so only for shapes that only the gradient of a weight has */
     {ONEDNN_AVX2, 1, 0, 64, NO_LIMIT, NO_LIMIT, 1024, NO_LIMIT, CODE_OPENBLAS},
     {ONEDNN_ANY, EITHER, EITHER, 0, NO_LIMIT, NO_LIMIT, 0, NO_LIMIT, CODE_ONEDNN},
 };
@@ -64,8 +64,7 @@ static void ours(const gemm_shape *s, const float *a, const float *b, bool add, 
                                            s->ldc});
 }
 
-/* Blocks of k, a call each: the library would cut k itself, elsewhere. A call that it refuses is done by
- * ours. */
+/* Blocks of k, a call each: the library would split k elsewhere. What it refuses, our own code does. */
 static void blocks(const gemm_shape *s, blas_product *product, const float *a, const float *b, bool add,
                    float *c)
 {
@@ -81,7 +80,8 @@ static void blocks(const gemm_shape *s, blas_product *product, const float *a, c
     }
 }
 
-/* oneDNN's AVX2 code keeps the order in whole groups of rows and of columns only; the edges are ours. */
+/* oneDNN's AVX2 code has the defined order only in whole groups of rows and of columns; our own code does the
+ * edges. */
 static void onednn_product(const gemm_shape *s, const float *a, const float *b, bool add, float *c)
 {
     enum { ROWS = 24, COLUMNS = 16 };
@@ -147,7 +147,7 @@ static int64_t part_of(int64_t count, int64_t wanted, int64_t unit)
     return part < count ? part : count;
 }
 
-/* Transposed a is copied anew in every task, so its tasks are few and large. */
+/* Every task copies a transposed a, so there are few tasks, and large ones. */
 static int64_t rows_of_task(const gemm_shape *s)
 {
     if (!s->transpose_a)

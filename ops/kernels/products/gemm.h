@@ -1,18 +1,15 @@
 /* Matrix products as kernels call them. Every element is defined (docs/GEMM.md):
  *
- *     c[i, j] = (c[i, j] or 0) + s₀ + s₁ + …,   s = one chain of multiply-adds over GEMM_BLOCK terms of k, in
- * order
+ *     c[i, j] = (c[i, j] or 0) + s₀ + s₁ + …,   s: a chain of multiply-adds over GEMM_BLOCK terms of k
  *
  * so its bits depend on its row of a and its column of b alone: not on m, on the row's place, on a task's
- * edges or on which library was chosen. One exception is written beside the choice: weight gradients on AVX2.
- */
+ * edges or on the library. The one exception, weight gradients on AVX2, is explained in gemm.c. */
 #pragma once
 #include "ops/vector/types.h"
 #include <stddef.h>
 
-enum {
-    GEMM_PANEL = 96
-}; /* rows of one task: any multiple of 24 is as good for the bits, this one for the caches */
+/* Rows of one task: any multiple of 24 gives the same bits; this one suits the caches. */
+enum { GEMM_PANEL = 96 };
 
 /* op(a) is [m, k], op(b) is [k, n]; transposed they are stored [k, m] and [n, k]. lda, ldb, ldc: from row to
  * row as stored. */
@@ -63,6 +60,6 @@ void gemm_task(const gemm_problem *p, const gemm_plan *plan, int64_t task, const
 /* Where entry number `entry` begins. */
 int64_t gemm_offset(const gemm_problem *p, const int64_t *strides, int64_t entry);
 
-/* With so many rows it pays to copy op(b) to rows first: 2 % of the time, and row panels run 5 to 12 %
- * faster. */
+/* With this many rows it pays to copy op(b) to rows first: that takes 2 % of the time, and row panels are 5
+ * to 12 % faster. */
 bool gemm_pays_to_untranspose(const gemm_problem *p);

@@ -1,8 +1,8 @@
 /* Cross entropy with its output projection: loss, and dh, dW and dbias for dloss = 1, in one sweep, so that
- * the logits are made once and never exist whole. Rows whose target counts are gathered first. They are
- * shared out evenly among a number of lanes that depends on shapes alone; a lane goes through its rows in
- * chunks: logits, softmax and gradient in place, dh, and its own sum of dW. The lanes' sums are added in
- * order, so the bits do not depend on the threads.
+ * the logits are computed once and never exist all together. Rows whose target counts are gathered first, and
+ * divided evenly among a number of lanes that depends on shapes alone; a lane does its rows in chunks:
+ * logits, softmax and gradient in place, dh, and its own sum of dW. The lanes' sums are added in order, so
+ * the bits do not depend on the threads.
  *
  *   phase 0   list of live rows, bias; W one row after another if it is stored otherwise
  *   phase 1   a task a lane
@@ -122,7 +122,7 @@ typedef struct loss_lane {
     loss_sums total;
 } loss_lane;
 
-/* Logits of some live rows become the gradient where they lie; the sums grow. */
+/* Turns the logits of some live rows into their gradient, in place, and adds to the sums. */
 static void chunk_rows(loss_lane *l, const int64_t *live, int64_t rows)
 {
     const loss_shape *s = l->s;

@@ -19,8 +19,7 @@ static void copy_operand(const product *p, operand *o, size_t *shared_bytes)
     *shared_bytes += ((size_t)(entries * o->rows * o->pitch) * sizeof(float) + 63) / 64 * 64;
 }
 
-/* The whole of what the shapes say; the same at plan and at run. False: the result's rows do not lie as they
- * must. */
+/* All that follows from the shapes, the same in plan and in run. False: the result's layout does not fit. */
 static bool product_of(const kernel_call *call, product *p, size_t *shared_bytes)
 {
     bool transposed;

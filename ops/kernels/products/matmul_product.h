@@ -1,5 +1,5 @@
 /* The operands of matmul as one product: leading axes that only repeat rows are joined to m, and strides are
- * told from those that a library takes. Both of its kernels begin here. */
+ * checked for what a library accepts. Both kernels of matmul begin here. */
 #pragma once
 #include "ops/kernels/products/gemm.h"
 #include "ops/op.h"
@@ -21,7 +21,7 @@ typedef struct product {
     int64_t m, n, k;
     int axes;
     int64_t batch[GEMM_BATCH_AXES];
-    operand a, b, c, out; /* c.data is NULL when there is none, or when it is the output already */
+    operand a, b, c, out; /* c.data is NULL if there is none, or if it is in the output already */
     bool has_c;
     gemm_problem problem;
 } product;
@@ -88,7 +88,7 @@ static inline void join_axes(product *p)
 
 /* ---- strides that the libraries take ---- */
 
-/* Rows that lie one after another: *pitch between them; or columns that do: *transposed. False: neither. */
+/* Contiguous rows: *pitch between them; or contiguous columns: *transposed. False: neither. */
 static inline bool plain(const operand *o, bool *transposed, int64_t *pitch)
 {
     *transposed = false;
@@ -128,7 +128,7 @@ static inline void set_problem(product *p)
     g->shape.ldc = p->m > 1 ? p->out.row : p->n;
 }
 
-/* The operands with as few axes as they can have. */
+/* The operands with as few axes as possible. */
 static inline void joined_product(const kernel_call *call, product *p)
 {
     const tensor *out = &call->outputs[0], *c = optional(call, INPUT_C);
@@ -144,7 +144,7 @@ static inline void joined_product(const kernel_call *call, product *p)
     join_axes(p);
 }
 
-/* The result's rows must lie one after another. */
+/* The result's rows must be contiguous. */
 static inline bool takes_result(const product *p)
 {
     bool transposed;
@@ -160,7 +160,7 @@ static inline bool takes_operands(const kernel_call *call)
            activation <= 3;
 }
 
-/* c is put where the product is added, unless it is there already. */
+/* Copies c to the output, where the product is added, unless it is there already. */
 static inline void put_c(void *argument, const gemm_piece *piece)
 {
     const product *p = argument;

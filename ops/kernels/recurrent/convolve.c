@@ -73,7 +73,7 @@ static bool plan(kernel_call *call)
     return true;
 }
 
-/* The last K − 1 rows that count, which may overwrite the state they partly come from. */
+/* The last K − 1 valid rows, which may overwrite the state that some of them come from. */
 static void store_state(const convolve_shape *s, const convolve_block *block, const head_view *x,
                         const head_view *state, const head_view *to, float *tile)
 {

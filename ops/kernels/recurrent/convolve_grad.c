@@ -1,11 +1,11 @@
-/* The gradient of the causal convolution. With state and x as one sequence z of K − 1 + length rows, and what they gave
- * rise to cut off at the length,
+/* The gradient of the causal convolution. With state and x as one sequence z of K − 1 + length rows, and dy
+ * zero from the length on,
  *
  *   dz_r = Σ_i weight[K−1−i] ∘ dy_{r+i}, and for the last K − 1 rows the state's gradient on top
  *   dweight[i] = Σ_t dy_t ∘ z_{t−(K−1)+i}
  *
- * The second is a sum over everything: each task's part goes to `shared`, and a second phase adds the sentences' in order, in
- * double. */
+ * The second is a sum over all sentences: each task writes its part to `shared`, and a second phase adds them
+ * in order, in double. */
 #include "ops/kernels/recurrent/convolve_shape.h"
 #include <string.h>
 
@@ -16,7 +16,7 @@ static bool plan(kernel_call *call)
     if (!convolve_takes(call))
         return false;
     const convolve_shape s = convolve_shape_of(call);
-    call->phases = 2; /* sentences; then the weights over all of them */
+    call->phases = 2; /* gradients of x and state by sentence; then dweight over all of them */
     call->tasks[0] = s.batch * s.blocks;
     call->tasks[1] = call->outputs[DWEIGHT].data ? s.blocks : 0;
     call->scratch_bytes =
@@ -62,7 +62,7 @@ static void rows_back(const convolve_back *c, int64_t from, int64_t rows)
             c->result[(t - from) * pitch + d] += row_of(&c->dstate, t - last)[d * c->dstate.column];
 }
 
-/* dx, or the state's, over its rows; `shift` is the number that its row 0 has in z. */
+/* dx, or the state's gradient; its row 0 is row `shift` of z. */
 static void sweep(const convolve_back *c, const head_view *to, int64_t shift, int64_t end)
 {
     for (int64_t t = 0; to->data && t < end; t += CONVOLVE_ROWS) {

@@ -1,9 +1,10 @@
-/* The delta rule forward: chunk by chunk (ops/kernels/recurrent/delta_chunk.h), and by itself for one token, where the state is met in
- * place. A task is some heads. Rows at or beyond a sentence's length are not loaded. */
+/* The delta rule forward, in chunks (ops/kernels/recurrent/delta_chunk.h); a single token is a case of its
+ * own, which reads the state in place. A task is some heads. Rows from a sentence's length on are not
+ * read. */
 #include "ops/kernels/recurrent/delta_chunk.h"
 #include <string.h>
 
-enum { CHOICE_STEP }; /* whether time is 1 and the state can be met in place */
+enum { CHOICE_STEP }; /* whether time is 1 and the state can be read in place */
 
 static bool rows_are_plain(const tensor *t)
 {
@@ -92,7 +93,7 @@ static void run_chunks(const delta_head *h, delta_results *r, float *scratch)
 
 /* ---- one token ---- */
 
-/* A sentence without rows, met in place: its state is what it was. */
+/* A sentence without rows keeps its state. */
 static void keep_state(const delta_head *h, const delta_results *r)
 {
     for (int64_t f = 0; r->state_out.data && f < h->s->key; f++)

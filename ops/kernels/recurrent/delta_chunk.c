@@ -2,10 +2,10 @@
 #include "ops/kernels/recurrent/delta_chunk.h"
 #include <math.h>
 
-enum { MOST_ROWS = 256 }; /* of a chunk: larger systems take longer and lose digits */
+enum { MOST_ROWS = 256 }; /* of a chunk: larger systems cost more and lose precision */
 
-/* Measured with AVX-512 for keys and values of 16 … 128: work grows with the chunk, and what a chunk costs beside it stops
- * to matter early. What fits in one needs no state. */
+/* Measured with AVX-512 for keys and values of 16 … 128: work grows with the chunk, and the fixed cost of a
+ * chunk soon stops mattering. A sequence that fits in one chunk needs no state. */
 static int64_t choose_chunk(const delta_shape *s)
 {
     return s->time <= 32 || s->key + s->value > 64 ? 32 : 16;
@@ -68,7 +68,7 @@ delta_span delta_chunk_new(const delta_shape *s, float **scratch)
                         .sums = (double *)tile_take(scratch, 2, s->pitch)};
 }
 
-/* e^−200 is 0 in f32; −∞, which forgets everything, would make differences NaN. */
+/* e^−200 is 0 in f32; −∞, a complete reset, would make differences NaN. */
 static double log_decay_at(const delta_head *h, int64_t t)
 {
     double log_decay = *row_of(&h->log_decay, t);

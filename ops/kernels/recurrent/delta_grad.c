@@ -1,6 +1,7 @@
-/* The gradient of the delta rule, exact and in chunks. A task takes a head twice: forward for the states between its
- * chunks, which it keeps in its scratch, and backward, solving each chunk's system again (ops/kernels/recurrent/delta_chunk.h). With
- * u = β ∘ e, R = dS' and the triangle P = tril(Γ ∘ q kᵀ), a chunk gives back
+/* The gradient of the delta rule, exact and in chunks. A task goes over a head twice: forward for the states
+ * between chunks, which it keeps in its scratch, and backward, solving each chunk's system again
+ * (ops/kernels/recurrent/delta_chunk.h). With u = β ∘ e, R = dS' and the triangle P = tril(Γ ∘ q kᵀ), a chunk
+ * gives back
  *
  *   y_s = (Pᵀ dout + e^(b_C − b) ∘ k R)_s − Σ_{t>s} Γ[t, s] (k_t · k_s) β_t y_t      the gradient of u
  *   dv = β ∘ y,  dβ = y · e
@@ -9,9 +10,9 @@
  *   dk = L + E,  L = −e^{b} ∘ (dv Sᵀ) + Z k,  E = e^(b_C − b) ∘ (u Rᵀ) + Xᵀ q + Zᵀ k
  *   dS = e^{b_C} R + (e^{b} ∘ q)ᵀ dout − (e^{b} ∘ k)ᵀ dv
  *
- * dg_t is the sum over all that crosses t, from a row s < t or the state before to a row i ≥ t or the state after. Sums over
- * rectangles of a triangle come from its row and column sums: products of two floats are exact in double, so
- * what cancels there cancels exactly. */
+ * dg_t is the sum over all that passes step t, from a row s < t or the state before to a row i ≥ t or the
+ * state after. Sums over rectangles of a triangle come from its row and column sums: products of two floats
+ * are exact in double, so what cancels there cancels exactly. */
 #include "ops/kernels/recurrent/delta_chunk.h"
 #include <string.h>
 
@@ -59,9 +60,9 @@ typedef struct delta_back {
     float *writes;                                    /* uᵀ [value, chunk] */
     float *before, *after;                            /* Sᵀ and Rᵀ [value, key] */
     float *d;                                         /* R [key, value] */
-    double *rows, *columns; /* of what meets in the triangles: Σ_{s<i} and Σ_{i>s}, [chunk] */
-    double *read, *kept;    /* what row i has of the state before, what row s gives to the one after */
-    double whole;           /* what the state before gives to the one after */
+    double *rows, *columns; /* sums over the triangles' pairs: Σ_{s<i} and Σ_{i>s}, [chunk] */
+    double *read, *kept;    /* what row i reads of the state before, what row s adds to the one after */
+    double whole;           /* what the state before passes to the one after */
 } delta_back;
 
 static void take_tiles(delta_back *b, float *scratch)
@@ -195,7 +196,7 @@ static void solve_back(const delta_back *b)
     }
 }
 
-/* What meets at (i, s), s < i: raw[i, s] = left_i · u_s and what it was weighed with. */
+/* The pair (i, s), s < i: raw[i, s] = left_i · u_s times its weight. */
 static void add_meetings(const delta_back *b, int64_t from, const float *raw, const float *weights)
 {
     int64_t pitch = b->h.s->pitch;
@@ -233,7 +234,7 @@ static void add_dots(const delta_back *b, const float *one, const float *other, 
         sums[i] += factor * vectors()->row_dot(one + i * s->high, other + i * s->high, s->key);
 }
 
-/* dq, L and E; and, on the way, what dg is made of. */
+/* dq, L and E, and the terms of dg. */
 static void give_back(delta_back *b, const float *state)
 {
     const delta_shape *s = b->h.s;
@@ -260,7 +261,7 @@ static void give_back(delta_back *b, const float *state)
     b->whole *= c->before[c->rows - 1];
 }
 
-/* dg_t = whole + Σ_{s<t} kept_s + Σ_{i≥t} read_i + Σ_{s<t≤i} of what met at (i, s). */
+/* dg_t = whole + Σ_{s<t} kept_s + Σ_{i≥t} read_i + Σ_{s<t≤i} of the pairs (i, s). */
 static void give_back_decay(const delta_back *b)
 {
     int64_t rows = b->c.rows;
@@ -298,7 +299,7 @@ static void store_chunk(const delta_back *b)
                 b->late[i * s->high + f] + b->early[i * s->high + f];
 }
 
-/* R before the chunk from R after it. Spoils dout and dv. */
+/* R before the chunk from R after it. Overwrites dout and dv. */
 static void retreat(delta_back *b)
 {
     const vector_table *v = vectors();

@@ -1,4 +1,4 @@
-/* The plan of a scan's gradient, its operands by head, and the tiles and sums that every form of it needs. */
+/* What the gradients of the chunked scans share: their plan, operands by head, tiles and sums. */
 #include "ops/kernels/recurrent/grad_plan.h"
 #include <string.h>
 
@@ -29,7 +29,7 @@ static int64_t gradient_floats(const grad_plan *p)
     return p->needs_gradients ? p->pairs * p->chunks * p->s.key * p->wide : 0;
 }
 
-/* Where its parts lie in the shared memory, which is there when the call runs. */
+/* Sets the addresses of its parts in the shared memory, which exists once the call runs. */
 static void find_parts(grad_plan *p, char *shared)
 {
     if (p->decay.kind == DECAY_BY_STEP)
@@ -213,13 +213,13 @@ void grad_add_upper(const grad_head *h, int64_t rows, const float *lower, const 
 
 /* ---- the log decay ---- */
 
-/* Backward over the rows what later rows see, forward what earlier rows left: Σ_{i≥t} terms[i] + Σ_{j<t} passed[j] + whole. */
+/* Row t gets Σ_{i≥t} terms[i] + Σ_{j<t} passed[j] + whole. */
 void grad_store_decay(const grad_head *h, int64_t chunk, double *terms, const double *passed, double whole)
 {
     int64_t first = chunk * h->s->chunk, rows = grad_rows(h, chunk);
     double left = whole, total = 0;
     for (int64_t i = rows - 2; i >= 0;
-         i--) /* from the end: what has no effect on the loss gets exactly nothing */
+         i--) /* from the end, so that steps without an effect on the loss get exactly 0 */
         terms[i] += terms[i + 1];
     for (int64_t i = 0; i < rows; i++) {
         double gradient = terms[i] + left;

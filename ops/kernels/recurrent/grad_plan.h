@@ -1,9 +1,10 @@
 /* What the gradients of the chunked scans share. Three phases:
  *
- *   0  two sweeps a head, of each other's result unaware: forward in time the states S that chunks begin with, backward the
- *      gradients R of the states that chunks leave. Where one chunk spans T and no state comes or goes there is nothing to do.
- *   1  every chunk of every head on its own: dq, dk, dv and its part of the log decay's gradient from S and R.
- *   2  the log decay's gradient, summed over what it broadcasts.
+ *   0  two independent sweeps for each head: forward in time for the states S before chunks, backward for the
+ *      gradients R of the states after them. Nothing to do where one chunk spans T, without a state given or
+ *      wanted.
+ *   1  every chunk of every head by itself: dq, dk, dv and its part of the log decay's gradient from S and R.
+ *   2  the log decay's gradient, summed over what the decay broadcasts to.
  *
  * G = [dnumerator, ddenominator] and v with its column of ones have `width` columns. */
 #pragma once
@@ -21,7 +22,7 @@ typedef struct grad_plan {
 
 /* Sizes alone: plan has no memory yet. */
 grad_plan grad_plan_of(const kernel_call *call, const scan_shape *s);
-/* Fills phases, tasks, shared memory and flops, and keeps the chunk. */
+/* Fills phases, tasks, shared memory and flops, and records the chunk. */
 void grad_plan_call(kernel_call *call, const grad_plan *p);
 
 typedef struct grad_head {
@@ -33,7 +34,7 @@ typedef struct grad_head {
 } grad_head;
 grad_head grad_head_of(const kernel_call *call, const grad_plan *p, int64_t pair);
 
-/* Where the state that chunk c begins with lies, and the gradient of the one it leaves, where there is one. */
+/* The memory of the state before chunk c, and of the gradient of the state after it, if there is one. */
 float *grad_state(const grad_head *h, int64_t chunk);
 float *grad_gradient(const grad_head *h, int64_t chunk);
 bool grad_has_state(const grad_head *h, int64_t chunk);
@@ -44,31 +45,33 @@ static inline int64_t grad_rows(const grad_head *h, int64_t chunk)
     return left < 0 ? 0 : left < h->s->chunk ? left : h->s->chunk;
 }
 
-/* The ends of the sweeps. First: the state given goes where chunk 0 begins. Last: the gradient of the last state goes where the last
- * chunk ends; false: it is zero. Then the gradient of the first state is stored, of a sentence without rows that of the last. */
+/* The ends of the sweeps. The given state is copied to where chunk 0 begins, and the gradient of the last
+ * state to where the last chunk ends; false: it is zero. At the end the gradient of the first state is
+ * stored; that of a sentence without rows is the gradient of the last. */
 void grad_first_state(const grad_head *h);
 bool grad_last_gradient(const grad_head *h);
 void grad_store_first(const grad_head *h, const float *first, bool carried);
-/* What is padding of a chunk's results becomes 0. */
+/* Sets the padding in a chunk's results to 0. */
 void grad_clear_behind(const grad_head *h, int64_t chunk);
 
-/* What is done for each head, and for each chunk of it. */
+/* The work for each head, and for each of its chunks. */
 typedef struct grad_stages {
     void (*forward)(const grad_head *h, float *scratch), (*backward)(const grad_head *h, float *scratch);
     void (*chunk)(const grad_head *h, int64_t chunk, float *scratch);
 } grad_stages;
 void grad_run(const kernel_call *call, int phase, int64_t task, void *scratch, const grad_stages *stages);
 
-/* [dnumerator, ddenominator] of some rows as a tile [rows, wide]; what is absent is zero. vᵀ with its row of ones: [width, pitch]. */
+/* [dnumerator, ddenominator] of some rows as a tile [rows, wide]; what is absent is zero. vᵀ with its row
+ * of ones: [width, pitch]. */
 void grad_load_gradient(const grad_head *h, int64_t t, int64_t rows, float *tile);
 void grad_load_values(const grad_head *h, int64_t t, int64_t rows, float *tile);
 /* out[s] += Σ_{t≥s} lower[t, s] · right[t]. */
 void grad_add_upper(const grad_head *h, int64_t rows, const float *lower, const float *right, int64_t columns,
                     int64_t wide, float *out, bool add);
-/* The products of [rows, depth] and [depth, rows] up to the end of each row's block of the diagonal. */
+/* The product of [rows, depth] and [depth, rows], each row up to the end of its diagonal block. */
 void grad_triangle(const grad_head *h, int64_t rows, int64_t depth, const float *left, int64_t left_row,
                    const float *right, float *out);
 
-/* The log decay's gradient in one chunk, of one number a step: terms[i] from row i on counts for all steps up to i, passed[j] of what
- * j leaves to the state for all steps after j, whole for all. */
+/* The gradient of a log decay with one number a step, in one chunk: terms[i] counts for all steps up to i,
+ * passed[j], from what row j adds to the state, for all steps after j, and whole for all. */
 void grad_store_decay(const grad_head *h, int64_t chunk, double *terms, const double *passed, double whole);

@@ -1,12 +1,12 @@
 /* Causal linear attention, forward: numerator_t = Σ_{s≤t} (q_t · k_s) v_s + Sᵀ q_t in chunks. Inside a chunk
- * the triangle of q kᵀ meets v; what came before is in the state S = Σ k vᵀ. Rows at or beyond a sentence's
- * length are not loaded. A decay is one number a step and head (ops/kernels/recurrent/scan_decay.h); of one a key dimension
- * ops/kernels/recurrent/scan_gate.c takes care, but for a single token. */
+ * the triangle of q kᵀ is multiplied by v; earlier tokens are in the state S = Σ k vᵀ. Rows from a sentence's
+ * length on are not read. The decay is one number a step and head (ops/kernels/recurrent/scan_decay.h), or
+ * for a single token also one a key dimension; the rest of those is in ops/kernels/recurrent/scan_gate.c. */
 #include "ops/kernels/recurrent/scan_head.h"
 #include <string.h>
 
-/* Columns of v of one task; whether time is 1 and the state can be met in place; rows of a chunk. What run
- * needs of results that may be unread is kept here, so that both see the same. */
+/* Columns of v of one task; whether time is 1 and the state can be read in place; rows of a chunk. They
+ * depend on which results are wanted, so run takes them from here. */
 enum { CHOICE_COLUMNS, CHOICE_STEP, CHOICE_CHUNK };
 
 static bool rows_are_plain(const tensor *t)
@@ -55,7 +55,7 @@ static void run_chunks(const scan_head *h, float *scratch)
             fade_until_rows(&decay, rows, h->columns, result, wide);
         }
         for (int64_t i = 0; i < rows;
-             i += TILE_LANES) { /* the triangle's rows end where their block of the diagonal does */
+             i += TILE_LANES) { /* the triangle's rows end where their diagonal block ends */
             int64_t high = rows - i < TILE_LANES ? rows - i : TILE_LANES;
             float *row = triangle + i * pitch;
             v->tile_product(high, i + high, key, q + i * h->q.row, h->q.row, h->q.column, keys, pitch, row,
@@ -76,7 +76,7 @@ static void run_chunks(const scan_head *h, float *scratch)
     scan_store_state(h, state, wide, carried);
 }
 
-/* A sentence without rows, met in place: its state is what it was. */
+/* A sentence without rows keeps its state. */
 static void keep_state(const scan_head *h)
 {
     if (!h->state_out.data || h->state_out.data == h->state.data)
@@ -87,7 +87,7 @@ static void keep_state(const scan_head *h)
                 h->state.data ? row_of(&h->state, f)[j * h->state.column] : 0;
 }
 
-/* The decays of one token, as many numbers as its decay has. */
+/* The decays of one token: one number, or one for each key. */
 static void read_factors(const scan_head *h, int64_t count, double *decay, float *whole, float *part)
 {
     for (int64_t f = 0; f < tile_pitch(count); f++)
@@ -95,7 +95,7 @@ static void read_factors(const scan_head *h, int64_t count, double *decay, float
     vectors()->scan_factors(whole, part, decay, tile_pitch(count));
 }
 
-/* One token: the state goes through once, where it lies. */
+/* One token: the state is read and written once, in place. */
 static void run_step(const scan_head *h, float *scratch)
 {
     const scan_shape *s = h->s;

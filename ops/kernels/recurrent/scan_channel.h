@@ -1,5 +1,5 @@
-/* What the scan over channels and its gradient share. Heads with one key and one value are lanes: where they lie
- * side by side in memory, [B, T, H], a task is a strip of them in one sentence. */
+/* What the scan over channels and its gradient share. Heads with one key and one value are lanes: where
+ * they lie side by side in memory, [B, T, H], a task is a strip of them in one sentence. */
 #pragma once
 #include "ops/kernels/recurrent/scan_decay.h"
 

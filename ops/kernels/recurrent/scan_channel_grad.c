@@ -1,4 +1,4 @@
-/* The gradient of the scan over channels: once forward, to know what each step found, then back. */
+/* The gradient of the scan over channels: once forward, to recompute the states, then back. */
 #include "ops/kernels/recurrent/scan_channel.h"
 #include <string.h>
 
@@ -8,7 +8,7 @@ static bool plan(kernel_call *call)
     if (!channel_takes(call, &s))
         return false;
     decay_gradient d = decay_gradient_of(call, &s, 1);
-    if (d.kind == DECAY_BY_STEP) /* a step's sum over heads would be one over lanes */
+    if (d.kind == DECAY_BY_STEP) /* the sum over heads would be one over lanes */
         return false;
     call->phases = 2;
     channel_cut(call, &s);

@@ -1,7 +1,7 @@
 /* The decays of a chunk: sums in double, exponentials of sums and differences in float. */
 #include "ops/kernels/recurrent/scan_decay.h"
 
-/* The strides of an extent of 1 are nobody's. */
+/* The stride of an extent of 1 means nothing. */
 static int64_t broadcast_stride(const tensor *t, int axis)
 {
     return t->dims[axis] == 1 ? 0 : t->strides[axis];
@@ -82,12 +82,12 @@ int64_t decay_gradient_tasks(const kernel_call *call, const decay_gradient *d)
     return out->data && d->kind != DECAY_DIRECT ? out->dims[0] * out->dims[1] : 0;
 }
 
-/* The sentences and heads that one element of the gradient stands for. */
+/* The sentences and heads that are summed in one element of the gradient. */
 typedef struct heads_of_part {
     int64_t first, count[2], step; /* the first as a number; sentences and heads; heads of a sentence */
 } heads_of_part;
 
-/* Σ over the heads of what lies at `at`, … slots − 1 further. */
+/* Σ over these heads of the element at `at` and the slots − 1 after it. */
 static double sum_of_heads(const decay_gradient *d, const heads_of_part *p, int64_t at, int64_t slots)
 {
     double sum = 0;

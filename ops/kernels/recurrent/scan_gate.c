@@ -1,4 +1,5 @@
-/* The scan with a log decay for each key dimension and step, forward in chunks: ops/kernels/recurrent/gate_blocks.h. One token is done by ops/kernels/recurrent/scan.c. */
+/* The scan with a log decay for each key dimension and step, forward in chunks:
+ * ops/kernels/recurrent/gate_blocks.h. One token is done by ops/kernels/recurrent/scan.c. */
 #include "ops/kernels/recurrent/gate_blocks.h"
 #include "ops/kernels/recurrent/scan_head.h"
 
@@ -24,7 +25,7 @@ typedef struct gate_work {
     bool carried; /* the state is not zero */
 } gate_work;
 
-/* Rows i … of the chunk's result: what came before it, then its own triangle. */
+/* Rows from i on of the chunk's result: first from the state, then from its own triangle. */
 static void block_result(const scan_head *h, gate_work *w, int64_t i, int64_t rows)
 {
     const vector_table *v = vectors();

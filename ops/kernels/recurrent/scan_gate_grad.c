@@ -1,10 +1,12 @@
-/* The gradient of the scan with a log decay for each key dimension and step; phases as in ops/kernels/recurrent/grad_plan.h, blocks as in ops/kernels/recurrent/gate_blocks.h.
+/* The gradient of the scan with a log decay for each key dimension and step; phases as in
+ * ops/kernels/recurrent/grad_plan.h, blocks as in ops/kernels/recurrent/gate_blocks.h.
  *
- *   dq_i = e^b_i ∘ S G_i + Σ_j P_ij k_j ∘ e^(b_i − b_j)      dk_j = e^(b_end − b_j) ∘ R v_j + Σ_i P_ij q_i ∘ e^(b_i − b_j)
+ *   dq_i = e^b_i ∘ S G_i + Σ_j P_ij k_j ∘ e^(b_i − b_j)
+ *   dk_j = e^(b_end − b_j) ∘ R v_j + Σ_i P_ij q_i ∘ e^(b_i − b_j)
  *   dv_j = Σ_i A_ij G_i + Rᵀ (e^(b_end − b_j) ∘ k_j)
  *
- * A log decay gets q ∘ dq − k ∘ dk of the chunk's own pairs and of what is read from S, from its step on, without the diagonal; k ∘ dk of
- * what earlier rows leave to the next state; and S ∘ R. */
+ * A log decay gets q ∘ dq − k ∘ dk of the chunk's own pairs (without the diagonal) and of what is read from
+ * S, for the rows from its step on; k ∘ dk of what earlier rows add to the next state; and S ∘ R. */
 #include "ops/kernels/recurrent/gate_blocks.h"
 #include "ops/kernels/recurrent/grad_plan.h"
 #include <string.h>
@@ -108,7 +110,8 @@ typedef struct chunk_tiles {
     gate_tiles x;
     float *gradient, *values, *keys; /* [pitch, wide], [width, pitch], [pitch, high] */
     float *scores, *products;        /* A and P [pitch, pitch] */
-    float *after, *run; /* [pitch, high]: e^(block's end − b_j); rows of other blocks, up to date */
+    float *after, *run; /* [pitch, high]: e^(block's end − b_j); rows of other blocks, decayed to the current
+                         * one */
     float *terms, *passed, *own, *result;
     float *other; /* Rᵀ [width, high] */
     double *whole;
@@ -153,7 +156,8 @@ static void make_triangles(const grad_head *h, chunk_tiles *c)
     }
 }
 
-/* c->result: dq without the diagonal, block by block in time; run: what is left of earlier keys at the block's start. */
+/* c->result: dq without the diagonal, block by block in time; run: the earlier keys, decayed to the block's
+ * start. */
 static void dq_blocks(const grad_head *h, chunk_tiles *c)
 {
     const vector_table *v = vectors();
@@ -176,8 +180,8 @@ static void dq_blocks(const grad_head *h, chunk_tiles *c)
     }
 }
 
-/* c->own: dk of the chunk's own pairs without the diagonal, c->result: of the states behind; from the last block on. run: what is left
- * of later queries at the block's end. */
+/* c->own: dk of the chunk's own pairs without the diagonal, c->result: dk from the later states; from the
+ * last block to the first. run: the later queries, decayed to the block's end. */
 static void dk_blocks(const grad_head *h, chunk_tiles *c)
 {
     const vector_table *v = vectors();
@@ -226,7 +230,7 @@ static void state_meets_gradient(const grad_head *h, const chunk_tiles *c)
         c->whole[f] *= factor[f];
 }
 
-/* dq and dk from their parts; what they say about the decay on the way. */
+/* dq and dk from their parts, and their terms of the decay's gradient. */
 static void finish(const grad_head *h, chunk_tiles *c)
 {
     const vector_table *v = vectors();

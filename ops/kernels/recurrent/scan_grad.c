@@ -1,11 +1,12 @@
-/* The gradient of the causal scan with a decay of heads or none, exact and in chunks: ops/kernels/recurrent/grad_plan.h has the phases. With D[t, s] = e^(b_t − b_s)
- * in the lower triangle, P = D ∘ (G vᵀ) and A = D ∘ (q kᵀ) a chunk gives
+/* The gradient of the causal scan with a decay of heads or none, exact and in chunks:
+ * ops/kernels/recurrent/grad_plan.h has the phases. With D[t, s] = e^(b_t − b_s) in the lower triangle, P = D
+ * ∘ (G vᵀ) and A = D ∘ (q kᵀ) a chunk gives
  *
  *   dq = P k + e^b G Sᵀ      dk = Pᵀ q + e^(b_end − b) v Rᵀ      dv = Aᵀ G + e^(b_end − b) k R
  *
- * and the states go from chunk to chunk as S' = e^b_end S + Σ_j e^(b_end − b_j) k_j v_jᵀ, R = e^b_end R' + Σ_i e^b_i q_i G_iᵀ. A log
- * decay gets what passes over its step: pairs in the chunk (the diagonal does not), what rows from it on read from S, what
- * rows before it leave to the next state, and S ∘ R. */
+ * and the states go from chunk to chunk as S' = e^b_end S + Σ_j e^(b_end − b_j) k_j v_jᵀ, R = e^b_end R' +
+ * Σ_i e^b_i q_i G_iᵀ. A log decay gets everything that passes its step: the chunk's pairs across it (never
+ * the diagonal), what rows from it on read from S, what rows before it add to the next state, and S ∘ R. */
 #include "ops/kernels/recurrent/grad_plan.h"
 #include <string.h>
 
@@ -53,7 +54,7 @@ static void states_forward(const grad_head *h, float *scratch)
     }
 }
 
-/* From the gradient of the last state down to that of the state before the first token, if somebody wants it. */
+/* From the gradient of the last state down to that of the first, if it is wanted. */
 static void states_backward(const grad_head *h, float *scratch)
 {
     const vector_table *v = vectors();
@@ -134,7 +135,7 @@ static void make_triangles(const grad_head *h, chunk_tiles *x)
         v->tile_keep_lower(0, x->rows, x->scores, pitch, s->exclusive);
 }
 
-/* to[i] += left_i · right_i: what row i has to do with the world beyond the chunk. */
+/* to[i] += left_i · right_i: the terms of row i that involve a state. */
 static void add_dots(const grad_head *h, const chunk_tiles *x, const float *left, double *to)
 {
     for (int64_t i = 0; i < x->rows && x->decay.sums; i++)
@@ -196,7 +197,7 @@ static void make_dv(const grad_head *h, const chunk_tiles *x, bool carried)
     v->tile_store(x->rows, s->value, x->result, wide, row_of(&h->dv, x->t), h->dv.row, h->dv.column);
 }
 
-/* e^b_end Σ S ∘ R, where both are. */
+/* e^b_end Σ S ∘ R. */
 static double state_meets_gradient(const grad_head *h, const chunk_tiles *x)
 {
     double sum = 0;

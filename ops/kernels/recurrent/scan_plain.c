@@ -1,4 +1,4 @@
-/* The scan step by step, for what the other kernels do not take. */
+/* The scan step by step: takes whatever a scan may be, and is what the other kernels are compared with. */
 #include "ops/kernels/recurrent/scan_plain.h"
 #include <math.h>
 #include <string.h>

@@ -1,11 +1,13 @@
-/* The gradient of the scan step by step. It keeps the state at the beginning of every block of SPAN steps, and computes
- * the states inside a block again when it comes to it: the memory is T / SPAN + SPAN states of one head. */
+/* The gradient of the scan step by step. It keeps the state at the beginning of every block of SPAN steps,
+ * and computes the states inside a block again when it comes to it: the memory is T / SPAN + SPAN states
+ * of one head. */
 #include "ops/kernels/recurrent/scan_plain.h"
 #include <string.h>
 
 enum { SPAN = 32 };
 
-/* Per head: Σ over what the log decay broadcasts along time and key; [heads of all, decay_time, decay_key] in `shared`. */
+/* A head's part of the log decay's gradient, summed over the axes of time and keys that the decay broadcasts
+ * along; `shared` is [heads of all sentences, decay_time, decay_key]. */
 static double *decay_partial(const plain *p)
 {
     return (double *)p->call->shared + (p->b * p->heads + p->h) * p->decay_time * p->decay_key;
@@ -20,7 +22,7 @@ static bool plan(kernel_call *call)
     int64_t width = v->dims[3] + call->attributes[scan_grad_denominator].integer,
             elements = q->dims[3] * width;
     int64_t heads = q->dims[0] * q->dims[1], blocks = q->dims[2] / SPAN + 1;
-    call->phases = 2; /* heads; then the decay's gradient over what it broadcasts */
+    call->phases = 2; /* heads; then the sums of the decay's gradient */
     call->tasks[0] = heads;
     call->tasks[1] = call->outputs[3].data ? 1 : 0;
     call->scratch_bytes = sizeof(double) * (size_t)((blocks + 2 * SPAN + 2) * elements + 2 * width + 16);

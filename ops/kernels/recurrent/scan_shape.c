@@ -1,14 +1,14 @@
 /* Reads the sizes of a scan from its call, and chooses its chunk. */
 #include "ops/kernels/recurrent/scan_shape.h"
 
-/* Multiply-adds a row: `pairs` with each row of the chunk that it meets, half of them on average, and with the state, which
- * also has to be read, written and turned about once a chunk. */
+/* Multiply-adds of a row: `pairs` for each earlier row of its chunk, half the chunk on average, and `state`
+ * for the state, which is also read, written and transposed once a chunk. */
 typedef struct row_cost {
     double pairs, state, chunk; /* chunk: once a chunk */
     double most;                /* rows of a chunk that is not all of time */
 } row_cost;
 
-/* Weighed so that the choice is the measured one for key and width in 16 … 256. */
+/* Weights that make the choice agree with measurements for key and width in 16 … 256. */
 static row_cost cost_of_row(const scan_shape *s, bool grad)
 {
     double key = (double)s->key, width = (double)s->width;
@@ -17,7 +17,7 @@ static row_cost cost_of_row(const scan_shape *s, bool grad)
     return (row_cost){key + width, 2 * key * width, 4 * key * width, 128};
 }
 
-/* With one chunk and no state before or after there is no state at all. */
+/* With one chunk and no state given or wanted, no state is computed. */
 static int64_t choose_chunk(const scan_shape *s, const row_cost *cost, bool carried)
 {
     static const int64_t candidates[] = {16, 32, 48, 64, 96, 128, 192, 256};

@@ -1,4 +1,4 @@
-/* What a value is, in the public header's words. */
+/* Questions about a value: its rank, extents and type, for code that did not make it. */
 #include "ops/build.h"
 
 static const shape *shape_of(rondo_value v)
@@ -27,7 +27,7 @@ const char *rondo_dim(rondo_value v, int axis)
     text t = {.arena = &v.graph->arena};
     dim_text(&t, v.graph, s->dims[a]);
     const char *words = text_done(&t);
-    if (!words) /* so that a caller who hands NULL on is not listened to */
+    if (!words) /* a NULL that the caller passes on */
         graph_fail(v.graph, RONDO_MEMORY, "out of memory for the text of a dim");
     return words;
 }

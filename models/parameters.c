@@ -1,4 +1,5 @@
-/* parameters: what a graph that was read from a file finds there, whatever floating-point dtype it is stored in. */
+/* parameters: what a graph that was read from a file finds there, whatever floating-point dtype it is
+ * stored in. */
 #include "models/parameters.h"
 #include "core/convert.h"
 #include "core/options.h"

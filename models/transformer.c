@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Whether id 0 counts: it is padding. */
+/* 1 where there is a token, 0 where there is padding, which has id 0. */
 
 typedef struct building {
     rondo *context;
@@ -150,10 +150,10 @@ static bool check_shape(const building *b)
         return fail(b->error, RONDO_ARGUMENT, "%lld heads do not divide a width of %lld", (long long)s->heads,
                     (long long)s->dim);
     if (s->dim % 2)
-        return fail(b->error, RONDO_ARGUMENT, "a width of %lld is odd; sinusoidal positions want pairs",
+        return fail(b->error, RONDO_ARGUMENT, "a width of %lld is odd; sinusoidal positions need pairs",
                     (long long)s->dim);
     if (!(s->dropout >= 0 && s->dropout < 1) || !(s->smoothing >= 0 && s->smoothing < 1))
-        return fail(b->error, RONDO_ARGUMENT, "dropout and smoothing lie in [0, 1)");
+        return fail(b->error, RONDO_ARGUMENT, "dropout and smoothing must lie in [0, 1)");
     return check_mixer(b, s->decoder_self, "--decoder-self", PLACE_DECODER) &&
            (s->language_model || (check_mixer(b, s->encoder_self, "--encoder-self", PLACE_ENCODER) &&
                                   check_mixer(b, s->cross, "--cross", PLACE_CROSS)));

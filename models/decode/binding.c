@@ -1,4 +1,4 @@
-/* binding: the caller's tensors meet the graph's leaves. */
+/* binding: the caller's tensors are checked against the inputs of a graph and bound to them. */
 #include "models/decode/binding.h"
 #include "ops/build.h"
 #include <string.h>
@@ -24,7 +24,8 @@ void binding_weights(instance *i, const rondo_weights *w)
                       w->block + w->items[k].offset);
 }
 
-/* One extent against one dim: a symbol that is not known yet takes the number, anything else must agree. */
+/* One extent against one dim: a symbol without a value takes the extent, anything else must be equal to
+ * it. */
 static bool bind_dim(binding *b, const rondo_graph *g, dim d, int64_t extent, const rondo_tensor *t, int axis,
                      rondo_error *error)
 {
@@ -84,7 +85,7 @@ bool binding_tensor(binding *b, instance *i, const rondo_tensor *t, rondo_error 
         return fail(error, RONDO_ARGUMENT, "a tensor has no %s", t->name ? "data" : "name");
     value_id leaf = graph_find_leaf(g, OP_input, t->name);
     if (leaf == NONE)
-        return true; /* the model does not use it: a pass may have found that out */
+        return true; /* the model does not use it: a pass may have removed the last use */
     const value *v = &g->values[leaf];
     if (v->type != t->type)
         return fail(error, RONDO_SHAPE, "tensor %s is %s, the graph says %s", t->name, type_name(t->type),
@@ -101,7 +102,7 @@ bool binding_tensor(binding *b, instance *i, const rondo_tensor *t, rondo_error 
     return true;
 }
 
-/* The fewest rows that a reader of `lengths` has; −1: nobody takes it as a length. */
+/* The fewest rows that a reader of `lengths` has; −1: no op takes it as a length. */
 static int64_t row_limit(const binding *b, const rondo_graph *g, value_id lengths)
 {
     int64_t limit = -1;
@@ -144,6 +145,7 @@ bool binding_whole(const binding *b, const rondo_graph *g, rondo_error *error)
                 used[s] = used[s] || dim_has(g->values[v].shape.dims[a], s);
     for (int s = 0; s < g->symbol_count; s++)
         if (used[s] && b->bound[s] < 0)
-            return fail(error, RONDO_SHAPE, "no tensor of this call says what %s is", g->symbols[s]);
+            return fail(error, RONDO_SHAPE, "no tensor of this call gives the symbol %s a value",
+                        g->symbols[s]);
     return true;
 }

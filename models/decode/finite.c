@@ -1,4 +1,4 @@
-/* finite: logits that are not numbers end decoding with an error that names the first weight at fault. */
+/* finite: the error for logits that are not finite, which names the first weight that is not. */
 #include "models/decode/decoder.h"
 #include <math.h>
 

@@ -1,12 +1,13 @@
-/* What a session keeps from run to run: the memory of its ports, and the loops over them. Nothing here knows a model or a
- * mechanism; that sizes fit together was proved by staged_verify. */
+/* ports: the memory that a session keeps from run to run, and the loops over all ports: reset, growth,
+ * reorder, size. They depend on the graph alone; staged_verify has proved that sizes fit together. */
 #include "models/decode/ports.h"
 #include "core/guard.h"
 #include <string.h>
 
 /* ---- the memory of one port ---- */
 
-/* Bytes of a tensor of the step graph; 0 while one of its symbols is not known, SIZE_MAX if it is larger than memory. */
+/* Bytes of a tensor of the step graph; 0 while one of its symbols has no value, SIZE_MAX if they cannot be
+ * counted. */
 static size_t tensor_bytes(const rondo_graph *g, value_id v, const int64_t *bound)
 {
     const shape *s = graph_shape_of(g, v);
@@ -30,7 +31,7 @@ size_t port_bytes(const rondo_session *s, int p)
     return tensor_bytes(session_graph(s), session_graph(s)->ports[p].in, s->bound);
 }
 
-/* The same if this symbol were another number. */
+/* The same with another value for one symbol. */
 static size_t port_bytes_with(const rondo_session *s, int p, int symbol, int64_t number)
 {
     int64_t bound[MAX_SYMBOLS];
@@ -39,7 +40,7 @@ static size_t port_bytes_with(const rondo_session *s, int p, int symbol, int64_t
     return tensor_bytes(session_graph(s), session_graph(s)->ports[p].in, bound);
 }
 
-/* A port's content seen from one of its axes: outer × extent rows. */
+/* The content of a port as outer × extent rows, where extent is that of one of its axes. */
 typedef struct port_rows {
     int64_t outer, extent;
     size_t row_bytes;
@@ -56,20 +57,22 @@ static port_rows rows_along(const rondo_session *s, int p, int axis)
     return r;
 }
 
-/* What load made lives in its own memory and never changes. */
+/* Results of the load stage stay in its own memory and never change. */
 static bool is_held_by_load(const rondo_session *s, int p)
 {
     return session_roles(s)->step_ports[p].giver == GIVEN_BY_LOAD;
 }
 
-/* A port whose old content is still read when the new one is written has two buffers, which change places after a run. */
+/* A port whose old content is still read when the new one is written has two buffers, which are swapped
+ * after a run. */
 static bool is_doubled(const rondo_session *s, int p)
 {
     const port *port = &session_graph(s)->ports[p];
     return port->out != NONE && port->out != port->in && !s->step.program->in_place[p];
 }
 
-/* Room for `bytes`, the first `keep` of them as they were. After a failure the buffer is as it was. */
+/* Makes room for `bytes` and keeps the content of the first `keep`. After a failure the buffer is
+ * unchanged. */
 static bool buffer_room(rondo_session *s, char **data, size_t *room, size_t bytes, size_t keep,
                         rondo_error *error)
 {
@@ -99,8 +102,8 @@ static void bind_port(rondo_session *s, int p)
         instance_bind(&s->source, role->made, m->data);
 }
 
-/* Makes room for a content of `bytes` in `other`, and beside it where two buffers are needed. What the port holds stays,
- * also after a failure: a change of all ports first reserves for each, then moves. */
+/* Makes room for `bytes` in `other`, and in `data` too if the port needs two buffers. The content stays,
+ * also after a failure: what changes all ports first reserves memory for each, then moves the contents. */
 static bool port_reserve(rondo_session *s, int p, size_t bytes, rondo_error *error)
 {
     port_memory *m = &s->ports[p];
@@ -122,7 +125,7 @@ static void fill_initial(rondo_session *s, int p)
 {
     float number = (float)session_graph(s)->ports[p].initial;
     size_t bytes = port_bytes(s, p);
-    if (number == 0) /* always, if the port is not f32 */
+    if (number == 0) /* always so if the port is not f32 */
         memset(s->ports[p].data, 0, bytes);
     else
         for (size_t i = 0; i < bytes / sizeof number; i++)
@@ -182,7 +185,7 @@ bool ports_check_guards(const rondo_session *s, rondo_error *error)
 
 /* ---- growth ---- */
 
-/* Moves a cache into its other buffer, where each sequence has room for `after` rows. */
+/* Moves a cache into its other buffer, in which each sequence has room for `after` rows. */
 static void grow_port(rondo_session *s, int p, int64_t after)
 {
     port_memory *m = &s->ports[p];
@@ -219,7 +222,7 @@ bool ports_grow(rondo_session *s, int64_t needed, rondo_error *error)
     return true;
 }
 
-/* ---- reorder, size ---- */
+/* ---- reorder and size ---- */
 
 static void reorder_port(rondo_session *s, int p, const int64_t *from, int64_t batch)
 {

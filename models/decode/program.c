@@ -1,4 +1,4 @@
-/* A compiled model, made or loaded: its stages, which are checked against each other before they become runnable. */
+/* A compiled model, made or loaded: its stages are checked against each other before they become programs. */
 #include "models/decode/decoder.h"
 #include <string.h>
 

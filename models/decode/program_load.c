@@ -1,5 +1,6 @@
-/* Reading a compiled model: one safetensors file whose metadata holds the graphs in text form, the report and the tokenizer.
- * What is read is hostile until graph_verify, the check of parameters and the contract between the stages have passed. */
+/* Reading a compiled model: one safetensors file whose metadata has the graphs in text form, the report
+ * and the tokenizer. The content is hostile until graph_verify, parameters_fit and staged_verify have
+ * passed. */
 #include "models/decode/decoder.h"
 #include "models/parameters.h"
 #include <string.h>
@@ -23,7 +24,7 @@ static unsigned char *from_hex(arena *a, const char *hex, size_t *count)
     return length % 2 ? NULL : bytes;
 }
 
-/* Stays NULL where the file has no such stage. */
+/* *out stays NULL if the file does not have this stage. */
 static bool read_stage(rondo_program *p, const char *key, rondo_graph **out, rondo_error *error)
 {
     const char *source = safetensors_metadata(&p->file, key);
@@ -36,7 +37,7 @@ static bool read_stage(rondo_program *p, const char *key, rondo_graph **out, ron
 static bool read_stages(rondo_program *p, rondo_error *error)
 {
     staged stages = {0};
-    rondo_error reason = {0}; /* whatever is wrong, it is wrong with this file */
+    rondo_error reason = {0}; /* gets the name of the file in front */
     rondo_graph **const graphs[] = {&stages.load, &stages.source, &stages.step};
     bool good = true;
     for (int k = 0; good && k < 3; k++)

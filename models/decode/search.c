@@ -1,5 +1,5 @@
-/* search: which token comes next, greedy or sampled, for any session. A sequence that has ended keeps its row of the batch
- * and costs nothing else. */
+/* search: chooses the next tokens of a session, greedily or by sampling. A sequence that has ended keeps
+ * its row in the batch, with a count of 0. */
 #include "core/options.h"
 #include "models/decode/decoder.h"
 #include "core/random.h"
@@ -24,9 +24,10 @@ typedef struct searching {
     double *scores;
 } searching;
 
-/* ---- what may be asked for ---- */
+/* ---- checking the options ---- */
 
-/* Ids that can be an answer: neither padding nor the one that begins a sequence. Never 0 after check_ids. */
+/* The number of ids that may be chosen: all but padding and the one that begins a sequence. Never 0 after
+ * check_ids. */
 static bool check_ids(const searching *s, rondo_error *error)
 {
     long long last = (long long)s->vocabulary - 1;
@@ -83,7 +84,7 @@ static double log_sum(const float *logits, int64_t count)
     return most + log(sum);
 }
 
-/* Ties go to the smaller id; padding and begin are never an answer. */
+/* Ties go to the smaller id; padding and begin are never chosen. */
 static int32_t most_likely(const float *logits, int64_t count, int32_t begin)
 {
     int32_t best = -1;
@@ -126,7 +127,7 @@ static int32_t sample(searching *s, const float *logits, int64_t sequence, int64
     return s->sorted[keep - 1].token;
 }
 
-/* Keeps a token of sequence b and tells the listener of it; false: the sequence ends here. */
+/* Stores a token of sequence b and passes it to on_token; false: the sequence ends here. */
 static bool take(searching *s, int64_t b, int32_t token, double log_prob)
 {
     if (token == s->end)
@@ -137,7 +138,7 @@ static bool take(searching *s, int64_t b, int32_t token, double log_prob)
     return !s->options->on_token || s->options->on_token(s->options->user, b, token, log_prob);
 }
 
-/* Chooses token number `at` for every sequence that has not ended; *alive: how many have not after it. */
+/* Chooses token number `at` for every sequence that has not ended; *alive: how many still have not. */
 static bool choose(searching *s, const float *logits, int64_t at, int64_t *alive, rondo_error *error)
 {
     *alive = 0;

@@ -1,11 +1,13 @@
-/* session: one caller's buffers and state: from load and source to one advance after the other. What persists is in ports.c. */
+/* session: one caller's state: runs the load stage once, the source stage for each source, the step stage
+ * at each advance. The memory that persists is in ports.c. */
 #include "models/decode/binding.h"
 #include "models/decode/ports.h"
 #include <string.h>
 
 enum { FIRST_CAPACITY = 64 };
 
-/* Parameters are the caller's weights, or those of the file: mapped read-only, as programs never write parameters. */
+/* Parameters are the caller's weights, or those of the file, which are mapped read-only: programs never
+ * write them. */
 static void bind_parameters(instance *i, const rondo_program *p, const rondo_weights *w)
 {
     const rondo_graph *g = i->program->graph;
@@ -22,7 +24,7 @@ static void bind_parameters(instance *i, const rondo_program *p, const rondo_wei
     }
 }
 
-/* Where a later stage reads what load made. */
+/* Binds the ports of a later stage to the results of load. */
 static void bind_loaded(const rondo_session *s, instance *i, const port_role *ports)
 {
     const rondo_graph *g = i->program ? i->program->graph : NULL;
@@ -31,7 +33,7 @@ static void bind_loaded(const rondo_session *s, instance *i, const port_role *po
             instance_bind(i, g->ports[p].in, instance_tensor(&s->load, ports[p].made).data);
 }
 
-/* Runs the load stage once; what it made stays in its memory, for the source and the step stage. */
+/* Runs the load stage once; its results stay in its memory, for the source and the step stage. */
 static bool run_load(rondo_session *s, rondo_error *error)
 {
     static const int64_t no_symbols[MAX_SYMBOLS];
@@ -47,7 +49,7 @@ static bool run_load(rondo_session *s, rondo_error *error)
     return true;
 }
 
-/* Of the step graph: those that the source does not say. */
+/* The symbols of the step graph that do not come from the source. */
 static void reset_symbols(rondo_session *s)
 {
     const roles *r = session_roles(s);
@@ -65,7 +67,7 @@ static bool begin(rondo_session *s, rondo_error *error)
     s->ports =
         memory_new(&s->context->allocator, sizeof *s->ports * ((size_t)p->step->graph->port_count + 1));
     if (!s->team || !s->ports)
-        return fail_memory(error, sizeof *s->ports, "a session"); /* the first error stands */
+        return fail_memory(error, sizeof *s->ports, "a session"); /* keeps an earlier error */
     if (!session_rows(s, s->batch, error) || !instance_begin(&s->step, p->step, error) ||
         (p->source && !instance_begin(&s->source, p->source, error)))
         return false;
@@ -110,7 +112,7 @@ rondo_session *rondo_session_new(const rondo_program *p, const rondo_weights *w,
     }
     rondo_session *s = session_new(p, w, batch, error);
     if (s && !p->source &&
-        !rondo_session_source(s, NULL, 0, error)) { /* nothing to wait for: ready at once */
+        !rondo_session_source(s, NULL, 0, error)) { /* no source to wait for: ready at once */
         rondo_session_free(s);
         return NULL;
     }
@@ -139,7 +141,8 @@ void rondo_session_free(rondo_session *s)
 
 /* ---- source ---- */
 
-/* What the source passes on unchanged is copied, so that the caller's memory is free after the call. */
+/* Inputs that the source stage passes on unchanged are copied, so that the caller may free them after the
+ * call. */
 static bool copy_passed_on(rondo_session *s, rondo_error *error)
 {
     const rondo_graph *g = s->source.program->graph;
@@ -156,7 +159,7 @@ static bool copy_passed_on(rondo_session *s, rondo_error *error)
     return true;
 }
 
-/* The numbers that the source's shapes give symbols are the session's from here on. */
+/* The symbols that the shapes of the source have given values keep them in the step graph. */
 static bool take_symbols(rondo_session *s, binding *b, rondo_error *error)
 {
     const rondo_graph *g = s->source.program->graph;
@@ -212,8 +215,9 @@ static bool set_counts(rondo_session *s, const int32_t *lengths, int64_t length,
     for (int64_t b = 0; b < s->batch; b++) {
         s->count[b] = lengths ? lengths[b] : (int32_t)length;
         if (s->count[b] < 0 || s->count[b] > length)
-            return fail(error, RONDO_ARGUMENT, "sequence %lld: %d of %lld new tokens cannot count",
-                        (long long)b, s->count[b], (long long)length);
+            return fail(error, RONDO_ARGUMENT,
+                        "sequence %lld: the count is %d, but there are %lld new tokens", (long long)b,
+                        s->count[b], (long long)length);
     }
     instance_bind(&s->step, session_roles(s)->count, s->count);
     return true;
@@ -227,7 +231,7 @@ static int64_t longest(const rondo_session *s)
     return most;
 }
 
-/* After a run: what it made is the state now. */
+/* After a run: its results become the state. */
 static const float *take_step(rondo_session *s, int64_t length)
 {
     ports_swap(s);
@@ -259,13 +263,13 @@ const float *rondo_session_advance(rondo_session *s, const int32_t *tokens, int6
     s->bound[r->advance] = length;
     ports_guard(s);
     if (!instance_run(&s->step, s->team, s->bound, error) || !ports_check_guards(s, error)) {
-        s->ready = !atomic_load(&s->cancelled); /* cancelled half way: some ports are new, some old */
+        s->ready = !atomic_load(&s->cancelled); /* cancelled: some ports may have been updated, others not */
         return NULL;
     }
     return take_step(s, length);
 }
 
-/* ---- snapshot ---- */
+/* ---- clone ---- */
 
 rondo_session *rondo_session_clone(const rondo_session *s, rondo_error *error)
 {

@@ -1,25 +1,28 @@
-/* staged_verify: what the stages of a decoder, load → source → step, must have in common so that a session can run them without
- * looking again. A file is hostile until this has passed; what the compiler makes passes it too.
+/* staged_verify: proves that the stages of a decoder, load → source → step, fit together, so that a session
+ * can run them without further checks. A file is hostile until this has passed; the compiler's own output
+ * goes through it too.
  *
  *   In each graph
  *     1  every state node has a port, of its own name
  *     2  an `out` belongs to one port, and an op computes it, or it is the port's own `in`
  *     3  inputs have different names
- *     4  every symbol is known when the stage runs: none at load; at the source, those that stand alone on an axis of an
- *        input, and the batch; in the step graph, those of the source, and B, P and C
+ *     4  every symbol has a value when the stage runs: none at load; at the source, those that stand alone on
+ *        an axis of an input, and the batch; in the step graph, those of the source, and B, P and C
  *   The step graph
- *     5  takes the inputs count i32[B] and one more, the tokens, i32[B,P]; its output logits is f32[B,1,V], V a number
- *     6  B stands alone on the batch axis of a port, C alone on its append axis, neither anywhere else, and P nowhere
+ *     5  takes the inputs count, i32[B], and one more, the tokens, i32[B,P]; its output logits is f32[B,1,V],
+ *        where V is a number
+ *     6  B stands alone on the batch axis of a port and C alone on its append axis; neither stands anywhere
+ *        else in it, and P nowhere
  *     7  a port that is not f32 begins with 0
  *   Between them
  *     8  load reads parameters only, and the source keeps nothing: its ports are fixed
- *     9  each fixed port is an output of exactly one earlier stage (the source takes from load alone), with its name,
- *        type and dims, where symbols are equal by name
+ *     9  each fixed port is an output of exactly one earlier stage (the source takes from load alone), with
+ *        its name, type and dims, where symbols are equal by name
  *    10  each output of load and source is taken by a later stage
  *
- * graph_add_port proved that ports have different names, that fixed ones have no `out`, and that `in` and `out` have one type.
- * So every buffer of a session has the size that all its readers and writers count on. Which ports are updated in place
- * is not in a file: schedule_ports finds it, for whatever graph. */
+ * graph_add_port has checked that ports have different names, that fixed ones have no `out`, and that `in`
+ * and `out` have one type. So every buffer of a session has the size that all its readers and writers
+ * expect. Which ports are updated in place is not in the file: schedule_ports decides it from the graph. */
 #include "models/decode/staged.h"
 #include "models/decode/binding.h"
 #include "ops/op.h"
@@ -78,7 +81,7 @@ static bool check_port_ends(const contract *c, const stage *s, int p, bool *kept
     if (op_table[graph_op_of(g, q->out)].flags & OP_LEAF)
         return fail_port(c, s, p, "has an `out` that no op computes");
     if (written[q->out])
-        return fail_port(c, s, p, "has the `out` of another port");
+        return fail_port(c, s, p, "shares its `out` with another port");
     return written[q->out] = true;
 }
 
@@ -121,10 +124,10 @@ static bool check_ends(const contract *c, const stage *s)
 static bool fail_symbol(const contract *c, const stage *s, value_id v, int symbol)
 {
     const char *type = type_text(c, s->graph, v);
-    return type
-               ? fail(c->error, RONDO_SHAPE, "the %s graph: a tensor is %.120s, and no input says what %s is",
-                      s->name, type, s->graph->symbols[symbol])
-               : fail_memory(c->error, PLACE_BYTES, "a message");
+    return type ? fail(c->error, RONDO_SHAPE,
+                       "the %s graph: a tensor is %.120s, and no input gives the symbol %s a value", s->name,
+                       type, s->graph->symbols[symbol])
+                : fail_memory(c->error, PLACE_BYTES, "a message");
 }
 
 /* Every symbol in the shape of a value is one of `known`. */
@@ -218,7 +221,8 @@ static bool find_roles(const contract *c)
     return true;
 }
 
-/* A symbol that changes while a session lives stands alone on this axis of a port, and nowhere if the axis is −1. */
+/* Whether the symbol stands alone on this axis and on no other; axis −1: on none. Ports are moved along
+ * the axes of symbols that change while a session lives. */
 static bool stands_on(const shape *s, int symbol, int axis)
 {
     for (int a = 0; a < s->rank; a++)
@@ -233,15 +237,16 @@ static bool check_axes(const contract *c, int p)
     const port *q = &g->ports[p];
     const shape *s = graph_shape_of(g, q->in);
     if (!stands_on(s, c->out->batch, q->batch_axis))
-        return fail_port(c, &c->step, p, "does not have the batch where its batch_axis says");
+        return fail_port(c, &c->step, p, "does not have the batch, and it alone, on its batch_axis");
     if (q->kind == PORT_APPEND && c->out->capacity < 0)
         return fail_port(c, &c->step, p, "grows, but has no axis " CAPACITY_SYMBOL);
     if (!stands_on(s, c->out->capacity, q->kind == PORT_APPEND ? q->append_axis : -1))
-        return fail_port(c, &c->step, p, "does not have " CAPACITY_SYMBOL " on its append_axis alone");
+        return fail_port(c, &c->step, p,
+                         "does not have " CAPACITY_SYMBOL ", and it alone, on its append_axis");
     if (!stands_on(s, c->out->advance, -1))
         return fail_port(c, &c->step, p, "has the axis " STEP_SYMBOL ", which differs from call to call");
     if (g->values[q->in].type != RONDO_F32 && q->initial != 0)
-        return fail_port(c, &c->step, p, "does not hold f32 and begins with another number than 0");
+        return fail_port(c, &c->step, p, "does not hold f32, so it must begin with 0");
     return true;
 }
 
@@ -275,7 +280,7 @@ static handed_on *find_output(const stage *s, const char *name)
                : NULL;
 }
 
-/* Values of two graphs, whose symbols are equal by name. */
+/* Whether values of two graphs have the same type, where symbols are equal by name. */
 static bool same_type(const rondo_graph *a, value_id v, const rondo_graph *b, value_id w)
 {
     if (a->values[v].type != b->values[w].type || a->values[v].shape.rank != b->values[w].shape.rank)
@@ -313,8 +318,8 @@ static bool find_giver(const contract *c, const stage *s, int p, port_role *role
               *source = s == &c->step ? find_output(&c->source, port_name(s, p)) : NULL,
               *made = load ? load : source;
     if (!made || (load && source))
-        return fail_port(c, s, p,
-                         made ? "is made by load and source" : "is fixed, and no earlier stage makes it");
+        return fail_port(
+            c, s, p, made ? "is made by both load and source" : "is fixed, and no earlier stage makes it");
     const stage *giver = load ? &c->load : &c->source;
     if (!same_type(giver->graph, made->value, s->graph, q->in))
         return fail_handed_on(c, s, p, giver, made->value);
@@ -352,7 +357,7 @@ static bool check_taken(const contract *c, const stage *s)
     return true;
 }
 
-/* Outputs of the source that cannot be written where a port holds them. */
+/* Marks outputs of the source that cannot be written to the memory of the port directly. */
 static bool mark_copies(const contract *c)
 {
     const rondo_graph *g = c->source.graph;
@@ -374,7 +379,7 @@ static bool check_first_stages(const contract *c)
     const rondo_graph *load = c->load.graph;
     for (node_id id = 0; load && id < load->node_count; id++)
         if (load->nodes[id].op == OP_input || load->nodes[id].op == OP_state)
-            return fail(c->error, RONDO_SHAPE, "the load graph: it can read parameters only");
+            return fail(c->error, RONDO_SHAPE, "the load graph may read parameters only");
     return true;
 }
 

@@ -1,5 +1,5 @@
-/* translate: lines in, lines out, in their order. Lines of like length share a batch; which batch a line is in does not change
- * its translation. */
+/* translate: translates lines and returns them in the same order. Lines of similar length share a batch;
+ * the batch of a line does not change its translation. */
 #include "core/options.h"
 #include "models/decode/decoder.h"
 #include <stdlib.h>
@@ -29,7 +29,7 @@ static int by_length(const void *a, const void *b)
     return x->line < y->line ? -1 : x->line > y->line;
 }
 
-/* Encodes a line; what is beyond MOST_TOKENS is cut. */
+/* Encodes a line; tokens beyond TRANSLATE_MOST_TOKENS are cut off. */
 static bool encode(arena *a, const tokenizer *t, const char *line, sentence *s, rondo_error *error)
 {
     int64_t count = 0;

@@ -1,5 +1,6 @@
-/* The tensors of a call against the inputs of a graph. The numbers of the symbols are found from all tensors together, so the
- * order in which they are given does not matter: a dim such as 64·N gives N as soon as it has no other unknown. */
+/* Checks the tensors of a call against the inputs of a graph. The values of the symbols are found from all
+ * tensors together, so their order does not matter: a dim such as 64·N gives N as soon as it has no other
+ * unknown. */
 #include "core/text/words.h"
 #include "models/decode/binding.h"
 #include "models/function/function.h"
@@ -11,7 +12,7 @@ typedef struct arguments {
     size_t count;
     value_id *leaves;              /* by tensor */
     int64_t bound[MAX_SYMBOLS];    /* −1: not known */
-    const char *from[MAX_SYMBOLS]; /* the tensor that told it */
+    const char *from[MAX_SYMBOLS]; /* the tensor that gave the value */
     arena *scratch;
     rondo_error *error;
 } arguments;
@@ -60,7 +61,7 @@ static bool find_leaf(arguments *a, size_t k)
 
 /* ---- symbols ---- */
 
-/* The one symbol of d that has no number yet; −1: none, or several. */
+/* The only symbol of d that has no value yet; −1: there is none, or several. */
 static int unknown_symbol(const arguments *a, dim d)
 {
     int found = -1, count = 0;
@@ -72,7 +73,7 @@ static int unknown_symbol(const arguments *a, dim d)
     return count == 1 ? found : -1;
 }
 
-/* d for symbol = number, the rest as known. */
+/* d where this symbol is `number` and the others have their values. */
 static int64_t value_at(const arguments *a, dim d, int symbol, int64_t number)
 {
     int64_t bound[MAX_SYMBOLS];
@@ -81,7 +82,7 @@ static int64_t value_at(const arguments *a, dim d, int symbol, int64_t number)
     return dim_value(d, bound);
 }
 
-/* The number of the symbol for which d is `extent`; −1: there is none. It is found by halving: d grows with it. */
+/* The value of the symbol for which d is `extent`; −1: there is none. Bisection: d grows with it. */
 static int64_t solve(const arguments *a, dim d, int symbol, int64_t extent)
 {
     int64_t low = 0, high = extent;
@@ -117,7 +118,7 @@ static bool fail_extent(const arguments *a, const rondo_tensor *t, int axis, dim
                 t->name, axis, extent, wanted, (long long)dim_value(d, a->bound));
 }
 
-/* One axis: `progress` if it told a symbol. */
+/* One axis; sets `progress` if it gave a symbol its value. */
 static bool read_axis(arguments *a, size_t k, int axis, bool *progress)
 {
     const rondo_tensor *t = &a->tensors[k];
@@ -166,7 +167,7 @@ static bool find_symbols(arguments *a)
     return true;
 }
 
-/* ---- the whole ---- */
+/* ---- all tensors ---- */
 
 static bool check_given(const arguments *a, const bool *read)
 {

@@ -1,5 +1,5 @@
-/* function: any graph that was compiled, with its inputs and outputs by name. What runs and what is loaded; it is made from a
- * graph in function_make.c. */
+/* function: a compiled graph with its inputs and outputs by name; the part that made and loaded functions
+ * share. */
 #include "models/function/function.h"
 #include <string.h>
 

@@ -1,12 +1,13 @@
-/* A compiled graph with named inputs and outputs, and the results of its runs. A function is immutable but for its pool of idle
- * results, each with memory of its own: whoever runs the function takes one, and rondo_results_free gives it back. */
+/* A compiled graph with named inputs and outputs, and the results of its runs. A function is immutable
+ * except for its pool of idle results, each with memory of its own: a run takes one, and
+ * rondo_results_free returns it. */
 #pragma once
 #include "compiler/program/instance.h"
 #include "core/safetensors.h"
 #include "models/weights.h"
 #include <pthread.h>
 
-/* A copy of an output that has no memory of its own: an input or a parameter that is handed on. */
+/* A copy of an output that has no memory of its own: an input or a parameter that is passed on. */
 typedef struct output_copy {
     void *data;
     size_t bytes;
@@ -37,14 +38,16 @@ struct rondo_function {
 };
 
 rondo_function *function_begin(rondo *context, rondo_error *error);
-/* Compiles g, which the function takes, also on failure: its signature, and the program. */
-bool function_set_graph(rondo_function *f, rondo_graph *g, const program_options *options, rondo_error *error);
-/* What a function needs of its graph beyond graph_verify: no state, and kernels for every op in this library. */
+/* Reads the signature of g and compiles it. The function owns g afterwards, also on failure. */
+bool function_set_graph(rondo_function *f, rondo_graph *g, const program_options *options,
+                        rondo_error *error);
+/* What a function requires of its graph beyond graph_verify: no state, and kernels for every op in this
+ * library. */
 bool function_check_graph(const rondo_graph *g, rondo_error *error);
 #define FUNCTION_GRAPH_KEY "rondo.graph"
 
 /* ---- arguments.c ---- */
-/* Checks the tensors against the inputs of i's graph, all before any is bound; then binds them and tells the numbers of the symbols.
- * read: of the function. False with a sentence that names the tensor or the input. */
+/* Checks the tensors against the inputs of i's graph, all before any is bound; then binds them and returns
+ * the values of the symbols. read: of the function. False: the error names the tensor or the input. */
 bool arguments_bind(instance *i, const bool *read, const rondo_tensor *tensors, size_t count, int64_t *bound,
                     rondo_error *error);

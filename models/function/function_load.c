@@ -1,9 +1,10 @@
-/* Reading a function from its file, which is hostile until its graph is verified and its parameters are found to fit. */
+/* Reading a function from its file, which is hostile until its graph is verified and its parameters are
+ * found to fit. */
 #include "models/function/function.h"
 #include "models/parameters.h"
 #include <string.h>
 
-/* The data of all parameters is what was written. */
+/* Compares the data of all parameters with their checksums. */
 static bool check_data(const rondo_function *f, const rondo_graph *g, rondo_error *error)
 {
     for (node_id id = 0; id < g->node_count; id++) {
@@ -18,7 +19,7 @@ static bool check_data(const rondo_function *f, const rondo_graph *g, rondo_erro
 
 static bool read_graph(rondo_function *f, const char *source, rondo_error *error)
 {
-    rondo_error reason = {0}; /* whatever is wrong, it is wrong with this file */
+    rondo_error reason = {0}; /* gets the name of the file in front */
     rondo_graph *g = graph_parse(f->context, source, FUNCTION_GRAPH_KEY, &reason);
     if (g &&
         (!graph_verify(g, &reason) || !parameters_fit(&f->file, g, &reason) || !check_data(f, g, &reason))) {

@@ -1,11 +1,12 @@
-/* From values of a graph to a function, and a function to a file. */
+/* Making a function from values of a graph, and writing it to a file. */
 #include "compiler/explain/explain.h"
 #include "compiler/pipeline.h"
 #include "models/function/function.h"
 #include <stdio.h>
 #include <string.h>
 
-/* Inputs that no result depends on after all remain inputs: whoever gives them is right, and their shapes tell symbols. */
+/* Inputs on which no result depends stay inputs: callers may give them, and their shapes give symbols
+ * their values. */
 static bool keep_inputs(rondo_graph *to, const rondo_graph *from, rondo_error *error)
 {
     value_id *map = graph_map_new(to, from);
@@ -53,7 +54,7 @@ static rondo_function *function_new(const rondo_graph *g, const value_id *values
     return NULL;
 }
 
-/* The name that the caller gives it, or rondo_output gave it, or "y0", "y1", … */
+/* The name from the caller, else from rondo_output, else "y0", "y1", … */
 static const char *output_name(arena *a, const rondo_graph *g, value_id v, const char *const *names,
                                size_t index)
 {
@@ -71,7 +72,7 @@ static bool read_outputs(const rondo_value *outputs, const char *const *names, s
     const rondo_graph *g = outputs[0].graph;
     for (size_t i = 0; i < count; i++) {
         if (outputs[i].graph != g || outputs[i].id < 0 || outputs[i].id >= g->value_count)
-            return fail(error, RONDO_ARGUMENT, "output %zu is no value of the graph of the first one", i);
+            return fail(error, RONDO_ARGUMENT, "output %zu is not a value of the graph of the first one", i);
         values[i] = outputs[i].id;
         out[i] = output_name(a, g, values[i], names, i);
         if (!out[i])

@@ -1,4 +1,4 @@
-/* results: one run of a function, and the memory that its outputs lie in until they are freed. */
+/* results: one run of a function, and the memory of its outputs, which they keep until they are freed. */
 #include "models/function/function.h"
 #include <string.h>
 
@@ -51,7 +51,8 @@ static bool same_dims(const shape *s, int rank, const int64_t *dims)
     return same;
 }
 
-/* The numbers of a parameter; those of a file were checked when it was loaded. NULL: the error says what is missing. */
+/* The data of a parameter; that of a file was checked when it was loaded. NULL: the error says what is
+ * missing. */
 static void *parameter_data(const rondo_function *f, const rondo_weights *w, const node *n,
                             rondo_error *error)
 {
@@ -128,7 +129,7 @@ rondo_results *rondo_function_run(const rondo_function *function, const rondo_we
                                   const rondo_tensor *inputs, size_t count, rondo_error *error)
 {
     error_begin(error);
-    rondo_function *f = (rondo_function *)function; /* its pool alone changes, under its lock */
+    rondo_function *f = (rondo_function *)function; /* only its pool changes, under its lock */
     rondo_results *r = f ? take_idle(f) : NULL;
     if (f && !r)
         r = results_new(f, error);

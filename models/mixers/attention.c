@@ -1,4 +1,5 @@
-/* The frame of a multi-head attention (Vaswani et al. 2017, §3.2.2), and parts that several mixers are made of. */
+/* The frame of a multi-head attention (Vaswani et al. 2017, §3.2.2), and parts that several mixers are
+ * made of. */
 #include "models/mixers/mixer.h"
 #include <math.h>
 

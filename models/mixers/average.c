@@ -1,12 +1,13 @@
-/* Average attention (Zhang, Xiong & Su 2018; as in Marian): g_t = mean of x_1 … x_t, a feed-forward layer on it, and gates:
- * o = σ(W_i x) ⊙ x + σ(W_f g) ⊙ g. The running mean is tril(1) · X / t, the smallest member of the scan family. */
+/* Average attention (Zhang, Xiong & Su 2018; as in Marian): g_t = mean of x_1 … x_t, a feed-forward layer
+ * on it, and gates: o = σ(W_i x) ⊙ x + σ(W_f g) ⊙ g. The running mean is tril(1) · X / t, the smallest
+ * member of the scan family. */
 #include "models/mixers/mixer.h"
 
 DECLARE_MIXER(average)
 {
     (void)user;
     (void)y;
-    (void)length; /* padding stands on the right: no causal mean sees it */
+    (void)length; /* padding is on the right, where a causal mean does not see it */
     (void)causal;
     (void)heads;
     int64_t d = rondo_extent(x, -1);

@@ -1,7 +1,7 @@
-/* DeltaNet (Yang et al. 2024, "Parallelizing Linear Transformers with the Delta Rule"): the state is corrected by
- * what it got wrong, S_t = S_{t−1} + β_t k_t (v_t − S_{t−1}ᵀ k_t)ᵀ, with queries, keys and values from short
- * convolutions, queries and keys of length 1, β = σ(w·x) for each head; each head is normed by its root mean
- * square. */
+/* DeltaNet (Yang et al. 2024, "Parallelizing Linear Transformers with the Delta Rule"): the state is
+ * corrected by what it got wrong, S_t = S_{t−1} + β_t k_t (v_t − S_{t−1}ᵀ k_t)ᵀ, with queries, keys and
+ * values from short convolutions, queries and keys of length 1, β = σ(w·x) for each head; each head is
+ * normed by its root mean square. */
 #include "models/mixers/mixer.h"
 #include <math.h>
 

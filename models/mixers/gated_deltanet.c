@@ -1,6 +1,6 @@
-/* Gated DeltaNet (Yang, Kautz & Hatamizadeh 2024): the delta rule on a state that first decays, S ← α_t S, α_t =
- * e^(−a softplus(w·x_t + b)) for each head, and a gated output. Keys are as wide as values. a begins at 8 and
- * softplus(b) at 0.01: the middle of what the paper draws them from. */
+/* Gated DeltaNet (Yang, Kautz & Hatamizadeh 2024): the delta rule on a state that first decays, S ← α_t S,
+ * α_t = e^(−a softplus(w·x_t + b)) for each head, and a gated output. Keys are as wide as values. a begins
+ * at 8 and softplus(b) at 0.01: the middle of what the paper draws them from. */
 #include "models/mixers/mixer.h"
 #include <math.h>
 

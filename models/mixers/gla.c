@@ -1,6 +1,7 @@
-/* Gated linear attention (Yang et al. 2024): S_t = diag(α_t) S_{t−1} + k_t v_tᵀ, a decay for each feature, α =
- * σ(W₂ W₁ x + b)^(1/16) with W₁ of rank 16. With c the running sum of log α it is one product, (q e^c) (k e^−c)ᵀ
- * under the causal mask. Keys are half as wide as values; each head is normed by its root mean square and gated. */
+/* Gated linear attention (Yang et al. 2024): S_t = diag(α_t) S_{t−1} + k_t v_tᵀ, a decay for each feature,
+ * α = σ(W₂ W₁ x + b)^(1/16) with W₁ of rank 16. With c the running sum of log α it is one product, (q e^c)
+ * (k e^−c)ᵀ under the causal mask. Keys are half as wide as values; each head is normed by its root mean
+ * square and gated. */
 #include "models/mixers/mixer.h"
 #include <math.h>
 

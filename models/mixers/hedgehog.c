@@ -1,6 +1,6 @@
-/* Hedgehog (Zhang et al. 2024, "The Hedgehog & the Porcupine"): φ(x) = [softmax(W x); softmax(−W x)], positive and
- * spiky, with a matrix for each head that begins as the identity. A number behind the name counts the rows of W; φ
- * has twice as many. */
+/* Hedgehog (Zhang et al. 2024, "The Hedgehog & the Porcupine"): φ(x) = [softmax(W x); softmax(−W x)],
+ * positive and spiky, with a matrix for each head that begins as the identity. A number behind the name
+ * counts the rows of W; φ has twice as many. */
 #include "models/mixers/mixer.h"
 
 static rondo_value phi(rondo_value x, int64_t rows)

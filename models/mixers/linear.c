@@ -1,6 +1,6 @@
-/* Linear attention (Katharopoulos et al. 2020, "Transformers are RNNs", eq. 4–9), φ(x) = elu(x) + 1, no scale, ε =
- * 1e-6 added to the normaliser. The T × T product is spelled out; the compiler makes the scan, and the state of
- * the decoder, of it. */
+/* Linear attention (Katharopoulos et al. 2020, "Transformers are RNNs", eq. 4–9), φ(x) = elu(x) + 1, no
+ * scale, ε = 1e-6 added to the normaliser. The T × T product is written as it is; the compiler derives the
+ * scan, and the state of the decoder, from it. */
 #include "models/mixers/mixer.h"
 
 static rondo_value phi(rondo_value x)

@@ -1,4 +1,4 @@
-/* The table of mixers, and the caller's own beside it. */
+/* The table of mixers, and those that the caller has added. */
 #include "core/text/text.h"
 #include "models/mixers/mixer.h"
 #include <string.h>

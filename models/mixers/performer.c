@@ -1,7 +1,7 @@
-/* Performer (Choromanski et al. 2021, "Rethinking Attention with Performers", lemma 1): e^(q·k) is the mean of
- * φ(q) φ(k) over random w, φ(x) = e^(w·x − |x|²/2), positive. The w are drawn once, orthogonal in blocks, and not
- * trained; about d log d of them. No maximum over time is taken out of the exponent: it would let a token see
- * later ones. ε = 1e-4 is added to each feature. */
+/* Performer (Choromanski et al. 2021, "Rethinking Attention with Performers", lemma 1): e^(q·k) is the
+ * mean of φ(q) φ(k) over random w, φ(x) = e^(w·x − |x|²/2), positive. The w are drawn once, orthogonal in
+ * blocks, and not trained; about d log d of them. No maximum over time is taken out of the exponent: it
+ * would let a token see later ones. ε = 1e-4 is added to each feature. */
 #include "models/mixers/mixer.h"
 #include <math.h>
 

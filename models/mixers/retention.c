@@ -1,6 +1,6 @@
-/* Retention (Sun et al. 2023, "Retentive Network"): q kᵀ / √d_head times γ_h^(t − s), γ_h = 1 − 2^(−5 − h) for
- * head h = 0, 1, …; each head normed by its root mean square, and a swish gate. Values are as wide as keys, and
- * nothing is rotated: positions are the model's. */
+/* Retention (Sun et al. 2023, "Retentive Network"): q kᵀ / √d_head times γ_h^(t − s), γ_h = 1 − 2^(−5 − h)
+ * for head h = 0, 1, …; each head normed by its root mean square, and a swish gate. Values are as wide as
+ * keys, and there are no rotations: positions are added by the model. */
 #include "models/mixers/mixer.h"
 #include <math.h>
 

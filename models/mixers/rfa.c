@@ -1,6 +1,6 @@
-/* Random feature attention (Peng et al. 2021): φ(x) = [sin(W x); cos(W x)] / √D of queries and keys of length 1, W
- * = σ ⊙ a normal draw that is not trained, σ learned for each head. Features of both signs may cancel in the
- * normaliser, which is clamped. D = 64. */
+/* Random feature attention (Peng et al. 2021): φ(x) = [sin(W x); cos(W x)] / √D of queries and keys of
+ * length 1, W = σ ⊙ a normal draw that is not trained, σ learned for each head. Features of both signs may
+ * cancel in the normaliser, which is clamped. D = 64. */
 #include "models/mixers/mixer.h"
 #include <math.h>
 

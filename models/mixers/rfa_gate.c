@@ -1,6 +1,6 @@
-/* RFA-Gate (Peng et al. 2021, §3.2): random feature attention that forgets, S_t = g_t S_{t−1} + (1 − g_t) φ(k_t)
- * v_tᵀ and so its normaliser, g = σ(w·x + b) for each head. As one product: φ(q_t) · φ(k_s) (1 − g_s) times all g
- * between s and t. */
+/* RFA-Gate (Peng et al. 2021, §3.2): random feature attention that forgets, S_t = g_t S_{t−1} + (1 − g_t)
+ * φ(k_t) v_tᵀ and so its normaliser, g = σ(w·x + b) for each head. As one product: φ(q_t) · φ(k_s) (1 −
+ * g_s) times all g between s and t. */
 #include "models/mixers/mixer.h"
 
 DECLARE_WEIGHING(rfa_gate)

@@ -1,6 +1,6 @@
-/* The simpler simple recurrent unit (Kim et al. 2019; Marian's SSRU): f = σ(W_f x + b), c_t = f_t c_{t−1} + (1 −
- * f_t) W x_t, o = relu(c). Written as an attention whose heads are the channels, without queries or keys: c_t =
- * Σ_s (1 − f_s) (W x_s) times all f between. */
+/* The simpler simple recurrent unit (Kim et al. 2019; Marian's SSRU): f = σ(W_f x + b), c_t = f_t c_{t−1}
+ * + (1 − f_t) W x_t, o = relu(c). Written as an attention whose heads are the channels, without queries or
+ * keys: c_t = Σ_s (1 − f_s) (W x_s) times all f between. */
 #include "models/mixers/mixer.h"
 
 DECLARE_MIXER(ssru)

@@ -1,7 +1,7 @@
-/* T2R (Kasai et al. 2021, "Finetuning Pretrained Transformers into RNNs"): φ(x) = relu(W x + b) with a matrix for
- * each head, the same for queries and keys; only queries are scaled; the normaliser is clamped at 1e-2, for all
- * features of a token may be 0. Features as in its translation models: 32 for a source, 4 for what was said so
- * far. */
+/* T2R (Kasai et al. 2021, "Finetuning Pretrained Transformers into RNNs"): φ(x) = relu(W x + b) with a
+ * matrix for each head, the same for queries and keys; only queries are scaled; the normaliser is clamped
+ * at 1e-2, for all features of a token may be 0. Features as in its translation models: 32 for a source, 4
+ * for what was said so far. */
 #include "models/mixers/mixer.h"
 #include <math.h>
 

@@ -1,4 +1,5 @@
-/* mutate_graph: each way to change a graph is one function, which picks its line at random and says whether there was one. */
+/* mutate_graph: each way to change a graph is one function, which picks its line at random and says
+ * whether there was one. */
 #include "tests/models/mutate_graph.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -227,8 +228,8 @@ void mutation_exchange(mutation *m, const char *a, const char *b)
         exchange_words(&m->lines[i], a, b);
 }
 
-/* Two ports or outputs take each other's name, and their states with them: the graph is as good as before, but
- * what it takes or makes under a name is something else. */
+/* Two ports or outputs take each other's name, and their states with them: the graph is as good as before,
+ * but what it takes or makes under a name is something else. */
 static bool names_exchange(mutation *m)
 {
     const char *words = mutation_random(m, 2) ? "^port " : "^output ";

@@ -363,21 +363,21 @@ Test(program_file, ports_that_lie_are_found_out)
         STEP WIDE "more = state(name=\"more\", type=f32[B,7])\n" LOGITS
                   "port wide carry in=wide out=twice batch_axis=0 initial=0\n"
                   "port more carry in=more out=twice batch_axis=0 initial=0\n",
-        "port more has the `out` of another port");
+        "port more shares its `out` with another port");
     lie(r,
         STEP WIDE "more = state(name=\"more\", type=f32[B,7])\n" LOGITS
                   "port wide carry in=wide out=more batch_axis=0 initial=0\n"
                   "port more carry in=more out=twice batch_axis=0 initial=0\n",
         "port wide has an `out` that no op computes");
     lie(r, STEP WIDE LOGITS "port wide carry in=wide out=twice batch_axis=1 initial=0\n",
-        "port wide does not have the batch where its batch_axis says");
+        "port wide does not have the batch, and it alone, on its batch_axis");
     lie(r, STEP WIDE LOGITS "port wide append in=wide out=twice batch_axis=0 append_axis=1 initial=0\n",
-        "port wide does not have C on its append_axis");
+        "port wide does not have C, and it alone, on its append_axis");
     lie(r, STEP "output logits = last\nport position carry in=position out=d batch_axis=0 initial=1\n",
-        "begins with another number than 0");
+        "so it must begin with 0");
     lie(r, STEP "more = input(name=\"count\", type=i32[B])\n" LOGITS, "two inputs have the name count");
     lie(r, STEP "free = constant(number=1, type=f32[S,3])\nnever = exp(free)\n" LOGITS,
-        "no input says what S is");
+        "no input gives the symbol S a value");
     lie(r,
         "symbols B P\n" STEP_LINES WIDE LOGITS
         "port wide append in=wide out=twice batch_axis=0 append_axis=1 initial=0\n",
@@ -419,22 +419,22 @@ Test(program_file, stages_that_do_not_fit_are_found_out)
                   "no later stage takes its output load.1");
     lie_in_stages(r, LOAD, SOURCE, STEP LOGITS, "no later stage takes its output source.0");
     lie_in_stages(r, LOAD "output source.0 = e\n", SOURCE, TAKES("f32[B,S,4]") TAKEN,
-                  "is made by load and source");
+                  "is made by both load and source");
     /* symbols that nothing binds in time */
     lie_in_stages(r, LOAD, SOURCE "free = constant(number=1, type=f32[Q,3])\nnever = exp(free)\n",
                   TAKES("f32[B,S,4]") TAKEN,
-                  "the source graph: a tensor is f32[Q,3], and no input says what Q is");
+                  "the source graph: a tensor is f32[Q,3], and no input gives the symbol Q a value");
     lie_in_stages(r, LOAD, SOURCE "more = input(name=\"more\", type=f32[2*Q,3])\n", TAKES("f32[B,S,4]") TAKEN,
-                  "no input says what Q is");
+                  "no input gives the symbol Q a value");
     lie_in_stages(r, LOAD, SOURCE "more = input(name=\"more\", type=f32[P,3])\n", TAKES("f32[B,S,4]") TAKEN,
-                  "no input says what P is");
+                  "no input gives the symbol P a value");
     lie_in_stages(r, LOAD, SOURCE "more = input(name=\"more\", type=f32[C,3])\n", TAKES("f32[B,S,4]") TAKEN,
-                  "no input says what C is");
+                  "no input gives the symbol C a value");
     lie_in_stages(r, LOAD "free = constant(number=1, type=f32[S,3])\nnever = exp(free)\n", SOURCE,
                   TAKES("f32[B,S,4]") TAKEN, "the load graph: a tensor is f32[S,3]");
     /* stages that do what is another's */
     lie_in_stages(r, LOAD "more = input(name=\"more\", type=f32[3])\n", SOURCE, TAKES("f32[B,S,4]") TAKEN,
-                  "it can read parameters only");
+                  "may read parameters only");
     lie_in_stages(r, LOAD,
                   SOURCE "kept = state(name=\"kept\", type=f32[3])\nmore = exp(kept)\n"
                          "port kept carry in=kept out=more initial=0\n",
@@ -443,8 +443,8 @@ Test(program_file, stages_that_do_not_fit_are_found_out)
     rondo_free(r);
 }
 
-/* The source hands on its inputs as they are, and one value under two names. Table rows are e⁰ = 1, so the logits
- * are: the length, 4 source rows, and the same again twice. */
+/* The source hands on its inputs as they are, and one value under two names. Table rows are e⁰ = 1, so the
+ * logits are: the length, 4 source rows, and the same again twice. */
 Test(program_file, what_is_passed_on_is_copied)
 {
     rondo *r = rondo_new(1);
@@ -474,7 +474,8 @@ Test(program_file, what_is_passed_on_is_copied)
 
 /* ---- weights of other dtypes, files that change ---- */
 
-/* Writes a safetensors file by hand: "pad" of one byte, then the table in this dtype, so at an odd address. */
+/* Writes a safetensors file by hand: "pad" of one byte, then the table in this dtype, so at an odd
+ * address. */
 static void write_dtype(const char *path, const char *step, const char *dtype, const char *dims,
                         const void *numbers, size_t bytes)
 {
@@ -617,7 +618,8 @@ Test(program_file, read_into_memory_it_may_change)
 
 /* ---- size ---- */
 
-/* Processor time to load and run a step graph with `nodes` nodes that all live at once, or with so many ports. */
+/* Processor time to load and run a step graph with `nodes` nodes that all live at once, or with so many
+ * ports. */
 static double wide_seconds(rondo *r, int nodes, int ports)
 {
     size_t room = 1000 + 60 * (size_t)nodes + 200 * (size_t)ports;

@@ -358,7 +358,7 @@ Test(session, what_cannot_be_is_refused_in_a_sentence)
     cr_assert(rondo_session_source(s, inputs, 2, &error), "%s", error.message);
     refused(rondo_session_advance(s, tokens, 0, NULL, &error), &error, "at least one token");
     refused(rondo_session_advance(s, tokens, 2, (int32_t[]){1, 3}, &error), &error,
-            "sequence 1: 3 of 2 new tokens");
+            "sequence 1: the count is 3, but there are 2 new tokens");
     refused(rondo_session_advance(s, (int32_t[]){4, -1}, 1, NULL, &error), &error, "id -1");
     refused(rondo_session_reorder(s, (int64_t[]){0, 2}, 2, &error), &error, "cannot come from 2");
     refused(rondo_session_reorder(s, NULL, 2, &error), &error, "at least one sequence");

@@ -336,7 +336,10 @@ RONDO_API rondo_value rondo_row_mask_at(rondo_place, rondo_value x, rondo_value 
  * numbers. sort puts x, f32, in rising or falling order along an axis; top_k keeps the first k in falling
  * order, and fills with −∞ where a symbol is less than k. Both set *ids, unless it is NULL, to the places
  * that the elements had (−1 for what is filled); the gradient goes back to these. argsort gives the places
- * alone, and argmax that of the largest, 0 in a line without a number. */
+ * alone, and argmax that of the largest, 0 in a line without a number. nonzero gives the places of what is
+ * not 0, in order and −1 after the last, and sets *count, unless it is NULL, to how many there are. So a
+ * layer for some rows of x: [B,T,D] is scatter(f(gather(x, ids, 1)), ids, 1, "[B,T,…]") with ids =
+ * nonzero(chosen, 1, …). */
 RONDO_API rondo_value rondo_argmax_at(rondo_place, rondo_value x, const rondo_reduce_options *);
 #define rondo_argmax(x, ...) \
     rondo_argmax_at(RONDO_HERE, x, RONDO_OPTIONS(rondo_reduce_options, .axis = __VA_ARGS__))
@@ -345,6 +348,8 @@ RONDO_API rondo_value rondo_sort_at(rondo_place, rondo_value x, int axis, bool d
 #define rondo_sort(x, axis, descending, ids) rondo_sort_at(RONDO_HERE, x, axis, descending, ids)
 RONDO_API rondo_value rondo_argsort_at(rondo_place, rondo_value x, int axis, bool descending);
 #define rondo_argsort(x, axis, descending) rondo_argsort_at(RONDO_HERE, x, axis, descending)
+RONDO_API rondo_value rondo_nonzero_at(rondo_place, rondo_value x, int axis, rondo_value *count);
+#define rondo_nonzero(x, axis, count) rondo_nonzero_at(RONDO_HERE, x, axis, count)
 RONDO_API rondo_value rondo_top_k_at(rondo_place, rondo_value x, int64_t k, int axis, rondo_value *ids);
 #define rondo_top_k(x, k, axis, ids) rondo_top_k_at(RONDO_HERE, x, k, axis, ids)
 /* The elements of x along an axis that the ids name, with the gradient of x. For x: [A, n, D] and axis 1 the
@@ -435,7 +440,7 @@ typedef struct rondo_conv_options {
     rondo_padding padding RONDO_ZERO;
     const char *name RONDO_ZERO; /* NULL: "conv" */
     bool depthwise RONDO_ZERO, no_bias RONDO_ZERO;
-    rondo_value length RONDO_ZERO; /* i32[B]: rows of axis 1 at or beyond it count as 0; no value: all count */
+    rondo_value length RONDO_ZERO; /* i32[B]: rows of axis 1 at or beyond it are 0; no value: none */
 } rondo_conv_options;
 RONDO_API rondo_value rondo_conv_at(rondo_place, rondo_value x, const rondo_conv_options *);
 #define rondo_conv(x, ...) \

@@ -55,7 +55,7 @@ typedef struct window_layout {
     double fill;
 } window_layout;
 value_id build_windows(rondo_graph *g, value_id x, int axis, const window_layout *w);
-/* That of a node of windows, windows_next or fold; width: of the windows that fold reads. */
+/* That of a node of windows, windows_next, fold or a convolution; width: of the windows that fold reads. */
 window_layout window_layout_of(int op, const attribute *attributes, int64_t width);
 value_id build_cast(rondo_graph *g, value_id x, rondo_type type);
 /* rank of x plus one: extent 1 before `axis`; and the other way (the extent must be 1). */

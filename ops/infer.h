@@ -22,6 +22,9 @@ bool infer_fits(rondo_graph *g, const node *n, int i, const char *what, const sh
 bool infer_recurrence(rondo_graph *g, const node *n, const value *qkv[3]);
 /* The axis attribute `axis` for operands of this rank; −1: the graph failed. */
 int infer_axis(rondo_graph *g, const node *n, int64_t axis, int rank);
+/* How many windows there are along an axis of x, whose extent is a number or a multiple of the stride. */
+bool infer_window_count(rondo_graph *g, const node *n, const shape *x, int axis, const window_layout *w,
+                        dim *count);
 /* Operand i is i32[extent of x at axis 0]: lengths, offsets. */
 bool infer_per_sentence(rondo_graph *g, const node *n, int i, const value *x);
 static inline bool infer_result(value *result, rondo_type type, const shape *s)

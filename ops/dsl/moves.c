@@ -24,10 +24,10 @@ rondo_value rondo_roll_at(rondo_place place, rondo_value x, int axis, int64_t sh
 /* ---- by size ---- */
 
 /* Result 1 of y, a node of g, as well. */
-static rondo_value with_ids(rondo_graph *g, value_id y, rondo_value *ids)
+static rondo_value with_second(rondo_graph *g, value_id y, rondo_value *second)
 {
-    if (ids)
-        *ids = dsl_value(g, build_output(g, y, 1));
+    if (second)
+        *second = dsl_value(g, build_output(g, y, 1));
     return dsl_value(g, y);
 }
 
@@ -37,7 +37,7 @@ rondo_value rondo_sort_at(rondo_place place, rondo_value x, int axis, bool desce
     attribute attributes[MAX_ATTRIBUTES] = {0};
     attributes[sort_axis] = integer_attribute(axis);
     attributes[sort_descending] = integer_attribute(descending);
-    return with_ids(x.graph, g ? build_node(g, OP_sort, 1, &x.id, attributes) : NONE, ids);
+    return with_second(x.graph, g ? build_node(g, OP_sort, 1, &x.id, attributes) : NONE, ids);
 }
 
 rondo_value rondo_argsort_at(rondo_place place, rondo_value x, int axis, bool descending)
@@ -53,7 +53,15 @@ rondo_value rondo_top_k_at(rondo_place place, rondo_value x, int64_t k, int axis
     attribute attributes[MAX_ATTRIBUTES] = {0};
     attributes[top_k_axis] = integer_attribute(axis);
     attributes[top_k_k] = integer_attribute(k);
-    return with_ids(x.graph, g ? build_node(g, OP_top_k, 1, &x.id, attributes) : NONE, ids);
+    return with_second(x.graph, g ? build_node(g, OP_top_k, 1, &x.id, attributes) : NONE, ids);
+}
+
+rondo_value rondo_nonzero_at(rondo_place place, rondo_value x, int axis, rondo_value *count)
+{
+    rondo_graph *g = dsl_start(place, "rondo_nonzero", x);
+    value_id ids =
+        g ? build_node(g, OP_nonzero, 1, &x.id, (attribute[MAX_ATTRIBUTES]){{.integer = axis}}) : NONE;
+    return with_second(x.graph, ids, count);
 }
 
 rondo_value rondo_argmax_at(rondo_place place, rondo_value x, const rondo_reduce_options *options)

@@ -1,5 +1,5 @@
-/* The DSL's windows, and what is made of them: pooling reduces over their elements, a convolution is a product
- * over them. Axes between the first and the last are those of space or time. */
+/* The DSL's windows, and what is made of them: pooling reduces over their elements, a convolution is a
+ * product over them. Axes between the first and the last are those of space or time. */
 #include "ops/dsl/dsl.h"
 #include "ops/infer.h"
 #include <math.h>
@@ -119,17 +119,19 @@ static value_id conv_depthwise(rondo_graph *g, value_id x, int axes, const windo
     return build_reduce(g, OP_sum, build_mul(g, patches(g, x, axes, w), weight), -2, false);
 }
 
-static value_id conv_full(rondo_graph *g, value_id x, int axes, const window_layout *w, value_id length,
-                          int64_t taps, int64_t channels, int64_t out)
+static value_id conv_full(rondo_graph *g, value_id x, const window_layout *w, value_id length,
+                          int64_t columns, int64_t out)
 {
-    value_id weight = dsl_parameter(g, "weight", out, taps * channels),
-             rows = patches(g, length == NONE ? x : build_row_mask(g, x, length, 1, 0), axes, w);
-    if (weight == NONE || rows == NONE)
-        return NONE;
-    shape s = *graph_shape_of(g, rows);
-    s.dims[s.rank - 2] = dim_number(taps * channels);
-    s.dims[--s.rank] = (dim){0};
-    return build_matmul(g, build_reshape(g, rows, &s), weight, false, true);
+    value_id weight = dsl_parameter(g, "weight", out, columns);
+    attribute attributes[MAX_ATTRIBUTES] = {0};
+    attributes[convolution_width] = integer_attribute(w->width);
+    attributes[convolution_stride] = integer_attribute(w->stride);
+    attributes[convolution_before] = integer_attribute(w->before);
+    attributes[convolution_after] = integer_attribute(w->after);
+    x = length == NONE ? x : build_row_mask(g, x, length, 1, 0);
+    return x == NONE || weight == NONE
+               ? NONE
+               : build_node(g, OP_convolution, 2, (value_id[]){x, weight}, attributes);
 }
 
 static value_id conv(rondo_graph *g, const char *function, value_id x, const rondo_conv_options *o,
@@ -148,7 +150,7 @@ static value_id conv(rondo_graph *g, const char *function, value_id x, const ron
         return graph_fail(g, RONDO_ARGUMENT, "%s: %lld channels of the %lld of x%s", function, (long long)out,
                           (long long)channels, o->depthwise ? ", each by itself" : "");
     value_id y = o->depthwise ? conv_depthwise(g, x, axes, &w, length, taps, channels)
-                              : conv_full(g, x, axes, &w, length, taps, channels, out);
+                              : conv_full(g, x, &w, length, taps * channels, out);
     return o->no_bias || y == NONE ? y : build_add(g, y, dsl_parameter(g, "bias", out, 0));
 }
 

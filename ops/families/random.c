@@ -1,5 +1,5 @@
-/* Random numbers: each is a function of (site, seed, sentence, t, channel), ops/kernels/dropout_hash.h, so they do
- * not depend on threads, layout, padding or the sentences that share a batch. */
+/* Random numbers: each is a function of (site, seed, sentence, t, channel), ops/kernels/dropout_hash.h, so
+ * they do not depend on threads, layout, padding or the sentences that share a batch. */
 #include "ops/kernels/random_numbers.h"
 #include "ops/infer.h"
 #include "ops/reference.h"

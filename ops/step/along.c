@@ -14,19 +14,23 @@ static bool moves_elsewhere(step_context *c, const node *n, int axis)
     return true;
 }
 
-/* reverse, roll, sort, top_k. */
+/* reverse, roll, sort, top_k, nonzero. */
 bool step_along(step_context *c, const node *n, time_fact *facts)
 {
     const time_fact *f = step_fact(c, n->inputs[0]);
-    if (!moves_elsewhere(c, n,
-                         normal_axis(n->attributes[0].integer, graph_shape_of(c->from, n->inputs[0])->rank)))
+    int rank = graph_shape_of(c->from, n->inputs[0])->rank,
+        axis = normal_axis(n->attributes[0].integer, rank);
+    if (!moves_elsewhere(c, n, axis))
         return false;
     for (int o = 0; o < n->output_count; o++) {
         facts[o] = *f;
-        facts[o].causal = false; /* of ids */
+        facts[o].causal = false;                                                     /* of ids */
+        bool lacks_axis = graph_shape_of(c->from, n->first_output + o)->rank < rank; /* counts */
+        facts[o].axis -= lacks_axis && f->axis > axis;
+        facts[o].key_axis -= lacks_axis && f->key_axis > axis;
     }
     bool puts_zeros = n->input_count > 1 && n->inputs[1] != NONE;
-    facts[0].causal = f->causal && (!puts_zeros || f->fill == 0);
+    facts[0].causal = f->causal && (!puts_zeros || f->fill == 0) && n->op != OP_nonzero;
     return step_same(c, n);
 }
 

@@ -1,5 +1,5 @@
-/* Convolution and pooling, which are windows with a product or a reduction, against their formulas, and random
- * numbers as they are asked for. */
+/* Convolution and pooling, which are windows with a product or a reduction, against their formulas, and
+ * random numbers as they are asked for. */
 #include "ops/build.h"
 #include "ops/interpret.h"
 #include <criterion/criterion.h>
@@ -226,7 +226,7 @@ Test(conv, what_is_no_number_times_symbols_is_refused)
 {
     rondo_conv(rondo_input(g, "x", "f32[B,T,8]"), 5, .width = 3);
     expect_error(
-        "windows of [B,T,8]: how many windows of 3 with stride 1 and padding 0 there are is no number "
+        "convolution of [B,T,8]: how many windows of 3 with stride 1 and padding 0 there are is no number "
         "times the symbols of T; the padding of one axis must be from 2 to 2, and its extent a multiple "
         "of the stride");
 }

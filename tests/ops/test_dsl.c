@@ -115,6 +115,8 @@ Test(dsl, places_and_elements_by_them_have_the_shapes_of_their_comments)
     expect_type(rondo_gather(x, picked, 1), "f32[B,N,8]");
     expect_type(rondo_gather(x, rondo_input(g, "order", "i32[M]"), 0), "f32[M,T,8]");
     expect_type(rondo_scatter(rondo_gather(x, picked, 1), picked, 1, "[B,T,%d]", 8), "f32[B,T,8]");
+    expect_type(rondo_nonzero(x, 1, &ids), "i32[B,T,8]");
+    expect_type(ids, "i32[B,8]");
     expect_type(rondo_one_hot(picked, 5), "f32[B,N,5]");
 }
 

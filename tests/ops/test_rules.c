@@ -305,6 +305,21 @@ Test(rules, more_than_there_are_is_filled_and_has_no_gradient)
     expect_error("top_k of [3]: axis 0 has 3 elements, not 4");
 }
 
+/* A layer for some rows: those of the others stay 0, and so does what flows back to them. */
+Test(rules, rows_are_chosen_and_put_back)
+{
+    value_id x = leaf("x", "f32[2,3,1]"), chosen = leaf("chosen", "f32[2,3]");
+    const double *numbers[] = {(double[]){1, 2, NAN, NAN, NAN, 6}, (double[]){-1, 0.5, 0, 0, 0, 2}};
+    value_id ids = build_node(g, OP_nonzero, 1, &chosen, (attribute[MAX_ATTRIBUTES]){{.integer = 1}});
+    expect_numbers(ids, numbers, 2, NULL, (double[]){0, 1, -1, 2, -1, -1});
+    expect_numbers(build_output(g, ids, 1), numbers, 2, NULL, (double[]){2, 1});
+    value_id rows = build_unary(g, OP_neg, build_gather(g, x, ids, 1));
+    value_id y = build_scatter(g, rows, ids, 1, graph_shape_of(g, x));
+    expect_numbers(y, numbers, 2, NULL, (double[]){-1, -2, 0, 0, 0, -6});
+    expect_numbers(gradient(build_gather(g, x, ids, 1), rows, 0), numbers, 2, NULL,
+                   (double[]){-1, -2, 0, 0, 0, -6});
+}
+
 /* ---- gradients over symbols ---- */
 
 Test(rules, the_mean_over_a_symbol_divides_by_it)

@@ -1,4 +1,4 @@
-/* Where the elements of a line stand by size: argmax, sort, top_k. Of equals the first comes first, in both
+/* Where the elements of a line stand: argmax, sort, top_k, nonzero. Of equals the first comes first, in both
  * directions, and a NaN comes after all numbers. */
 #include "ops/infer.h"
 #include "ops/reference.h"
@@ -7,7 +7,8 @@
 
 _Static_assert((int)argmax_axis == (int)sum_axis && (int)argmax_keep == (int)sum_keep,
                "infer_reduce and step_reduce read the attributes of argmax too");
-_Static_assert((int)sort_axis == (int)top_k_axis, "vjp_order and step_along read the axis of both alike");
+_Static_assert((int)sort_axis == (int)top_k_axis && (int)sort_axis == (int)nonzero_axis,
+               "vjp_order and step_along read the axis of both alike");
 
 /* ---- infer ---- */
 
@@ -45,6 +46,20 @@ bool infer_top_k(rondo_graph *g, node *n, value *outputs)
     shape s = x->shape;
     s.dims[axis] = dim_number(k);
     return infer_order(x, &s, outputs);
+}
+
+bool infer_nonzero(rondo_graph *g, node *n, value *outputs)
+{
+    const value *x = infer_operand(g, n, 0, RONDO_F32);
+    int axis = x ? infer_axis(g, n, n->attributes[nonzero_axis].integer, x->shape.rank) : -1;
+    if (axis < 0)
+        return false;
+    shape lines = x->shape;
+    lines.rank--;
+    for (int i = axis; i < lines.rank; i++)
+        lines.dims[i] = lines.dims[i + 1];
+    lines.dims[lines.rank] = (dim){0};
+    return infer_result(&outputs[0], RONDO_I32, &x->shape) && infer_result(&outputs[1], RONDO_I32, &lines);
 }
 
 /* ---- vjp ---- */
@@ -129,6 +144,25 @@ bool reference_top_k(const reference_call *call)
     return reference_order(call, call->attributes[top_k_axis].integer, true);
 }
 
+bool reference_nonzero(const reference_call *call)
+{
+    const reference_tensor *x = &call->inputs[0];
+    reference_axis a = reference_around(x, call->attributes[nonzero_axis].integer);
+    for (int64_t o = 0; o < a.outer; o++)
+        for (int64_t i = 0; i < a.inner; i++) {
+            const double *line = x->data + o * a.extent * a.inner + i;
+            double *ids = call->outputs[0].data + o * a.extent * a.inner + i;
+            int64_t count = 0;
+            for (int64_t k = 0; k < a.extent; k++)
+                if (line[k * a.inner] != 0)
+                    ids[count++ * a.inner] = (double)k;
+            call->outputs[1].data[o * a.inner + i] = (double)count;
+            for (; count < a.extent; count++)
+                ids[count * a.inner] = -1;
+        }
+    return true;
+}
+
 /* ---- samples ---- */
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
@@ -171,6 +205,15 @@ value_id samples_sort(rondo_graph *g, sampler *s, int index)
     attributes[sort_axis] = integer_attribute(line_cases[index].axis);
     attributes[sort_descending] = integer_attribute(line_cases[index].flag);
     return build_node(g, OP_sort, 1, &x, attributes);
+}
+
+value_id samples_nonzero(rondo_graph *g, sampler *s, int index)
+{
+    if (index >= COUNT(line_cases))
+        return NONE;
+    value_id x =
+        build_cast(g, sample_ids(g, s, 1, line_cases[index].rank, line_cases[index].dims), RONDO_F32);
+    return build_node(g, OP_nonzero, 1, &x, (attribute[MAX_ATTRIBUTES]){{.integer = line_cases[index].axis}});
 }
 
 value_id samples_top_k(rondo_graph *g, sampler *s, int index)

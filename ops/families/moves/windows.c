@@ -2,9 +2,10 @@
  *
  *   y[a, i, j, d] = x[a, i · stride + j − before, d]
  *
- * with `fill` where that lies outside, and n' as many as fit into before + n + after. A convolution is a product
- * over (j, d), a pooling a reduction over j. fold adds the pieces up again and is its gradient. In a decoder the
- * rows before the first are those of the last advance: windows_next reads them, slide keeps them. */
+ * with `fill` where that lies outside, and n' as many as fit into before + n + after. A convolution is a
+ * product over (j, d), a pooling a reduction over j. fold adds the pieces up again and is its gradient. In
+ * a decoder the rows before the first are those of the last advance: windows_next reads them, slide keeps
+ * them. */
 #include "ops/infer.h"
 #include "ops/reference.h"
 #include "ops/rules.h"
@@ -22,6 +23,10 @@ window_layout window_layout_of(int op, const attribute *attributes, int64_t widt
         width = attributes[windows_next_width].integer;
         return (window_layout){width, 1, width - 1, 0, 0};
     }
+    if (op == OP_convolution || op == OP_convolution_input || op == OP_convolution_weight)
+        return (window_layout){attributes[convolution_width].integer, attributes[convolution_stride].integer,
+                               attributes[convolution_before].integer, attributes[convolution_after].integer,
+                               0};
     window_layout w = {width, attributes[windows_stride].integer, attributes[windows_before].integer,
                        attributes[windows_after].integer, 0};
     if (op == OP_windows) {
@@ -33,8 +38,7 @@ window_layout window_layout_of(int op, const attribute *attributes, int64_t widt
 
 /* ---- infer ---- */
 
-/* How many windows there are along an extent that is a number, or the stride times symbols. */
-static bool infer_count(rondo_graph *g, const node *n, const shape *x, int axis, const window_layout *w,
+bool infer_window_count(rondo_graph *g, const node *n, const shape *x, int axis, const window_layout *w,
                         dim *count)
 {
     dim extent = x->dims[axis], stride = dim_number(w->stride);
@@ -80,7 +84,7 @@ static bool infer_windows_of(rondo_graph *g, const node *n, const shape *x, cons
     memmove(&out->dims[axis + 2], &out->dims[axis + 1], sizeof *out->dims * (size_t)(x->rank - axis - 1));
     out->dims[axis + 1] = dim_number(w->width);
     out->rank++;
-    return infer_count(g, n, x, axis, w, &out->dims[axis]);
+    return infer_window_count(g, n, x, axis, w, &out->dims[axis]);
 }
 
 bool infer_windows(rondo_graph *g, node *n, value *outputs)

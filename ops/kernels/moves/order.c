@@ -1,20 +1,21 @@
-/* Kernels of argmax, sort and top_k: line by line along the axis. Sorting compares keys of 64 bits, the
- * number above its place, so no two are equal and the first of equal numbers comes first however they are
+/* Kernels of argmax, sort, top_k and nonzero: line by line along the axis. Sorting compares keys of 64 bits,
+ * the number above its place, so no two are equal and the first of equal numbers comes first however they are
  * sorted. */
 #include "ops/build.h"
 #include "ops/kernels/row_tasks.h"
 #include "ops/rules.h"
 #include <math.h>
 
-/* The lines of x along an axis: a walk over its other axes, and the strides of a result there. */
+/* The lines of x along an axis: a walk over its other axes, and the strides of a result there, which may lack
+ * the axis. */
 typedef struct lines {
     int rank, axis;
     int64_t dims[MAX_RANK], y_strides[MAX_RANK], count, per_task; /* dims[axis] = 1 */
 } lines;
 
-static lines lines_of(const kernel_call *call)
+static lines lines_of(const kernel_call *call, const tensor *y)
 {
-    const tensor *x = &call->inputs[0], *y = &call->outputs[0];
+    const tensor *x = &call->inputs[0];
     lines l = {.rank = x->rank, .axis = normal_axis(call->attributes[sort_axis].integer, x->rank)};
     for (int i = 0, at = 0; i < x->rank; i++) {
         l.dims[i] = i == l.axis ? 1 : x->dims[i];
@@ -28,7 +29,7 @@ static lines lines_of(const kernel_call *call)
 
 static bool plan_lines(kernel_call *call)
 {
-    lines l = lines_of(call);
+    lines l = lines_of(call, &call->outputs[0]);
     call->phases = 1;
     call->tasks[0] = divide_up(l.count, l.per_task);
     return true;
@@ -51,7 +52,7 @@ static int32_t largest_of(const float *x, int64_t stride, int64_t count)
 static void run_argmax(const kernel_call *call, int phase, int64_t task, void *scratch)
 {
     const tensor *x = &call->inputs[0], *y = &call->outputs[0];
-    lines l = lines_of(call);
+    lines l = lines_of(call, &call->outputs[0]);
     row_walk at = row_walk_at(l.dims, l.rank, task * l.per_task);
     int64_t end = (task + 1) * l.per_task < l.count ? (task + 1) * l.per_task : l.count;
     (void)phase, (void)scratch;
@@ -61,6 +62,40 @@ static void run_argmax(const kernel_call *call, int phase, int64_t task, void *s
 }
 
 const kernel kernel_argmax = {"argmax", plan_lines, run_argmax};
+
+/* ---- nonzero ---- */
+
+static int32_t list_nonzero(const float *x, int64_t stride, int64_t count, int32_t *ids, int64_t ids_stride)
+{
+    int64_t found = 0;
+    for (int64_t i = 0; i < count; i++)
+        if (x[i * stride] != 0) {
+            if (ids)
+                ids[found * ids_stride] = (int32_t)i;
+            found++;
+        }
+    for (int64_t i = found; ids && i < count; i++)
+        ids[i * ids_stride] = -1;
+    return (int32_t)found;
+}
+
+static void run_nonzero(const kernel_call *call, int phase, int64_t task, void *scratch)
+{
+    const tensor *x = &call->inputs[0], *ids = &call->outputs[0], *counts = &call->outputs[1];
+    lines l = lines_of(call, ids), of_counts = lines_of(call, counts);
+    row_walk at = row_walk_at(l.dims, l.rank, task * l.per_task);
+    int64_t end = (task + 1) * l.per_task < l.count ? (task + 1) * l.per_task : l.count;
+    (void)phase, (void)scratch;
+    for (int64_t line = task * l.per_task; line < end; line++, row_walk_next(&at)) {
+        int32_t count = list_nonzero(
+            (const float *)x->data + row_offset(&at, x->strides), x->strides[l.axis], x->dims[l.axis],
+            ids->data ? (int32_t *)ids->data + row_offset(&at, l.y_strides) : NULL, ids->strides[l.axis]);
+        if (counts->data)
+            ((int32_t *)counts->data)[row_offset(&at, of_counts.y_strides)] = count;
+    }
+}
+
+const kernel kernel_nonzero = {"nonzero", plan_lines, run_nonzero};
 
 /* ---- keys ---- */
 
@@ -105,7 +140,7 @@ typedef const uint64_t *order_rule(const kernel_call *call, const float *x, int6
 static void run_order(const kernel_call *call, int64_t task, order_rule *rule, uint64_t *scratch)
 {
     const tensor *x = &call->inputs[0];
-    lines l = lines_of(call);
+    lines l = lines_of(call, &call->outputs[0]);
     int64_t extent = x->dims[l.axis], stride = x->strides[l.axis], wanted = call->outputs[0].dims[l.axis],
             found = wanted < extent ? wanted : extent;
     row_walk at = row_walk_at(l.dims, l.rank, task * l.per_task);

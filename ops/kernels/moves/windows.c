@@ -1,5 +1,5 @@
-/* Kernels of windows, fold and slide. Windows that lie inside of the operand are one box, which overlaps on its
- * side; the few at the ends are up to three boxes each. fold and slide make rows of their result. */
+/* Kernels of windows, fold and slide. Windows that lie inside of the operand are one box, which overlaps
+ * on its side; the few at the ends are up to three boxes each. fold and slide make rows of their result. */
 #include "ops/build.h"
 #include "ops/kernels/box.h"
 #include "ops/kernels/row_tasks.h"
@@ -28,8 +28,8 @@ static window_boxes window_boxes_of(const kernel_call *call)
     return b;
 }
 
-/* Taps j … end − 1 of windows i … i + count − 1, from row `row` of `from`, or from one number if that is NULL;
- * the windows are `stride` rows apart. */
+/* Taps j … end − 1 of windows i … i + count − 1, from row `row` of `from`, or from one number if that is
+ * NULL; the windows are `stride` rows apart. */
 static box taps_box(const tensor *y, int axis, int64_t i, int64_t count, int64_t j, int64_t end,
                     const tensor *from, int64_t row, int64_t stride)
 {

@@ -1,5 +1,5 @@
-/* Kernels of argmax, sort and top_k on numbers that random samples do not have: NaN, infinities, zeros of both
- * signs, and many equals. */
+/* Kernels of argmax, sort and top_k on numbers that random samples do not have: NaN, infinities, zeros of
+ * both signs, and many equals. */
 #include "kernel_bench.h"
 #include "ops/rules.h"
 #include <criterion/criterion.h>

@@ -1,5 +1,5 @@
-/* Random numbers: their distributions, and that each belongs to its site, seed, sentence, position and channel,
- * whatever else is in the tensor. */
+/* Random numbers: their distributions, and that each belongs to its site, seed, sentence, position and
+ * channel, whatever else is in the tensor. */
 #include "kernel_bench.h"
 #include "ops/rules.h"
 #include <criterion/criterion.h>

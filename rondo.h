@@ -526,6 +526,89 @@ RONDO_API rondo_value rondo_cross_entropy_at(rondo_place, rondo_value logits,
     rondo_cross_entropy_at(RONDO_HERE, logits,    \
                            RONDO_OPTIONS(rondo_cross_entropy_options, .targets = __VA_ARGS__))
 
+/* What is common to the losses below: they are sums, f32[], that have their counts beside them, of the
+ * elements that count: with `length`, i32[B], those before length[b] on axis 1 of [B, T, ...]; with `mask`,
+ * f32, those where it is not 0 (it repeats to the elements). What does not count is not looked at and may be
+ * NaN. */
+
+/* Σ x, for a loss of your own: rondo_total(x, .length = length). Its count is the number of elements. */
+typedef struct rondo_total_options {
+    size_t size RONDO_ZERO;
+    rondo_value x RONDO_ZERO;
+    rondo_value length RONDO_ZERO, mask RONDO_ZERO;
+} rondo_total_options;
+RONDO_API rondo_value rondo_total_at(rondo_place, const rondo_total_options *);
+#define rondo_total(...) rondo_total_at(RONDO_HERE, RONDO_OPTIONS(rondo_total_options, .x = __VA_ARGS__))
+
+/* Of elements and their targets, f32 or i32, which repeat to them and have no gradient unless they are f32:
+ * binary cross entropy −y log σ(x) − (1 − y) log(1 − σ(x)) of logits x with y from 0 to 1, without overflow;
+ * and the squared error (x − y)². */
+typedef struct rondo_loss_options {
+    size_t size RONDO_ZERO;
+    rondo_value targets RONDO_ZERO;
+    rondo_value length RONDO_ZERO, mask RONDO_ZERO;
+} rondo_loss_options;
+RONDO_API rondo_value rondo_binary_cross_entropy_at(rondo_place, rondo_value logits,
+                                                    const rondo_loss_options *);
+#define rondo_binary_cross_entropy(logits, ...)         \
+    rondo_binary_cross_entropy_at(RONDO_HERE, logits,   \
+                                  RONDO_OPTIONS(rondo_loss_options, .targets = __VA_ARGS__))
+RONDO_API rondo_value rondo_squared_error_at(rondo_place, rondo_value x, const rondo_loss_options *);
+#define rondo_squared_error(x, ...) \
+    rondo_squared_error_at(RONDO_HERE, x, RONDO_OPTIONS(rondo_loss_options, .targets = __VA_ARGS__))
+
+/* The Kullback–Leibler divergence Σ p (log p − log q) of rows: q is the softmax of the logits, [..., V], and
+ * p that of the teacher, which gets no gradient. With a temperature τ both are divided by τ before, and the
+ * result is multiplied by τ² (Hinton et al. 2015, §2.1). Elements are rows: mask repeats to [...]. */
+typedef struct rondo_divergence_options {
+    size_t size RONDO_ZERO;
+    rondo_value teacher RONDO_ZERO;
+    bool probabilities RONDO_ZERO; /* the teacher is p itself, rows that sum to 1 */
+    float temperature RONDO_ZERO;  /* 0: 1 */
+    rondo_value length RONDO_ZERO, mask RONDO_ZERO;
+} rondo_divergence_options;
+RONDO_API rondo_value rondo_divergence_at(rondo_place, rondo_value logits, const rondo_divergence_options *);
+#define rondo_divergence(logits, ...) \
+    rondo_divergence_at(RONDO_HERE, logits, RONDO_OPTIONS(rondo_divergence_options, .teacher = __VA_ARGS__))
+
+/* The discretised logistic mixture of PixelCNN++ (Salimans et al. 2017, §2.1): −log of the probability of
+ * pixels that hold 0 … levels − 1, scaled to [−1, 1]; the first and the last bin reach to ∓∞, so that the
+ * bins sum to 1. One channel: pixels [...], f32 or i32, parameters [..., 3K] for K components: K logits, K
+ * means, K logarithms of scales, which count as at least −7. Three channels: pixels [..., 3], parameters
+ * [..., 10K]: K logits, then means and logarithms of scales of each channel, then three times K
+ * coefficients, whose tanh times the pixel's red is added to the means of green and of blue, and times its
+ * green to those of blue (§2.2). Elements are pixels, [...], with all their channels: bits per dimension are
+ * value / (channels · log 2). */
+typedef struct rondo_logistic_mixture_options {
+    size_t size RONDO_ZERO;
+    rondo_value pixels RONDO_ZERO;
+    int levels RONDO_ZERO;   /* 0: 256 */
+    int channels RONDO_ZERO; /* 1 or 3; 0: 1 */
+    rondo_value length RONDO_ZERO, mask RONDO_ZERO;
+} rondo_logistic_mixture_options;
+RONDO_API rondo_value rondo_logistic_mixture_at(rondo_place, rondo_value parameters,
+                                                const rondo_logistic_mixture_options *);
+#define rondo_logistic_mixture(parameters, ...)          \
+    rondo_logistic_mixture_at(RONDO_HERE, parameters,    \
+                              RONDO_OPTIONS(rondo_logistic_mixture_options, .pixels = __VA_ARGS__))
+
+/* Connectionist temporal classification (Graves et al. 2006): −log of the probability that frames, with
+ * repeats merged and blanks left out, spell the labels. logits: [B, T, V], labels: i32[B, L], none of them
+ * the blank. The count is the number of sequences. Labels that do not fit into their frames, or that the
+ * logits make impossible by −∞, count 0, add 0 and have gradient 0; the metric NAME.impossible is their
+ * share. */
+typedef struct rondo_ctc_options {
+    size_t size RONDO_ZERO;
+    rondo_value labels RONDO_ZERO;
+    rondo_value frames RONDO_ZERO;        /* how many of the T count, i32[B]; no value: all */
+    rondo_value label_lengths RONDO_ZERO; /* how many of the L count, i32[B]; no value: all */
+    int32_t blank RONDO_ZERO;             /* its id */
+    const char *name RONDO_ZERO;          /* NULL: "ctc" */
+} rondo_ctc_options;
+RONDO_API rondo_value rondo_ctc_at(rondo_place, rondo_value logits, const rondo_ctc_options *);
+#define rondo_ctc(logits, ...) \
+    rondo_ctc_at(RONDO_HERE, logits, RONDO_OPTIONS(rondo_ctc_options, .labels = __VA_ARGS__))
+
 /* The number of targets in the sum that a loss above returned, f32[]. */
 RONDO_API rondo_value rondo_count_at(rondo_place, rondo_value sum);
 #define rondo_count(sum) rondo_count_at(RONDO_HERE, sum)

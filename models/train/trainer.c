@@ -3,6 +3,7 @@
 #include "core/options.h"
 #include "compiler/pipeline.h"
 #include "models/decode/binding.h"
+#include "models/train/labels.h"
 #include "models/train/optimizer.h"
 #include "models/train/trainer_parts.h"
 #include <math.h>
@@ -218,7 +219,9 @@ static bool run_on(rondo_trainer *t, instance *i, const rondo_tensor *inputs, in
     t->seed[1] = (int32_t)(mixed >> 32 & 0x7fffffff);
     instance_bind(i, graph_find_leaf(g, OP_input, "dropout.seed"), t->seed);
     return bind_sentences(t, i, inputs, count, &b, error) && binding_whole(&b, g, error) &&
-           context_team(t->context, error) && instance_run(i, t->context->team, b.bound, error);
+           binding_check_lengths(&b, g, inputs, count, error) &&
+           labels_check(g, b.bound, inputs, count, error) && context_team(t->context, error) &&
+           instance_run(i, t->context->team, b.bound, error);
 }
 
 static double seconds_now(void)

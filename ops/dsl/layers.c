@@ -1,4 +1,4 @@
-/* The DSL's layers: products, shapes, masks, norms, tokens, dropout, the loss. Parameters are named after the
+/* The DSL's layers: products, shapes, masks, norms, tokens, dropout. Parameters are named after the
  * layer: NAME.weight and NAME.bias, in the current scope. */
 #include "ops/dsl/dsl.h"
 #include "ops/infer.h"
@@ -256,7 +256,7 @@ rondo_value rondo_sinusoid_at(rondo_place place, rondo_value positions, int64_t 
     return dsl_value(positions.graph, g ? build_node(g, OP_sinusoid, 1, &positions.id, attributes) : NONE);
 }
 
-/* ---- dropout, loss ---- */
+/* ---- dropout ---- */
 
 bool dsl_random_site(rondo_graph *g, dim sentences, value_id inputs[2], int64_t *site)
 {
@@ -294,25 +294,4 @@ rondo_value rondo_dropout_at(rondo_place place, rondo_value x, float rate)
                                        "rondo_dropout: the rate %g must be at least 0 and below 1",
                                        (double)rate));
     return dsl_value(g, rate > 0 ? dropout(g, x.id, dsl_decimal(rate)) : x.id);
-}
-
-rondo_value rondo_cross_entropy_at(rondo_place place, rondo_value logits,
-                                   const rondo_cross_entropy_options *options)
-{
-    rondo_cross_entropy_options o;
-    rondo_graph *g = dsl_start(place, "rondo_cross_entropy", logits);
-    if (!g || !dsl_options(g, "rondo_cross_entropy", &o, sizeof o, options) ||
-        !dsl_operand(g, "rondo_cross_entropy", "targets", o.targets))
-        return dsl_value(logits.graph, NONE);
-    if (o.ignore && o.ignore_padding)
-        return dsl_value(
-            g, graph_fail(g, RONDO_ARGUMENT,
-                          "rondo_cross_entropy: both ignore = %d and ignore_padding; only one id can "
-                          "be ignored",
-                          o.ignore));
-    attribute attributes[MAX_ATTRIBUTES] = {0};
-    attributes[cross_entropy_smoothing] = real_attribute(dsl_decimal(o.smoothing));
-    attributes[cross_entropy_ignore] = integer_attribute(o.ignore_padding ? 0 : o.ignore ? o.ignore : NO_ID);
-    return dsl_value(g,
-                     build_node(g, OP_cross_entropy, 2, (value_id[]){logits.id, o.targets.id}, attributes));
 }

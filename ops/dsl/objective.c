@@ -15,19 +15,18 @@ static bool is_new(rondo_graph *g, const char *function, const char *name)
     return true;
 }
 
-/* count NONE: that of the sum, if it has one. */
-static rondo_value add(rondo_graph *g, const char *function, const char *name, value_id sum, value_id count,
+value_id dsl_objective(rondo_graph *g, const char *function, const char *name, value_id sum, value_id count,
                        double weight)
 {
     char full[DSL_TEXT_BYTES];
-    const char *scoped = dsl_scoped(g, full, name);
+    const char *scoped = sum == NONE ? NULL : dsl_scoped(g, full, name);
     if (!scoped || !is_new(g, function, scoped))
-        return dsl_value(g, NONE);
+        return NONE;
     attribute attributes[MAX_ATTRIBUTES] = {0};
     attributes[objective_name] = integer_attribute(graph_name(g, scoped));
     attributes[objective_weight] = real_attribute(weight);
     value_id inputs[2] = {sum, count == NONE ? objective_count_of(g, sum) : count};
-    return dsl_value(g, build_node(g, OP_objective, inputs[1] == NONE ? 1 : 2, inputs, attributes));
+    return build_node(g, OP_objective, inputs[1] == NONE ? 1 : 2, inputs, attributes);
 }
 
 rondo_value rondo_objective_at(rondo_place place, rondo_value sum, const rondo_objective_options *options)
@@ -37,8 +36,8 @@ rondo_value rondo_objective_at(rondo_place place, rondo_value sum, const rondo_o
     if (!g || !dsl_options(g, "rondo_objective", &o, sizeof o, options) ||
         (o.count.graph && !dsl_operand(g, "rondo_objective", "count", o.count)))
         return dsl_value(sum.graph, NONE);
-    return add(g, "rondo_objective", o.name, sum.id, o.count.graph ? o.count.id : NONE,
-               o.weight != 0 ? dsl_decimal(o.weight) : 1);
+    return dsl_value(g, dsl_objective(g, "rondo_objective", o.name, sum.id, o.count.graph ? o.count.id : NONE,
+                                      o.weight != 0 ? dsl_decimal(o.weight) : 1));
 }
 
 rondo_value rondo_metric_at(rondo_place place, rondo_value sum, rondo_value count, const char *name)
@@ -46,7 +45,7 @@ rondo_value rondo_metric_at(rondo_place place, rondo_value sum, rondo_value coun
     rondo_graph *g = dsl_start(place, "rondo_metric", sum);
     if (!g || (count.graph && !dsl_operand(g, "rondo_metric", "count", count)))
         return dsl_value(sum.graph, NONE);
-    return add(g, "rondo_metric", name, sum.id, count.graph ? count.id : NONE, 0);
+    return dsl_value(g, dsl_objective(g, "rondo_metric", name, sum.id, count.graph ? count.id : NONE, 0));
 }
 
 rondo_value rondo_count_at(rondo_place place, rondo_value sum)

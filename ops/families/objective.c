@@ -1,7 +1,8 @@
-/* An objective or a metric: a sum with its count, under a name. One node, until the trainer takes the sum and
- * the count from it. */
+/* An objective or a metric: a sum with its count, under a name. The trainer takes sum and count from the node;
+ * elsewhere it is the sum. */
 #include "ops/objective.h"
 #include "ops/infer.h"
+#include "ops/reference.h"
 #include "ops/rules.h"
 #include <math.h>
 
@@ -117,4 +118,32 @@ bool vjp_objective(rondo_graph *g, const node *n, const value_id *out_gradients,
     (void)n;
     in_gradients[0] = needs[0] ? out_gradients[0] : NONE;
     return !g->error.code;
+}
+
+/* ---- reference ---- */
+
+bool reference_objective(const reference_call *call)
+{
+    call->outputs[0].data[0] = call->inputs[0].data[0];
+    return true;
+}
+
+/* ---- samples ---- */
+
+value_id samples_objective(rondo_graph *g, sampler *s, int index)
+{
+    static const struct {
+        const char *name;
+        double weight;
+        bool counted;
+    } cases[] = {{"loss", 1, false}, {"layers.0.balance", 0.01, true}, {"accuracy", 0, true}};
+    if (index >= (int)(sizeof cases / sizeof *cases))
+        return NONE;
+    value_id inputs[2] = {sample_input(g, s, -2, 2, 0, NULL), NONE};
+    if (cases[index].counted)
+        inputs[1] = sample_ids(g, s, 9, 0, NULL);
+    attribute attributes[MAX_ATTRIBUTES] = {0};
+    attributes[objective_name] = integer_attribute(graph_name(g, cases[index].name));
+    attributes[objective_weight] = real_attribute(cases[index].weight);
+    return build_node(g, OP_objective, cases[index].counted ? 2 : 1, inputs, attributes);
 }

@@ -49,6 +49,12 @@ rondo_value every_layer(rondo_graph *g, rondo_value x)
     x = rondo_add(x, plain);
     rondo_value loss = rondo_cross_entropy(rondo_matmul(x, table, .transpose_b = true), ids,
                                            .smoothing = 0.1f, .ignore = -1);
+    loss = rondo_total(x, .mask = x);
+    loss = rondo_binary_cross_entropy(loss, x, .length = ids);
+    loss = rondo_squared_error(loss, x, .length = ids, .mask = x);
+    loss = rondo_divergence(loss, x, .temperature = 2, .mask = x);
+    loss = rondo_logistic_mixture(loss, ids, .levels = 4, .channels = 3);
+    loss = rondo_ctc(loss, ids, .frames = ids, .label_lengths = ids, .blank = 1, .name = "ctc");
     rondo_objective(x, "objective", .count = rondo_count(loss), .weight = 0.5f);
     return rondo_metric(loss, rondo_count(loss), "metric");
 }

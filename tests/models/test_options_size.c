@@ -74,6 +74,19 @@ VALUE_CALL(call_matmul, rondo_matmul_options, b, "f32[2,3,4,4]",
            rondo_matmul_at(RONDO_HERE, x, (const void *)&options))
 VALUE_CALL(call_delta, rondo_delta_options, beta, "f32[2,3,4,1]",
            rondo_delta_at(RONDO_HERE, x, x, x, (const void *)&options))
+VALUE_CALL(call_total, rondo_total_options, x, "f32[2,3]",
+           rondo_total_at(RONDO_HERE, rondo_rank(x) == 4 ? (const void *)&options : NULL))
+VALUE_CALL(call_squared, rondo_loss_options, targets, "f32[2,3,4,4]",
+           rondo_squared_error_at(RONDO_HERE, x, (const void *)&options))
+VALUE_CALL(call_binary, rondo_loss_options, targets, "f32[2,3,4,4]",
+           rondo_binary_cross_entropy_at(RONDO_HERE, x, (const void *)&options))
+VALUE_CALL(call_divergence, rondo_divergence_options, teacher, "f32[2,3,4,4]",
+           rondo_divergence_at(RONDO_HERE, x, (const void *)&options))
+VALUE_CALL(call_mixture, rondo_logistic_mixture_options, pixels, "i32[2,3]",
+           rondo_logistic_mixture_at(RONDO_HERE, rondo_reshape(rondo_slice(x, -1, 0, 3), "[2,3,12]"),
+                                     (const void *)&options))
+VALUE_CALL(call_ctc, rondo_ctc_options, labels, "i32[2,3]",
+           rondo_ctc_at(RONDO_HERE, rondo_reshape(x, "[2,12,4]"), (const void *)&options))
 VALUE_CALL(call_cross_entropy, rondo_cross_entropy_options, targets, "i32[2,3]",
            rondo_cross_entropy_at(RONDO_HERE, rondo_reshape(x, "[2,3,16]"), (const void *)&options))
 
@@ -229,6 +242,12 @@ static bool call_program_load(const void *options, char *out, rondo_error *error
     X(layer_norm, rondo_norm_options, name, call_layer_norm, .name = NULL)                                   \
     X(rms_norm, rondo_norm_options, name, call_rms_norm, .name = NULL)                                       \
     X(cross_entropy, rondo_cross_entropy_options, smoothing, call_cross_entropy, .smoothing = 0)             \
+    X(total, rondo_total_options, length, call_total, .length = {NULL, -1})                                  \
+    X(binary_cross_entropy, rondo_loss_options, length, call_binary, .length = {NULL, -1})                   \
+    X(squared_error, rondo_loss_options, length, call_squared, .length = {NULL, -1})                         \
+    X(divergence, rondo_divergence_options, temperature, call_divergence, .temperature = 0)                  \
+    X(logistic_mixture, rondo_logistic_mixture_options, channels, call_mixture, .levels = 4)                 \
+    X(ctc, rondo_ctc_options, blank, call_ctc, .blank = 0)                                                   \
     X(objective, rondo_objective_options, count, call_objective, .name = "extra")                            \
     X(trainer_new, rondo_trainer_options, beta1, call_trainer, .clip_norm = 0)                               \
     X(function_load, rondo_load_options, read, call_function_load, .read = false)                            \

@@ -87,8 +87,8 @@ typedef struct rondo_allocator {
 typedef struct rondo_options {
     size_t size RONDO_ZERO;
     /* That work on one running call; 0: the calling thread alone. Calls of one context that run a model take
-     * turns, in the order in which they come, whatever thread makes them. For calls that run at the same time,
-     * make several contexts. */
+     * turns, in the order in which they come, whatever thread makes them. For calls that run at the same
+     * time, make several contexts. */
     int threads RONDO_ZERO;
     /* NULL: malloc. oneDNN, OpenBLAS and SentencePiece use malloc always. */
     const rondo_allocator *allocator RONDO_ZERO;
@@ -97,10 +97,10 @@ typedef struct rondo_options {
     void *user RONDO_ZERO;
     /* A file of measured kernel choices (`rondo tune`); NULL: the built-in order. */
     const char *wisdom RONDO_ZERO;
-    /* A graph is compiled anew for each combination of extents (batch, lengths) that it runs with, and what was
-     * compiled is kept: up to this many bytes a graph, least recently used first to go, but never what a running
-     * call, a session or a trainer still works with. A program has up to three graphs, a trainer four.
-     * 0: 64 MiB. */
+    /* A graph is compiled anew for each combination of extents (batch, lengths) that it runs with, and the
+     * results are kept: up to this many bytes a graph, then the least recently used are freed, but never what
+     * a running call, a session or a trainer still uses. A program has up to three graphs, a trainer four. 0:
+     * 64 MiB. */
     size_t compiled_bytes RONDO_ZERO;
 } rondo_options;
 

@@ -1,4 +1,5 @@
-/* A graph as text, with its gradient, as a function: least squares on lines of two lengths, solved by descent. */
+/* A graph as text, with its gradient, as a function: least squares on lines of two lengths, by gradient
+ * descent. */
 #include <rondo.h>
 #include <stdio.h>
 

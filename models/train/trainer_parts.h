@@ -16,8 +16,7 @@ struct rondo_trainer {
     const struct wisdom *wisdom; /* kernel choices of the loaded checkpoint; NULL: none was loaded */
     instance run, evaluating, measuring, stepping;
     float *moment1, *moment2; /* of trained parameters */
-    /* A block for each group of objectives: of the last batch, and of accumulated batches (NULL until needed).
-     */
+    /* A block for each group of objectives: for the last batch, and for accumulated ones (NULL: none yet). */
     float **gradients, **sums;
     bool pending; /* `sums` and `earlier` hold those of earlier accumulate calls */
     tally now, earlier;

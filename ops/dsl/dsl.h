@@ -46,6 +46,6 @@ bool dsl_options(rondo_graph *g, const char *function, void *out, size_t size, c
 /* 0.1f as 0.1: the shortest decimal that rounds to this float. */
 double dsl_decimal(float number);
 
-/* An objective, or with weight 0 a metric, in the current scope. count NONE: that of the sum, if it has one. */
+/* An objective, or with weight 0 a metric, in the current scope. count NONE: the count of the sum, if any. */
 value_id dsl_objective(rondo_graph *g, const char *function, const char *name, value_id sum, value_id count,
                        double weight);

@@ -1,6 +1,6 @@
-/* The DSL's losses. Each is a sum that has its count beside it: an op with both, or a composition that ends in
- * the op `total`. What a length or a mask leaves out is replaced before anything is computed from it, so that
- * garbage and NaN there reach neither the loss nor a gradient. */
+/* The DSL's losses. Each is a sum that has its count beside it: an op with both, or a composition that
+ * ends in the op `total`. What a length or a mask leaves out is replaced before anything is computed from
+ * it, so that garbage and NaN there reach neither the loss nor a gradient. */
 #include "ops/dsl/losses.h"
 #include "ops/infer.h"
 #include <math.h>
@@ -117,7 +117,8 @@ static rondo_value of_elements(rondo_place place, const char *function, element_
     return dsl_value(g, kept == NONE ? NONE : loss_total(g, &c, loss(g, kept, target)));
 }
 
-/* y · −log σ(x) + (1 − y) · −log(1 − σ(x)): both logarithms are softplus, which neither overflows nor cancels. */
+/* y · −log σ(x) + (1 − y) · −log(1 − σ(x)): both logarithms are softplus, which neither overflows nor
+ * cancels. */
 static value_id binary_cross_entropy(rondo_graph *g, value_id x, value_id y)
 {
     value_id other = loss_shift(g, loss_neg(g, y), 1);

@@ -9,7 +9,8 @@ typedef struct loss_choice {
 } loss_choice;
 
 /* The operands `length` and `mask` of a loss; false: the graph failed. */
-bool loss_choose(rondo_graph *g, const char *function, rondo_value length, rondo_value mask, loss_choice *out);
+bool loss_choose(rondo_graph *g, const char *function, rondo_value length, rondo_value mask,
+                 loss_choice *out);
 /* x, or 0 where it does not count. inner: how many axes at the end of x the loss does not have. */
 value_id loss_keep(rondo_graph *g, const loss_choice *c, value_id x, int inner);
 /* The sum of the elements of x that count. */

@@ -1,7 +1,7 @@
 /* Connectionist temporal classification (Graves et al. 2006): the loss of sequences of labels whose place in
- * time is not known. A path gives each frame a label or the blank; it spells the labels when repeats are merged
- * and blanks are left out. The loss is −log of the sum of the probabilities of all paths that spell them. The op
- * computes its gradient in the same sweep. */
+ * time is not known. A path gives each frame a label or the blank; it spells the labels when repeats are
+ * merged and blanks are left out. The loss is −log of the sum of the probabilities of all paths that spell
+ * them. The op computes its gradient in the same sweep. */
 #include "ops/infer.h"
 #include "ops/reference.h"
 #include "ops/rules.h"

@@ -1,5 +1,5 @@
-/* An objective or a metric: a sum with its count, under a name. The trainer takes sum and count from the node;
- * elsewhere it is the sum. */
+/* An objective or a metric: a sum with its count, under a name. The trainer takes sum and count from the
+ * node; elsewhere it is the sum. */
 #include "ops/objective.h"
 #include "ops/infer.h"
 #include "ops/reference.h"

@@ -1,5 +1,5 @@
-/* Gradients that are written in the graph: of leaves and of inner values, of gradients, of what is stopped; and where there is
- * none. */
+/* Gradients that are written in the graph: of leaves, of inner values, of gradients and of stopped values;
+ * and where there is none. */
 #include "differences.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -51,7 +51,8 @@ static int leaf_index(const char *name)
     return -1;
 }
 
-/* Holds the gradient of `scalar`, which may be made of gradients itself, against differences in the leaf of this name. */
+/* Compares the gradient of `scalar`, which may contain gradients, with differences in the leaf of this
+ * name. */
 static void expect_gradient(rondo_value scalar, rondo_value gradient, const char *leaf)
 {
     value_id *map;

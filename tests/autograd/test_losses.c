@@ -1,5 +1,5 @@
-/* The losses of the DSL against their definitions, in double precision: values, gradients, bins that sum to one,
- * and CTC against all of its paths. */
+/* The losses of the DSL against their definitions, in double precision: values, gradients, bins that sum
+ * to one, and CTC against all of its paths. */
 #include "tests/autograd/differences.h"
 #include <criterion/criterion.h>
 #include <math.h>

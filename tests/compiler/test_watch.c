@@ -1,5 +1,6 @@
-/* Passes recognise and replace; a value whose gradient is asked for stays on the way all the same. The compiled graph, with
- * every rewriting, has the gradients of the graph as written, to 1e-11 in double, and those are finite differences. */
+/* Passes replace patterns, but keep every value whose gradient is asked for. The compiled graph, after all
+ * passes, has the gradients of the graph as written, to 1e-11 in double, and they agree with finite
+ * differences. */
 #include "autograd/differentiate.h"
 #include "compiler/pipeline.h"
 #include "tests/compiler/graph_compare.h"

@@ -1,4 +1,4 @@
-/* Weights of other dtypes become f32: every f16 and bf16 exactly, f64 rounded, wherever they lie in the file. */
+/* Weights of other dtypes become f32: every f16 and bf16 exactly, f64 rounded, at any address in the file. */
 #include "core/convert.h"
 #include <criterion/criterion.h>
 #include <math.h>

@@ -106,7 +106,7 @@ Test(graph, after_the_first_mistake_nothing_happens)
     cr_assert(e.code == first.code && !strcmp(e.message, first.message));
 }
 
-/* Nobody looked at what its arena refused; the graph is not whole all the same, and nothing is built on it. */
+/* A refused allocation that no caller checked still makes the graph fail, and nothing is built on it. */
 Test(graph, that_was_refused_memory_has_failed)
 {
     rondo_error error = {0};

@@ -1,4 +1,4 @@
-/* core is complete by itself: this program is linked with its objects alone, and with two ops that no other floor knows. */
+/* core is complete by itself: this program is linked with its objects alone, and has two ops of its own. */
 #include "core/graph.h"
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,8 @@
 #!/bin/sh
-# Examples and the conventions stay short, and every file says what it is for. $1: the root of the source.
+# Examples and the conventions stay short, every file says what it is for, and lines of C have at most 110 columns
+# (tables in .def files excepted). $1: the root of the source.
+LC_ALL=C.UTF-8
+export LC_ALL
 cd "${1:-.}" || exit 1
 wrong=0
 at_most() {
@@ -21,6 +24,9 @@ for file in $(find core ops autograd compiler models tools tests docs/examples -
     *) echo "$file does not open with a comment" && wrong=1 ;;
     esac
 done
+
+find rondo.h core ops autograd compiler models tools tests docs/examples \( -name '*.c' -o -name '*.h' -o -name '*.cc' \) \
+    -exec grep -nHE '^.{111,}$' {} + | cut -c1-150 | grep . && echo "lines of more than 110 columns" && wrong=1
 
 # The sources hold the right code alone; the wrong one is in tests/mutants/mutants.txt.
 grep -rniE 'mutants?([^a-z]|$)' core ops autograd compiler models tools rondo.h && echo "the sources know nothing of mutants" && wrong=1

@@ -1,5 +1,5 @@
-/* mutate_graph: each way to change a graph is one function, which picks its line at random and says
- * whether there was one. */
+/* mutate_graph: each way to change a graph is a function that picks a line at random, and says whether it
+ * found one. */
 #include "tests/models/mutate_graph.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -228,8 +228,8 @@ void mutation_exchange(mutation *m, const char *a, const char *b)
         exchange_words(&m->lines[i], a, b);
 }
 
-/* Two ports or outputs take each other's name, and their states with them: the graph is as good as before,
- * but what it takes or makes under a name is something else. */
+/* Two ports or outputs exchange their names, and their states too: the graph is still valid, but what it
+ * reads or writes under a name is something else. */
 static bool names_exchange(mutation *m)
 {
     const char *words = mutation_random(m, 2) ? "^port " : "^output ";

@@ -1,8 +1,8 @@
 /* Refused allocations. One allocation after the other is refused while a model of each mixer is built,
- * trained, compiled and run. A call that fails, fails with RONDO_MEMORY and leaks nothing; a call that succeeds
- * without that memory gives the same numbers, bit for bit, as if nothing had been refused. With the arenas of
- * small_arena.c there are some 17,000 allocations a mixer, of which a sample is refused, a different one for
- * each mixer. */
+ * trained, compiled and run. A call that fails, fails with RONDO_MEMORY and leaks nothing; a call that
+ * succeeds without that memory gives the same numbers, bit for bit, as if nothing had been refused. With
+ * the arenas of small_arena.c there are some 17,000 allocations a mixer, of which a sample is refused, a
+ * different one for each mixer. */
 #include "models/mixers/mixer.h"
 #include "tests/core/counting_allocator.h"
 #include "tests/models/small_model.h"

@@ -1,5 +1,5 @@
-/* Functions: any graph runs on named tensors and gives named results, on many threads, from a file, and
- * says in a sentence what does not fit. */
+/* Functions: any graph runs on named tensors and gives named results, on many threads and from a file; errors
+ * say in a sentence what does not fit. */
 #include "models/function/function.h"
 #include "tests/core/counting_allocator.h"
 #include <criterion/criterion.h>
@@ -414,7 +414,7 @@ Test(function, a_file_that_lies_is_refused)
     unlink(path);
 }
 
-/* The graph with a letter, or a digit, changed at random, under right checksums: refused in a sentence, or
+/* The graph with a letter or a digit changed at random and correct checksums: refused in a sentence, or
  * run. */
 Test(function, a_damaged_graph_is_refused_in_a_sentence_or_runs)
 {

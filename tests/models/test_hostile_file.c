@@ -1,7 +1,7 @@
-/* Exported models that somebody who knows the format has changed: graphs that can be read, but whose
- * ports, stages, shapes and ops no longer fit together. Each is refused in a sentence, when it is loaded
- * or when it is used, or it runs and writes nowhere but in its own memory; with sanitizers, and the guards
- * that come with them, it reads nowhere else either. */
+/* Exported models that were changed with knowledge of the format: graphs that can be parsed, but whose ports,
+ * stages, shapes and ops no longer fit together. Each is refused in a sentence, when it is loaded or used, or
+ * it runs and writes only to its own memory; with sanitizers, and the guards that come with them, it reads
+ * only that as well. */
 #include "core/guard.h"
 #include "tests/models/mutate_graph.h"
 #include "tests/models/small_model.h"
@@ -13,8 +13,8 @@
 
 enum { BATCH = 2, MOST_BYTES = 16 << 20, STAGES = 3 };
 
-/* What a graph asks for is bounded, so that one that asks for much is refused and costs no time. Behind
- * each block is a guard, so that a write past the end is noticed without sanitizers too. */
+/* Memory is bounded, so that a graph that asks for much is refused quickly. Each block is followed by a
+ * guard, so that a write past its end is noticed even without sanitizers. */
 static int blocks_overrun;
 
 static void *allocate(void *user, size_t bytes, size_t alignment)
@@ -121,8 +121,7 @@ static void save_changed(const exported *e, const char *path, const char *const 
 
 enum { MOST_INPUTS = 8, MOST_ELEMENTS = 4096, EXTENT = 3 };
 
-/* A tensor for each input of the source stage, whatever it asks for: the batch, and 3 for any other
- * symbol. */
+/* A tensor for each input of the source stage, whatever it is: symbols are the batch, and else 3. */
 static int make_inputs(const rondo_program *p, rondo_tensor *inputs, int32_t (*numbers)[MOST_ELEMENTS])
 {
     const rondo_graph *g = p->source->graph;
@@ -216,8 +215,7 @@ static void change_stages(mutation *m, const char **stages)
     }
 }
 
-/* The same in all stages, which may fit together as before: two names, symbols, sizes or types change
- * places. */
+/* The same in all stages, which may still fit together: two names, symbols, sizes or types are exchanged. */
 static void exchange_everywhere(mutation *m, const exported *e, char **changed, uint64_t seed)
 {
     static const char *const words[] = {"load.0",  "source.0", "source.1", "source.2", "state.0",
@@ -248,8 +246,8 @@ static const char *change_graph(mutation *m, const exported *e, char **changed, 
     return what;
 }
 
-/* Of 30 seeds, 5 exchange words everywhere, and one more exchanges stages; most change one or two graphs
- * as well. */
+/* Of 30 seeds, 5 exchange words everywhere and one exchanges stages; most change one or two graphs as
+ * well. */
 static fate change_and_run(const exported *e, uint64_t seed)
 {
     static mutation m;

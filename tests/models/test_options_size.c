@@ -1,5 +1,5 @@
-/* The `size` of options structs, which may be that of an older or a newer header: each function of rondo.h reads
- * its options in the same way. */
+/* The `size` of options structs, which may be that of an older or a newer header: each function of rondo.h
+ * reads its options in the same way. */
 #include "models/decode/decoder.h"
 #include "models/function/function.h"
 #include "models/transformer.h"

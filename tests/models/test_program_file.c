@@ -474,8 +474,7 @@ Test(program_file, what_is_passed_on_is_copied)
 
 /* ---- weights of other dtypes, files that change ---- */
 
-/* Writes a safetensors file by hand: "pad" of one byte, then the table in this dtype, so at an odd
- * address. */
+/* Writes a safetensors file: "pad" of one byte, then the table in this dtype, so at an odd address. */
 static void write_dtype(const char *path, const char *step, const char *dtype, const char *dims,
                         const void *numbers, size_t bytes)
 {
@@ -618,8 +617,7 @@ Test(program_file, read_into_memory_it_may_change)
 
 /* ---- size ---- */
 
-/* Processor time to load and run a step graph with `nodes` nodes that all live at once, or with so many
- * ports. */
+/* Processor time to load and run a step graph with `nodes` values alive at once, or with that many ports. */
 static double wide_seconds(rondo *r, int nodes, int ports)
 {
     size_t room = 1000 + 60 * (size_t)nodes + 200 * (size_t)ports;

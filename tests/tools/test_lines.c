@@ -1,4 +1,5 @@
-/* Reading lines: what separates them, what is refused, and that the end, a failure and a lack of memory are told apart. */
+/* Reading lines: what separates them, what is refused, and that end, failure and lack of memory are
+ * distinct. */
 #include "tests/tools/text_files.h"
 #include <criterion/criterion.h>
 #include <fcntl.h>

@@ -26,7 +26,8 @@ bool contract_check(contract *k);
 
 /* ---- its parts, one file each ---- */
 bool check_exact(contract *k);    /* in double precision: rewriting, gradients, padding */
-bool check_steps(contract *k);    /* decoders: one token at a time, all compositions, ragged, states; f64 and f32 */
+/* decoders: one token at a time, all compositions, ragged, states; f64 and f32 */
+bool check_steps(contract *k);
 bool check_kernels(contract *k);  /* f32 against f64, threads, causality, padding */
 bool check_sessions(contract *k); /* decoders through rondo_session: prefill, reorder, snapshot, state */
 

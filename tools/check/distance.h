@@ -26,4 +26,5 @@ double largest_gradient(const results *r); /* the largest rms of a tensor named 
 /* The distance of a tensor of this rms; if it is tiny compared with the largest tensor, relative to that
  * one. */
 distance distance_beside(distance d, double rms, double largest);
-int64_t count_different(const double *a, const double *b, int64_t count); /* number of elements with different bits */
+/* number of elements with different bits */
+int64_t count_different(const double *a, const double *b, int64_t count);

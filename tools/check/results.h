@@ -16,4 +16,5 @@ typedef struct results {
 bool run_exact(contract *k, rondo_graph *g, const contract_case *x, results *out);
 bool run_kernels(contract *k, rondo_graph *g, const contract_case *x, team *t, results *out);
 void results_end(results *r);
-const double *results_find(const results *r, const char *name, int64_t *count); /* NULL: there is none of that name */
+/* NULL: there is none of that name */
+const double *results_find(const results *r, const char *name, int64_t *count);

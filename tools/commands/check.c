@@ -1,4 +1,4 @@
-/* rondo check: the whole contract of one mixer, or of all, as a table; or the checksums of a run or of a file. */
+/* rondo check: the contract of one mixer or of all, as a table; or the checksums of a run or of a file. */
 #include "tools/check/contract.h"
 #include "tools/check/files.h"
 #include "tools/commands/command.h"

@@ -15,8 +15,9 @@ typedef struct command {
     rondo_error error;
 } command;
 typedef int command_main(command *c); /* returns the exit code */
-command_main command_convert, command_train, command_translate, command_generate, command_export, command_evaluate,
-    command_explain, command_inspect, command_check, command_bench, command_tune, command_corpus, command_help, command_manual, command_completion,
+command_main command_convert, command_train, command_translate, command_generate, command_export,
+    command_evaluate, command_explain, command_inspect, command_check, command_bench, command_tune,
+    command_corpus, command_help, command_manual, command_completion,
     command_version;
 
 /* "rondo NAME: " and the error; for `return command_failed(c, EXIT_MODEL)`. */
@@ -40,8 +41,8 @@ bool check_run_folder(command *c, const char *run);
 const char *path_in(arena *a, const char *folder, const char *name);
 /* The files of a run with weights, in order of preference; ends in NULL. */
 extern const char *const run_weight_files[];
-/* The weights of a run: the best, else the last, else those that it starts with. NULL: it has none yet, or out of
- * memory. */
+/* The weights of a run: the best, else the last, else those that it starts with. NULL: it has none yet, or
+ * out of memory. */
 const char *run_weights(arena *a, const char *folder);
 /* A whole file in the arena, with a NUL behind it. NULL: *error. */
 char *read_whole(arena *a, const char *path, size_t *bytes, rondo_error *error);

@@ -117,7 +117,8 @@ static bool open_run(model *m, command *c, arena *a, const char *folder)
         return false;
     m->weights = rondo_weights_load(m->graph.graph, weights, &c->error);
     m->program = m->weights ? rondo_program_new(m->graph.logits, TRANSFORMER_TIME, &c->error) : NULL;
-    if (m->program) /* rondo_translate looks for it there; model_close takes it back, so that it is freed once */
+    /* rondo_translate looks for it there; model_close takes it back, so that it is freed once */
+    if (m->program)
         m->program->tokenizer = m->tokenizer;
     return m->program != NULL;
 }

@@ -51,7 +51,7 @@ static bool check_options(run *r)
     return good;
 }
 
-/* Checkpoints of older versions do not say where they are in the text: batch after batch they are counted through. */
+/* Checkpoints of older versions lack their position in the text, so batches are counted up to it. */
 static bool count_through(run *r)
 {
     enum { MOST_EPOCHS = 100000 };

@@ -16,7 +16,8 @@ typedef struct batch {
     int64_t rows, source_extent, target_extent; /* B, S, T */
     int32_t *source;                      /* [B, S] tokens, TOKEN_END, padding; NULL for a language model */
     int32_t *source_length;               /* [B] number of tokens, with TOKEN_END */
-    int32_t *target_in, *target_out;      /* [B, T] target_in begins with TOKEN_BEGIN, target_out ends with TOKEN_END */
+    /* [B, T] target_in begins with TOKEN_BEGIN, target_out ends with TOKEN_END */
+    int32_t *target_in, *target_out;
     int32_t *target_length;               /* [B] */
     int32_t *sentence;                    /* [B] number of the line in the corpus files */
     int64_t source_tokens, target_tokens; /* sums of the lengths */

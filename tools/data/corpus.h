@@ -20,11 +20,11 @@ typedef struct corpus {
     corpus_side side[2];
     bool has_source;
     bool ends; /* sequences are followed by TOKEN_END: false for blocks cut from a stream */
-    int32_t
-        *id; /* [count] number of the line (or block) in the file, counting skipped ones: dropout is drawn by it */
+    /* [count]: number of the line (or block) in the file, counting skipped ones; it seeds dropout */
+    int32_t *id;
     int64_t count;
-    int64_t lines, empty, long_in_words, long_in_tokens,
-        words; /* lines: of the files; words: of the targets that were kept */
+    int64_t lines, empty, long_in_words, long_in_tokens; /* lines of the files, and those left out */
+    int64_t words;                                       /* of the targets that were kept */
     size_t id_bytes;
 } corpus;
 

@@ -31,7 +31,8 @@ void extents_bind(const rondo_graph *g, const extent *extents, int count, int64_
  * of their operand; inputs have a deviation of about 1. False: out of memory. */
 bool leaves_for(leaves *l, const rondo_graph *g, const int64_t *bound, rondo_error *error);
 leaf *leaves_find(const leaves *l, const char *name); /* NULL: none of that name */
-void leaf_store(leaf *x);                             /* after a change of exact: rounds to `stored`, and back */
+/* after a change of exact: rounds to `stored`, and back */
+void leaf_store(leaf *x);
 /* The name of a leaf node's tensor. */
 const char *leaf_name(const rondo_graph *g, node_id id);
 

@@ -104,5 +104,7 @@ int command_find(const char *name, const char **near);
 
 void options_print_commands(FILE *out, const rondo *context);                 /* rondo help */
 void options_print_help(FILE *out, command_id command, const rondo *context); /* rondo COMMAND --help */
-void options_print_manual(FILE *out);                                         /* a manual page, for `man -l` */
-void options_print_completion(FILE *out);                                     /* for bash: source <(rondo completion) */
+/* a manual page, for `man -l` */
+void options_print_manual(FILE *out);
+/* for bash: source <(rondo completion) */
+void options_print_completion(FILE *out);

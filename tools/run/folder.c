@@ -42,7 +42,7 @@ static bool check_unused(const run_folder *f, rondo_error *error)
     return true;
 }
 
-/* A process may have been killed after it renamed the last checkpoint and before it had written the next one. */
+/* A process may have been killed between renaming the last checkpoint and writing the next one. */
 static bool find_checkpoint(const run_folder *f, rondo_error *error)
 {
     if (run_folder_has(f->checkpoint) || !run_folder_has(f->previous))

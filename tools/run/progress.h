@@ -24,7 +24,8 @@ typedef struct progress_update {
     double loss, nll, gradient_norm, rate, seconds;
     double flops; /* of matmul-like work, as in the share of peak */
     int64_t targets, source_tokens, target_tokens;
-    double done; /* share of the whole training, 0 … 1, by the limit that comes first; negative: there is no limit */
+    /* share of the whole training, 0 … 1, by the limit that comes first; negative: there is no limit */
+    double done;
 } progress_update;
 
 /* Prints plain lines on a terminal too, from now on. */

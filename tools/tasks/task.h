@@ -16,7 +16,8 @@ typedef struct dataset {
 /* Checks the options before anything is read. */
 typedef bool task_check(const options *o, rondo_error *error);
 /* Reads the files of a text into d's lines. */
-typedef bool task_read(dataset *d, const rondo_allocator *allocator, const char *const *files, rondo_error *error);
+typedef bool task_read(dataset *d, const rondo_allocator *allocator, const char *const *files,
+                       rondo_error *error);
 /* Makes the corpus of d from its lines. */
 typedef bool task_encode(dataset *d, const rondo_allocator *allocator, const options *o, const tokenizer *t,
                          rondo_error *error);
@@ -24,9 +25,11 @@ typedef bool task_encode(dataset *d, const rondo_allocator *allocator, const opt
 enum { TASK_INPUTS = 6 };
 typedef int task_inputs(const batch *b, rondo_tensor *out);
 /* The model that the options describe, with that many subwords. */
-typedef bool task_build(rondo *context, const options *o, int64_t vocabulary, transformer_graph *out, rondo_error *error);
+typedef bool task_build(rondo *context, const options *o, int64_t vocabulary, transformer_graph *out,
+                        rondo_error *error);
 /* The loss per target on the validation examples, in nats; on some of them if a signal asks to stop. */
-typedef bool task_validate(dataset *valid, task_inputs *inputs, rondo_trainer *trainer, double *nll, rondo_error *error);
+typedef bool task_validate(dataset *valid, task_inputs *inputs, rondo_trainer *trainer, double *nll,
+                           rondo_error *error);
 /* Prints o->samples of the validation examples on stderr: the source, the target, and, labelled with
  * `when`, the output of the model. */
 typedef struct task_model {
@@ -34,7 +37,8 @@ typedef struct task_model {
     const rondo_weights *weights;
     tokenizer *tokenizer;
 } task_model;
-typedef bool task_samples(const task_model *m, const dataset *valid, const options *o, const char *when, rondo_error *error);
+typedef bool task_samples(const task_model *m, const dataset *valid, const options *o, const char *when,
+                          rondo_error *error);
 
 typedef struct task {
     const char *name, *command, *meaning;
@@ -56,10 +60,10 @@ const task *task_of(const options *o);
 /* The transformer that the options describe, with that many subwords. */
 transformer task_transformer(const options *o, int64_t vocabulary);
 
-#define TASK(file, name, command, encoder, decoder, cross, files, build, validate, samples, ...)                               \
-    task_check file##_check;                                                                                                   \
-    task_read file##_read;                                                                                                     \
-    task_encode file##_encode;                                                                                                 \
+#define TASK(file, name, command, encoder, decoder, cross, files, build, validate, samples, ...) \
+    task_check file##_check;                                                                     \
+    task_read file##_read;                                                                       \
+    task_encode file##_encode;                                                                   \
     task_inputs file##_inputs;
 #include "tools/tasks/tasks.def"
 task_build task_build_transformer;

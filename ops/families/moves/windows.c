@@ -3,9 +3,8 @@
  *   y[a, i, j, d] = x[a, i · stride + j − before, d]
  *
  * with `fill` where that lies outside, and n' as many as fit into before + n + after. A convolution is a
- * product over (j, d), a pooling a reduction over j. fold adds the pieces up again and is its gradient. In
- * a decoder the rows before the first are those of the last advance: windows_next reads them, slide keeps
- * them. */
+ * product over (j, d), a pooling a reduction over j. fold adds the pieces up again and is its gradient. In a
+ * decoder the rows before the first come from the last advance: windows_next reads them, slide keeps them. */
 #include "ops/infer.h"
 #include "ops/reference.h"
 #include "ops/rules.h"

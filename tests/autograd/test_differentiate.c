@@ -63,6 +63,38 @@ Test(differentiate, linear_attention_as_its_paper_writes_it)
     graph_free(model_check(&m, squashed(rondo_merge_heads(rondo_div(rondo_matmul(a, v), n)))));
 }
 
+Test(differentiate, an_image_through_convolutions_and_pooling)
+{
+    rondo_value x = rondo_input(m.g, "x", "f32[B,6,4,2]");
+    x = rondo_gelu(rondo_conv(x, 3, .width = 3, .padding = RONDO_CENTRED, .name = "in"));
+    x = rondo_max_pool(x, 2);
+    x = rondo_silu(rondo_conv(x, 3, .width = 2, .padding = RONDO_CENTRED, .depthwise = true, .name = "each"));
+    x = rondo_conv(rondo_mean_pool(x, 2, .stride = 1), 2, .width = 1, .name = "out", .no_bias = true);
+    graph_free(model_check(&m, squashed(x)));
+}
+
+Test(differentiate, a_sequence_through_strided_causal_and_centred_convolutions)
+{
+    rondo_value x = rondo_input(m.g, "x", "f32[B,2*T,3]"), length = rondo_input(m.g, "length", "i32[B]");
+    x = rondo_tanh(rondo_conv(x, 4, .width = 3, .stride = 2, .padding = RONDO_CENTRED, .name = "half",
+                              .length = length));
+    x = rondo_tanh(rondo_conv(x, 4, .width = 3, .padding = RONDO_CAUSAL, .name = "past"));
+    x = rondo_conv(x, 4, .width = 4, .padding = RONDO_CAUSAL, .depthwise = true, .name = "each");
+    graph_free(model_check(&m, squashed(x)));
+}
+
+/* A layer for the two best rows of each sequence, weighed by their scores, as sparse layers route tokens. */
+Test(differentiate, a_layer_for_the_best_rows)
+{
+    rondo_value x = rondo_linear(rondo_input(m.g, "x", "f32[B,5,3]"), 4, .name = "embed"), ids;
+    rondo_value score = rondo_reshape(rondo_linear(x, 1, .name = "score"), "[B,5]");
+    rondo_value best = rondo_reshape(rondo_top_k(score, 2, 1, &ids), "[B,2,1]");
+    rondo_value rows =
+        rondo_linear(rondo_gelu(rondo_linear(rondo_gather(x, ids, 1), 6, .name = "a")), 4, .name = "b");
+    rondo_value y = rondo_scatter(rondo_mul(rows, best), ids, 1, "[B,5,4]");
+    graph_free(model_check(&m, squashed(rondo_add(x, y))));
+}
+
 Test(differentiate, ops_that_own_their_gradient)
 {
     rondo_value x = rondo_input(m.g, "x", "f32[B,2,T,3]"), length = rondo_input(m.g, "length", "i32[B]");

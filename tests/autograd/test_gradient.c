@@ -135,6 +135,30 @@ Test(gradient, of_products_reductions_masks_and_shapes_can_be_differentiated_aga
     expect_gradient(loss, gradient_of(loss, x), "x");
 }
 
+Test(gradient, of_what_moves_along_an_axis_can_be_differentiated_again)
+{
+    rondo_value x = rondo_input(m.g, "x", "f32[B,T,3]"), length = rondo_input(m.g, "length", "i32[B]");
+    rondo_value y = rondo_mul(rondo_reverse(x, 1, .length = length), rondo_roll(rondo_tanh(x), 2, 1)), ids;
+    rondo_value sorted = rondo_sort(y, 2, true, &ids);
+    y = rondo_mul(sorted, rondo_gather(rondo_tanh(y), ids, 2));
+    rondo_value pieces = rondo_windows(y, 1, 3, .padding = RONDO_CENTRED);
+    rondo_value force = gradient_of(summed(rondo_mul(pieces, pieces)), x);
+    rondo_value loss = summed(rondo_mul(force, force));
+    expect_gradient(loss, gradient_of(loss, x), "x");
+}
+
+Test(gradient, of_a_convolution_can_be_differentiated_again)
+{
+    rondo_value x = rondo_input(m.g, "x", "f32[B,5,4,2]");
+    rondo_value weight = rondo_parameter(m.g, "weight", "f32[3,18]");
+    rondo_value y = rondo_apply(m.g, "convolution", "width=3, stride=2, before=1, after=1", 2, x, weight);
+    rondo_value energy = summed(rondo_tanh(y)), force = gradient_of(energy, x),
+                pull = gradient_of(energy, weight);
+    rondo_value loss = rondo_add(summed(rondo_mul(force, force)), summed(rondo_mul(pull, pull)));
+    expect_gradient(loss, gradient_of(loss, weight), "weight");
+    expect_gradient(loss, gradient_of(loss, x), "x");
+}
+
 Test(gradient, of_what_the_scalar_does_not_depend_on_is_zero)
 {
     value_id *map;

@@ -34,7 +34,23 @@ bool infer_random(rondo_graph *g, node *n, value *outputs)
 
 /* ---- reference ---- */
 
-static bool reference_random(const reference_call *call, random_rule *draw)
+typedef double draw_rule(dropout_key row, uint32_t channel);
+
+static double draw_uniform(dropout_key row, uint32_t channel)
+{
+    return random_unit(dropout_bits(row, channel));
+}
+static double draw_normal(dropout_key row, uint32_t channel)
+{
+    return random_normal(random_open(dropout_bits(row, channel)),
+                         random_open(dropout_bits(random_second(row), channel)));
+}
+static double draw_gumbel(dropout_key row, uint32_t channel)
+{
+    return random_gumbel(random_open(dropout_bits(row, channel)));
+}
+
+static bool reference_random(const reference_call *call, draw_rule *draw)
 {
     const reference_tensor *y = &call->outputs[0];
     const double *seed = call->inputs[SEED].data, *sentence = call->inputs[SENTENCES].data,
@@ -52,15 +68,15 @@ static bool reference_random(const reference_call *call, random_rule *draw)
 
 bool reference_random_uniform(const reference_call *call)
 {
-    return reference_random(call, random_uniform);
+    return reference_random(call, draw_uniform);
 }
 bool reference_random_normal(const reference_call *call)
 {
-    return reference_random(call, random_normal);
+    return reference_random(call, draw_normal);
 }
 bool reference_random_gumbel(const reference_call *call)
 {
-    return reference_random(call, random_gumbel);
+    return reference_random(call, draw_gumbel);
 }
 
 /* ---- samples ---- */

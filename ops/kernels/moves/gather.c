@@ -98,6 +98,26 @@ static bool plan_scatter(kernel_call *call)
     return true;
 }
 
+static void add_row(double *sum, const float *x, int64_t step, int64_t count)
+{
+    if (step == 1)
+        for (int64_t i = 0; i < count; i++)
+            sum[i] += x[i];
+    else
+        for (int64_t i = 0; i < count; i++)
+            sum[i] += x[i * step];
+}
+
+static void store_row(float *to, int64_t step, const double *sum, int64_t count)
+{
+    if (step == 1)
+        for (int64_t i = 0; i < count; i++)
+            to[i] = (float)sum[i];
+    else
+        for (int64_t i = 0; i < count; i++)
+            to[i * step] = (float)sum[i];
+}
+
 /* sum [extent, columns] of one block that begins at these places. */
 static void add_rows(const blocks *b, const float *x, const int64_t *x_strides, const int32_t *ids,
                      const int64_t *steps, int64_t columns, double *sum)
@@ -107,8 +127,7 @@ static void add_rows(const blocks *b, const float *x, const int64_t *x_strides, 
     memset(sum, 0, sizeof *sum * (size_t)(b->extent * columns));
     for (int64_t r = 0; r < b->rows; r++, x += x_strides[b->axis], ids += steps[b->axis]) {
         if (!id_step && *ids >= 0 && *ids < b->extent)
-            for (int64_t c = 0; c < columns; c++)
-                sum[*ids * columns + c] += x[c * x_step];
+            add_row(sum + *ids * columns, x, x_step, columns);
         for (int64_t c = 0; id_step && c < columns; c++) {
             int32_t id = ids[c * id_step];
             if (id >= 0 && id < b->extent)
@@ -131,8 +150,7 @@ static void scatter_block(const kernel_call *call, const blocks *b, int64_t bloc
     float *to = (float *)y->data + row_offset(&at, y->strides);
     int64_t step = b->axis == b->last ? 0 : y->strides[b->last];
     for (int64_t r = 0; r < b->extent; r++)
-        for (int64_t c = 0; c < columns; c++)
-            to[r * y->strides[b->axis] + c * step] = (float)sum[r * columns + c];
+        store_row(to + r * y->strides[b->axis], step, sum + r * columns, columns);
 }
 
 static void run_scatter(const kernel_call *call, int phase, int64_t task, void *scratch)

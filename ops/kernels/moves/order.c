@@ -4,6 +4,7 @@
 #include "ops/build.h"
 #include "ops/kernels/row_tasks.h"
 #include "ops/rules.h"
+#include "ops/vector/table.h"
 #include <math.h>
 
 /* The lines of x along an axis: a walk over its other axes, and the strides of a result there, which may lack
@@ -37,10 +38,15 @@ static bool plan_lines(kernel_call *call)
 
 /* ---- argmax ---- */
 
+/* In a dense line by vectors, unless it has a NaN, and then where that number is. */
 static int32_t largest_of(const float *x, int64_t stride, int64_t count)
 {
     int64_t best = -1;
-    float largest = -INFINITY;
+    float largest = stride == 1 ? vectors()->row_max(x, count) : NAN;
+    for (int64_t i = 0; largest == largest && i < count; i++)
+        if (x[i] == largest)
+            return (int32_t)i;
+    largest = -INFINITY;
     for (int64_t i = 0; i < count; i++)
         if (x[i * stride] > largest || (best < 0 && x[i * stride] == largest)) {
             largest = x[i * stride];
@@ -49,16 +55,49 @@ static int32_t largest_of(const float *x, int64_t stride, int64_t count)
     return best < 0 ? 0 : (int32_t)best;
 }
 
+enum { COLUMNS = 64 };
+
+/* Neighbouring lines together, row by row, as they lie in memory. */
+static void largest_of_columns(const float *x, int64_t row, int64_t extent, int64_t step, int64_t columns,
+                               int32_t *to, int64_t to_step)
+{
+    float largest[COLUMNS];
+    int32_t best[COLUMNS];
+    for (int64_t c = 0; c < columns; c++) {
+        largest[c] = -INFINITY;
+        best[c] = -1;
+    }
+    for (int64_t i = 0; i < extent; i++)
+        for (int64_t c = 0; c < columns; c++) {
+            float number = x[i * row + c * step];
+            bool more = number > largest[c] || (best[c] < 0 && number == largest[c]);
+            largest[c] = more ? number : largest[c];
+            best[c] = more ? (int32_t)i : best[c];
+        }
+    for (int64_t c = 0; c < columns; c++)
+        to[c * to_step] = best[c] < 0 ? 0 : best[c];
+}
+
 static void run_argmax(const kernel_call *call, int phase, int64_t task, void *scratch)
 {
     const tensor *x = &call->inputs[0], *y = &call->outputs[0];
-    lines l = lines_of(call, &call->outputs[0]);
-    row_walk at = row_walk_at(l.dims, l.rank, task * l.per_task);
-    int64_t end = (task + 1) * l.per_task < l.count ? (task + 1) * l.per_task : l.count;
+    lines l = lines_of(call, y);
+    int last = l.rank - 1;
+    int64_t line = task * l.per_task, end = line + l.per_task < l.count ? line + l.per_task : l.count;
     (void)phase, (void)scratch;
-    for (int64_t line = task * l.per_task; line < end; line++, row_walk_next(&at))
-        ((int32_t *)y->data)[row_offset(&at, l.y_strides)] = largest_of(
-            (const float *)x->data + row_offset(&at, x->strides), x->strides[l.axis], x->dims[l.axis]);
+    while (line < end) {
+        row_walk at = row_walk_at(l.dims, l.rank, line);
+        const float *from = (const float *)x->data + row_offset(&at, x->strides);
+        int32_t *to = (int32_t *)y->data + row_offset(&at, l.y_strides);
+        int64_t beside = l.dims[last] - at.index[last], count = beside < end - line ? beside : end - line;
+        count = count < COLUMNS ? count : COLUMNS;
+        if (l.axis == last)
+            *to = largest_of(from, x->strides[last], x->dims[last]);
+        else
+            largest_of_columns(from, x->strides[l.axis], x->dims[l.axis], x->strides[last], count, to,
+                               l.y_strides[last]);
+        line += count;
+    }
 }
 
 const kernel kernel_argmax = {"argmax", plan_lines, run_argmax};
@@ -238,6 +277,8 @@ static const uint64_t *top_line(const kernel_call *call, const float *x, int64_t
     for (int64_t i = wanted / 2 - 1; i >= 0; i--)
         sink(heap, wanted, i);
     for (int64_t i = wanted; i < count && wanted; i++) {
+        if (x[i * stride] <= x[(uint32_t)heap[0] * stride])
+            continue; /* as most elements are; a NaN goes on */
         uint64_t key = key_of(x, stride, i, true);
         if (key < heap[0]) {
             heap[0] = key;

@@ -30,6 +30,17 @@ static void stretches_of(const kernel_call *call, int64_t sentence, int64_t exte
     }
 }
 
+/* A stretch of the last axis; `from` and `to` are where it begins. */
+static void move_stretch(const stretch *s, const uint32_t *from, int64_t from_stride, uint32_t *to,
+                         int64_t to_stride)
+{
+    if (s->step < 0 && from_stride == 1 && to_stride == 1)
+        for (int64_t i = 0; i < s->count; i++)
+            to[i] = from[-i];
+    else
+        move_row(s->step ? from : NULL, s->step * from_stride, to, to_stride, s->count);
+}
+
 static bool plan_turn(kernel_call *call)
 {
     return plan_rows(call, &call->outputs[0]);
@@ -49,8 +60,8 @@ static void run_turn(const kernel_call *call, int phase, int64_t task, void *scr
         stretches_of(call, row.index[0], y->dims[axis], s);
         if (axis == last) {
             for (int k = 0; k < 2; k++)
-                move_row(s[k].step ? from + s[k].from * x->strides[last] : NULL, s[k].step * x->strides[last],
-                         to + s[k].to * y->strides[last], y->strides[last], s[k].count);
+                move_stretch(&s[k], from + s[k].from * x->strides[last], x->strides[last],
+                             to + s[k].to * y->strides[last], y->strides[last]);
         } else {
             int64_t at = row.index[axis];
             const stretch *in = &s[at >= s[1].to];

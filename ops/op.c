@@ -23,6 +23,7 @@
 #define RECURRENCE(operand, result, object)
 #define IN_PLACE(result, operand)
 #define LOOKUP(ids, table, axis)
+#define IGNORED(attribute)
 #define LENGTH(operand, rows, axis)
 #define COUNTED(result)
 #define OP(name, operands, results, flags, fields, infer, vjp, form, step, columns, meaning)                 \
@@ -33,6 +34,7 @@
 #undef RECURRENCE
 #undef IN_PLACE
 #undef LOOKUP
+#undef IGNORED
 #undef LENGTH
 #undef COUNTED
 
@@ -51,6 +53,7 @@ static const kernel *const no_kernels[] = {NULL};
 #define KERNELS(...)
 #define IN_PLACE(result, operand)   .in_place[result] = 1 + (operand),
 #define LOOKUP(ids, table, axis)    .lookup = {ids, table, axis},
+#define IGNORED(attribute)          .ignored = 1 + (attribute),
 #define LENGTH(operand, rows, axis) .length = {operand, rows, axis},
 #define COUNTED(result)             .counted = result,
 #define RECURRENCE(operand, result, object)                                                                  \

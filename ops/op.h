@@ -202,6 +202,7 @@ typedef struct op_row {
     /* For the ops that need them. */
     signed char in_place[MAX_OUTPUTS]; /* of each result: 1 + the operand, 0: none (node_in_place) */
     id_lookup lookup;
+    signed char ignored; /* 1 + the attribute that names an id which the lookup leaves out; 0: none does */
     row_length length;
     signed char counted; /* the result that counts what result 0, a sum, is the sum of; 0: there is none */
     const recurrence *recurrence; /* NULL: none */

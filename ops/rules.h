@@ -10,6 +10,7 @@ typedef bool infer_rule(rondo_graph *g, node *n, value *outputs);
 #define RECURRENCE(operand, result, object) extern const recurrence object;
 #define IN_PLACE(result, operand)
 #define LOOKUP(ids, table, axis)
+#define IGNORED(attribute)
 #define LENGTH(operand, rows, axis)
 #define COUNTED(result)
 #define OP(name, operands, results, flags, fields, infer, vjp, form, step, columns, meaning) \
@@ -26,5 +27,6 @@ typedef bool infer_rule(rondo_graph *g, node *n, value *outputs);
 #undef RECURRENCE
 #undef IN_PLACE
 #undef LOOKUP
+#undef IGNORED
 #undef LENGTH
 #undef COUNTED

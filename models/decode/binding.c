@@ -61,21 +61,39 @@ int64_t binding_id_limit(const rondo_graph *g, value_id ids)
     return limit;
 }
 
-bool binding_check_ids(const char *name, const int32_t *ids, int64_t count, int64_t limit, rondo_error *error)
+/* The id that all lookups of these ids ignore. */
+static int64_t ignored_id(const rondo_graph *g, value_id ids)
+{
+    int64_t ignored = NO_ID;
+    bool first = true;
+    for (node_id id = 0; id < g->node_count; id++) {
+        const node *n = &g->nodes[id];
+        const op_row *row = &op_table[n->op];
+        if (!row->lookup.ids || n->inputs[row->lookup.ids] != ids)
+            continue;
+        int64_t own = row->ignored ? n->attributes[row->ignored - 1].integer : NO_ID;
+        ignored = first || own == ignored ? own : NO_ID;
+        first = false;
+    }
+    return ignored;
+}
+
+bool binding_check_ids(const char *name, const int32_t *ids, int64_t count, int64_t limit, int64_t ignored,
+                       rondo_error *error)
 {
     for (int64_t i = 0; limit >= 0 && i < count; i++)
-        if (ids[i] < 0 || ids[i] >= limit)
+        if ((ids[i] < 0 || ids[i] >= limit) && ids[i] != ignored)
             return fail(error, RONDO_ARGUMENT, "tensor %s: entry %lld is id %d, the table has rows 0 to %lld",
                         name, (long long)i, ids[i], (long long)limit - 1);
     return true;
 }
 
-static bool check_ids(const rondo_graph *g, value_id leaf, const rondo_tensor *t, rondo_error *error)
+bool binding_check_leaf(const rondo_graph *g, value_id leaf, const rondo_tensor *t, rondo_error *error)
 {
     int64_t count = 1;
     for (int a = 0; a < t->rank; a++)
         count *= t->dims[a];
-    return binding_check_ids(t->name, t->data, count, binding_id_limit(g, leaf), error);
+    return binding_check_ids(t->name, t->data, count, binding_id_limit(g, leaf), ignored_id(g, leaf), error);
 }
 
 bool binding_tensor(binding *b, instance *i, const rondo_tensor *t, rondo_error *error)
@@ -96,7 +114,7 @@ bool binding_tensor(binding *b, instance *i, const rondo_tensor *t, rondo_error 
     for (int a = 0; a < t->rank; a++)
         if (!bind_dim(b, g, v->shape.dims[a], t->dims[a], t, a, error))
             return false;
-    if (t->type == RONDO_I32 && !check_ids(g, leaf, t, error))
+    if (t->type == RONDO_I32 && !binding_check_leaf(g, leaf, t, error))
         return false;
     instance_bind(i, leaf, t->data);
     return true;

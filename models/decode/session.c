@@ -256,7 +256,7 @@ const float *rondo_session_advance(rondo_session *s, const int32_t *tokens, int6
     }
     s->logits = NULL;
     if (!set_counts(s, lengths, length, error) ||
-        !binding_check_ids(r->token_name, tokens, s->batch * length, r->token_limit, error) ||
+        !binding_check_ids(r->token_name, tokens, s->batch * length, r->token_limit, NO_ID, error) ||
         !ports_grow(s, longest(s) + length, error))
         return NULL;
     instance_bind(&s->step, r->tokens, (void *)tokens);

@@ -192,15 +192,10 @@ static bool check_given(const arguments *a, const bool *read)
 
 static bool check_ids(const arguments *a)
 {
-    for (size_t k = 0; k < a->count; k++) {
-        const rondo_tensor *t = &a->tensors[k];
-        int64_t count = 1;
-        for (int axis = 0; axis < t->rank; axis++)
-            count *= t->dims[axis];
-        if (t->type == RONDO_I32 &&
-            !binding_check_ids(t->name, t->data, count, binding_id_limit(a->g, a->leaves[k]), a->error))
+    for (size_t k = 0; k < a->count; k++)
+        if (a->tensors[k].type == RONDO_I32 &&
+            !binding_check_leaf(a->g, a->leaves[k], &a->tensors[k], a->error))
             return false;
-    }
     return true;
 }
 

@@ -12,6 +12,8 @@ at_most() {
     wrong=1
 }
 at_most 150 docs/examples/copy.c
+at_most 150 docs/examples/classifier.c
+at_most 150 docs/examples/ctc.c
 at_most 80 docs/examples/function.c
 at_most 60 docs/examples/own_mixer.c
 at_most 10 docs/examples/linear.graph

@@ -321,11 +321,11 @@ Test(objectives, cross_entropy_ignores_what_it_is_told_to)
         bool padding;
         int32_t ignore;
         int64_t count;
-    } cases[] = {{false, 0, 4}, {true, 0, 3}, {false, 2, 2}, {false, -1, 4}};
-    for (int k = 0; k < 4; k++) {
+    } cases[] = {{false, 0, 4}, {true, 0, 3}, {false, 2, 2}, {false, -100, 3}, {false, -1, 4}};
+    for (int k = 0; k < 5; k++) {
         rondo_error error = {0};
         float x[4 * 3] = {0};
-        int32_t y[4] = {0, 2, 1, 2};
+        int32_t y[4] = {0, 2, cases[k].ignore == -100 ? -100 : 1, 2};
         const rondo_tensor inputs[] = {{"x", RONDO_F32, 2, {4, 3}, x}, {"y", RONDO_I32, 1, {4}, y}};
         rondo *r = rondo_new(1);
         rondo_graph *g = rondo_graph_new(r, &error);

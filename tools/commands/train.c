@@ -202,9 +202,11 @@ static bool show_samples(run *r, const char *when)
 static bool validate(run *r, const char *when)
 {
     count_text update;
+    char others[MEASURES_BYTES];
     if (r->data.has_valid) {
         const task *t = r->data.task;
-        if (!t->validate(&r->data.valid, t->inputs, r->trainer, &r->nll, &r->command->error))
+        if (!t->validate(&r->data.valid, t->inputs, r->trainer, &r->nll, &r->facts.measured,
+                         &r->command->error))
             return false;
         if (signals_caught())
             return true;
@@ -214,8 +216,9 @@ static bool validate(run *r, const char *when)
                         count_format(update, r->updates));
         bool better = !(r->facts.best_nll <= r->nll);
         progress_clear(&r->progress);
-        message(r->command->name, "update %s: validation nll %.3f, perplexity %.4g%s",
-                count_format(update, r->updates), r->nll, exp(r->nll), better ? ", the best so far" : "");
+        message(r->command->name, "update %s: validation nll %.3f, %sperplexity %.4g%s",
+                count_format(update, r->updates), r->nll, measures_format(others, &r->facts.measured),
+                exp(r->nll), better ? ", the best so far" : "");
         if (better &&
             !checkpoint_save_weights(r->weights, r->data.tokenizer, r->folder.best, &r->command->error))
             return false;
@@ -275,7 +278,8 @@ static bool one_update(run *r)
         f->index = 0;
     }
     double done = share_done(r);
-    const progress_update update = {.number = r->updates,
+    const progress_update update = {.step = &step,
+                                    .number = r->updates,
                                     .epoch = epoch + 1,
                                     .loss = step.loss,
                                     .nll = step.nll,

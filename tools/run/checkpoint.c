@@ -103,7 +103,7 @@ bool checkpoint_load(checkpoints *c, rondo_trainer *t, const tokenizer *tokenize
 
 typedef struct pairs {
     arena *arena;
-    const char *items[2 * 10];
+    const char *items[2 * (10 + MEASURES_SHOWN)];
     int count;
 } pairs;
 
@@ -142,6 +142,9 @@ static bool write_checkpoint(const checkpoints *c, const rondo_trainer *t, const
     add_real(&p, "rondo.lowest_nll", f->lowest_nll);
     add_real(&p, "rondo.best_nll", f->best_nll);
     add_count(&p, "rondo.best_update", f->best_update);
+    for (int i = 0; i < f->measured.count; i++)
+        add_real(&p, arena_text(&a, "rondo.measure.%s", f->measured.of[i].name),
+                 measures_value(&f->measured, i));
     bool good = a.failed ? fail_memory(error, sizeof p, "a checkpoint")
                          : trainer_save(t, c->folder->checkpoint, p.items, p.count, error);
     arena_end(&a);

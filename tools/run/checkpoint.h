@@ -6,6 +6,7 @@
 #include "models/tokenizer/tokenizer.h"
 #include "models/train/trainer.h"
 #include "tools/run/folder.h"
+#include "tools/run/measures.h"
 
 /* What the command stores in a checkpoint in addition to the trainer. */
 typedef struct checkpoint_facts {
@@ -15,6 +16,7 @@ typedef struct checkpoint_facts {
     int64_t epoch, index; /* the next batch; −1: not known (in checkpoints of older versions) */
     double lowest_nll;    /* of training, smoothed; INFINITY: not known */
     uint64_t data;        /* run_data_mark of the training data */
+    measures measured;    /* by the last validation of this process; saved for information */
 } checkpoint_facts;
 
 typedef struct checkpoints {

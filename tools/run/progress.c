@@ -50,10 +50,11 @@ static void add(struct progress_sums *s, const progress_update *u)
     s->targets += u->targets;
     s->source_tokens += u->source_tokens;
     s->target_tokens += u->target_tokens;
+    measures_add(&s->measures, u->step);
 }
 
 typedef struct line {
-    char text[256];
+    char text[256 + MEASURES_BYTES];
     size_t length;
 } line;
 
@@ -82,6 +83,8 @@ static void describe(const progress *p, const progress_update *u, line *l)
     append(l, ": ");
     append(l, "loss %.3f, nll %.3f (perplexity %.4g), ", s->loss / targets, s->nll / targets,
            exp(s->nll / targets));
+    char others[MEASURES_BYTES];
+    append(l, "%s", measures_format(others, &s->measures));
     if (s->source_tokens)
         append(l, "%s + %s tokens/s, ", count_format(a, llround((double)s->source_tokens / seconds)),
                count_format(b, llround((double)s->target_tokens / seconds)));

@@ -1,6 +1,7 @@
 /* The line of progress of training. On a terminal it is rewritten in place twice a second; elsewhere, and
  * after progress_use_lines, a line is printed every `every` updates. */
 #pragma once
+#include "tools/run/measures.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -15,12 +16,14 @@ typedef struct progress {
     struct progress_sums {
         double loss, nll, gradient_norm, seconds, flops;
         int64_t updates, targets, source_tokens, target_tokens;
+        measures measures;
     } since, all; /* since the last line; since the start */
 } progress;
 
 /* What one update did. loss and nll are nats per target token. */
 typedef struct progress_update {
-    int64_t number, epoch; /* updates so far; epochs started */
+    const rondo_step *step; /* of the trainer; for its measures */
+    int64_t number, epoch;  /* updates so far; epochs started */
     double loss, nll, gradient_norm, rate, seconds;
     double flops; /* of matmul-like work, as in the share of peak */
     int64_t targets, source_tokens, target_tokens;

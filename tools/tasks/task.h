@@ -5,6 +5,7 @@
 #include "models/weights.h"
 #include "tools/data/batches.h"
 #include "tools/options/options.h"
+#include "tools/run/measures.h"
 
 /* Examples to train on or to validate with. */
 typedef struct dataset {
@@ -27,9 +28,10 @@ typedef int task_inputs(const batch *b, rondo_tensor *out);
 /* The model that the options describe, with that many subwords. */
 typedef bool task_build(rondo *context, const options *o, int64_t vocabulary, transformer_graph *out,
                         rondo_error *error);
-/* The loss per target on the validation examples, in nats; on some of them if a signal asks to stop. */
+/* The loss per target on the validation examples, in nats, and what is measured beside it; on some of them
+ * if a signal asks to stop. */
 typedef bool task_validate(dataset *valid, task_inputs *inputs, rondo_trainer *trainer, double *nll,
-                           rondo_error *error);
+                           measures *others, rondo_error *error);
 /* Prints o->samples of the validation examples on stderr: the source, the target, and, labelled with
  * `when`, the output of the model. */
 typedef struct task_model {

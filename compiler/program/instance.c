@@ -118,9 +118,15 @@ static void do_task(void *argument, int64_t task, int worker)
 static void fill_poison(char *memory, int64_t bytes)
 {
     static const uint32_t signalling = 0x7fa00000; /* a NaN as f32, out of any range as i32 */
-    for (int64_t at = 0; at < bytes; at += (int64_t)sizeof signalling)
-        memcpy(memory + at, &signalling,
-               bytes - at < (int64_t)sizeof signalling ? (size_t)(bytes - at) : sizeof signalling);
+    size_t all = (size_t)bytes, done = all < sizeof signalling ? all : sizeof signalling;
+    if (!all)
+        return;
+    memcpy(memory, &signalling, done);
+    while (done < all) { /* copies what is filled already: the workers' scratch is filled for every call */
+        size_t more = done < all - done ? done : all - done;
+        memcpy(memory + done, memory, more);
+        done += more;
+    }
 }
 
 /* How many lifetimes have begun, and how many have ended. */

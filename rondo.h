@@ -445,6 +445,45 @@ typedef struct rondo_conv_options {
 RONDO_API rondo_value rondo_conv_at(rondo_place, rondo_value x, const rondo_conv_options *);
 #define rondo_conv(x, ...) \
     rondo_conv_at(RONDO_HERE, x, RONDO_OPTIONS(rondo_conv_options, .channels = __VA_ARGS__))
+/* ---- loops: recurrences that are no product over (t, s) ---- */
+
+/* Goes over sequences [B, T, ...] step by step. A function of yours builds the body, once: it is given one
+ * row of each sequence, [B, ...], and what the step before left; it sets what this step leaves, of the same
+ * type, and the rows of the results. It may use values from around the loop and make parameters; everything
+ * that is built meanwhile belongs to the body. An LSTM: docs/LOOPS.md.
+ *
+ * block: W rows at a time, [B, W, ...], of sequences whose T is a multiple of W ("f32[B,64*N,16]").
+ * reverse: from the last row to the first. length: rows at and beyond it change no carry, and their results
+ * are 0. The decoder of a model carries what its loops carry. What draws random numbers, such as dropout, has
+ * to stay outside. */
+enum { RONDO_LOOP_VALUES = 8 };
+typedef struct rondo_loop_step {
+    rondo_value rows[RONDO_LOOP_VALUES];    /* given: of each sequence */
+    rondo_value carries[RONDO_LOOP_VALUES]; /* given: what the step before left; the body sets the next */
+    rondo_value results[RONDO_LOOP_VALUES]; /* the body sets them */
+} rondo_loop_step;
+typedef void rondo_loop_body(rondo_graph *body, rondo_loop_step *step, void *user);
+typedef struct rondo_loop_options {
+    size_t size RONDO_ZERO;
+    rondo_value over[RONDO_LOOP_VALUES] RONDO_ZERO;    /* [B, T, ...], at least one */
+    rondo_value carries[RONDO_LOOP_VALUES] RONDO_ZERO; /* what the first step finds */
+    const char *name RONDO_ZERO;                       /* NULL: "loop"; a scope for the body's parameters */
+    int64_t block RONDO_ZERO;                          /* 0: one row, without an axis */
+    bool reverse RONDO_ZERO;
+    rondo_value length RONDO_ZERO; /* i32[B]; no value: all rows */
+    void *user RONDO_ZERO;         /* for the body */
+} rondo_loop_options;
+typedef struct rondo_loop_results {
+    rondo_value results[RONDO_LOOP_VALUES]; /* [B, T, ...] */
+    rondo_value carries[RONDO_LOOP_VALUES]; /* what the last step left */
+} rondo_loop_results;
+RONDO_API rondo_loop_results rondo_loop_at(rondo_place, rondo_graph *, rondo_loop_body *body,
+                                           const rondo_loop_options *);
+#define rondo_loop(graph, body, ...) \
+    rondo_loop_at(RONDO_HERE, graph, body, RONDO_OPTIONS(rondo_loop_options, __VA_ARGS__))
+/* What a loop over x, [B, T, ...], may begin with: zeros, f32[B, width]. */
+RONDO_API rondo_value rondo_loop_zeros_at(rondo_place, rondo_value x, int64_t width);
+#define rondo_loop_zeros(x, width) rondo_loop_zeros_at(RONDO_HERE, x, width)
 
 /* Norms over the last axis, which must be a number: layer norm (Ba et al. 2016, eq. 4), with the parameters
  * NAME.weight and NAME.bias, and RMS norm (Zhang & Sennrich 2019, eq. 4), with NAME.weight. */

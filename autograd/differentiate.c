@@ -7,6 +7,7 @@
  *   gives: no `gradient` node; each new node is at the scope and line of the node that it belongs to
  *   breaks: nothing; other values, ports and outputs stay */
 #include "autograd/differentiate.h"
+#include "autograd/loop.h"
 #include "ops/build.h"
 #include <string.h>
 
@@ -15,6 +16,12 @@ typedef struct stretch {
     node_id first, last;
 } stretch;
 
+/* A loop of `to`, and how it is differentiated. */
+typedef struct kept_loop {
+    node_id node;
+    loop_gradient gradient;
+} kept_loop;
+
 typedef struct expansion {
     const rondo_graph *from;
     rondo_graph *to;
@@ -22,6 +29,8 @@ typedef struct expansion {
     arena *scratch;
     stretch *walks;
     int walk_count, walk_capacity;
+    kept_loop *loops; /* those that keep what their gradient reads */
+    int loop_count, loop_capacity;
 } expansion;
 
 /* One walk back through `to`, whose values may have a gradient if they were there when it began. */
@@ -94,6 +103,23 @@ static bool fail_without_gradient(const walk *w, node_id id)
     return false;
 }
 
+static bool add_gradients(walk *w, const node *n, const bool *needs, const value_id *gradients)
+{
+    for (int i = 0; i < n->input_count; i++)
+        if (needs[i] && !accumulate(w, op_table[n->op].signature.name, n->inputs[i], gradients[i]))
+            return false;
+    return true;
+}
+
+/* NULL: the node is no loop, or was made by a gradient. */
+static kept_loop *find_loop(const expansion *e, node_id id)
+{
+    for (int i = 0; i < e->loop_count; i++)
+        if (e->loops[i].node == id)
+            return &e->loops[i];
+    return NULL;
+}
+
 static bool step_back(walk *w, node_id id)
 {
     node n = w->to->nodes[id]; /* copies: the tables move while they grow */
@@ -112,14 +138,17 @@ static bool step_back(walk *w, node_id id)
         return true;
     const char *name = op_table[n.op].signature.name;
     graph_at(w->to, w->to, id);
+    kept_loop *loop = find_loop(w->e, id);
+    if (loop) {
+        if (!loop_gradient_apply(w->to, id, &loop->gradient, out_gradients, needs, in_gradients))
+            return graph_refuse(w->to, RONDO_NO_GRADIENT, "the gradient of a loop cannot be built");
+        return add_gradients(w, &n, needs, in_gradients);
+    }
     if (!op_table[n.op].vjp)
         return fail_without_gradient(w, id);
     if (!op_table[n.op].vjp(w->to, &n, out_gradients, needs, in_gradients))
         return graph_refuse(w->to, RONDO_NO_GRADIENT, "the gradient of %s cannot be built", name);
-    for (int i = 0; i < n.input_count; i++)
-        if (needs[i] && !accumulate(w, name, n.inputs[i], in_gradients[i]))
-            return false;
-    return true;
+    return add_gradients(w, &n, needs, in_gradients);
 }
 
 /* ---- one scalar ---- */
@@ -188,9 +217,42 @@ static bool expand_scalar(expansion *e, node_id first)
     return true;
 }
 
+static bool has_gradients(const rondo_graph *g, node_id after)
+{
+    for (node_id id = after; id < g->node_count; id++)
+        if (g->nodes[id].op == OP_gradient)
+            return true;
+    return false;
+}
+
+/* Copies a loop so that it keeps what its gradient will read; the results come first as before. */
+static bool copy_loop(expansion *e, node_id id)
+{
+    const node *n = &e->from->nodes[id];
+    rondo_graph *keeping = NULL;
+    graph_at(e->to, e->from, id);
+    if (!ARENA_PUSH(e->scratch, e->loops, e->loop_count, e->loop_capacity))
+        return graph_refuse(e->to, RONDO_MEMORY, "out of memory for the gradient of a loop");
+    kept_loop *loop = &e->loops[e->loop_count];
+    if (!loop_gradient_make(e->to, e->from, n, &loop->gradient, &keeping))
+        return false;
+    e->loop_count++;
+    value_id inputs[MAX_INPUTS];
+    for (int i = 0; i < n->input_count; i++)
+        inputs[i] = e->map[n->inputs[i]];
+    value_id first = loop_build(e->to, e->from->names[n->attributes[loop_body].integer], keeping,
+                                &loop->gradient.forward, inputs);
+    for (int o = 0; o < n->output_count; o++)
+        e->map[n->first_output + o] = build_output(e->to, first, o);
+    loop->node = first == NONE ? NONE : e->to->values[first].node;
+    return first != NONE;
+}
+
 static bool expand_node(expansion *e, node_id id)
 {
     const node *n = &e->from->nodes[id];
+    if (n->op == OP_loop && has_gradients(e->from, id))
+        return copy_loop(e, id);
     if (n->op != OP_gradient)
         return graph_copy_node(e->to, e->from, id, e->map);
     if (e->map[n->first_output] != NONE)
@@ -221,6 +283,8 @@ rondo_graph *differentiate(const rondo_graph *g, value_id **map, rondo_error *er
     arena_begin(&scratch, &g->context->allocator);
     e.scratch = &scratch;
     expand_all(&e);
+    for (int i = 0; i < e.loop_count; i++)
+        graph_free(e.loops[i].gradient.body);
     arena_end(&scratch);
     if (map)
         *map = e.map;

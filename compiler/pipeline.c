@@ -8,8 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *const pipeline_passes[] = {"verify", "watch",   "mode",  "linearize", "contract", "differentiate",
-                                       "stream", "compose", "hoist", "simplify",  "fuse",     NULL};
+const char *const pipeline_passes[] = {"verify",        "watch",  "mode",    "linearize", "contract",
+                                       "differentiate", "stream", "compose", "hoist",     "simplify",
+                                       "prune",         "fuse",   NULL};
 
 /* A graph on its way through a pipeline. Each step frees what it replaces; after a failure, or after the pass
  * `after`, steps do nothing. */
@@ -30,6 +31,24 @@ static bool ends_after(const pipeline_options *options, const char *pass)
     return options && options->after && !strcmp(options->after, pass);
 }
 
+/* A pass that is the same for a graph and for the bodies in it. */
+typedef rondo_graph *plain_pass(const rondo_graph *g, rondo_error *error);
+
+/* The pass over the bodies of g, from the innermost on; g is not shared yet. */
+static bool pass_bodies(rondo_graph *g, plain_pass *pass, rondo_error *error)
+{
+    for (int i = 0; i < g->body_count; i++) {
+        rondo_graph *next = pass(g->bodies[i].graph, error);
+        if (!next || !pass_bodies(next, pass, error)) {
+            graph_free(next);
+            return false;
+        }
+        graph_free(g->bodies[i].graph);
+        g->bodies[i].graph = next;
+    }
+    return true;
+}
+
 static void step_to(passage *p, rondo_graph *next, const char *pass)
 {
     graph_free(p->graph);
@@ -42,6 +61,18 @@ static void step_to(passage *p, rondo_graph *next, const char *pass)
         p->ended = true;
 }
 
+static void step_by(passage *p, plain_pass *pass, const char *name)
+{
+    if (!goes_on(p))
+        return;
+    rondo_graph *next = pass(p->graph, p->error);
+    if (next && !pass_bodies(next, pass, p->error)) {
+        graph_free(next);
+        next = NULL;
+    }
+    step_to(p, next, name);
+}
+
 static void do_verify(passage *p)
 {
     if (goes_on(p) && !graph_verify(p->graph, p->error))
@@ -50,34 +81,55 @@ static void do_verify(passage *p)
         p->ended = true;
 }
 
+static rondo_graph *plain_watch(const rondo_graph *g, rondo_error *error)
+{
+    return watch(g, NULL, error);
+}
+
 static void do_watch(passage *p)
 {
-    if (goes_on(p))
-        step_to(p, watch(p->graph, NULL, p->error), "watch");
+    step_by(p, plain_watch, "watch");
+}
+
+static rondo_graph *plain_mode(const rondo_graph *g, rondo_error *error)
+{
+    return mode_evaluate(g, NULL, error);
 }
 
 static void do_mode(passage *p)
 {
-    if (goes_on(p))
-        step_to(p, mode_evaluate(p->graph, NULL, p->error), "mode");
+    step_by(p, plain_mode, "mode");
+}
+
+static rondo_graph *plain_linearize(const rondo_graph *g, rondo_error *error)
+{
+    return linearize(g, NULL, NULL, error);
 }
 
 static void do_linearize(passage *p)
 {
-    if (goes_on(p) && !(p->options && p->options->no_linearize))
-        step_to(p, linearize(p->graph, NULL, NULL, p->error), "linearize");
+    if (!(p->options && p->options->no_linearize))
+        step_by(p, plain_linearize, "linearize");
+}
+
+static rondo_graph *plain_contract(const rondo_graph *g, rondo_error *error)
+{
+    return contract(g, NULL, error);
 }
 
 static void do_contract(passage *p)
 {
-    if (goes_on(p))
-        step_to(p, contract(p->graph, NULL, p->error), "contract");
+    step_by(p, plain_contract, "contract");
+}
+
+static rondo_graph *plain_differentiate(const rondo_graph *g, rondo_error *error)
+{
+    return differentiate(g, NULL, error);
 }
 
 static void do_differentiate(passage *p)
 {
-    if (goes_on(p))
-        step_to(p, differentiate(p->graph, NULL, p->error), "differentiate");
+    step_by(p, plain_differentiate, "differentiate");
 }
 
 static void do_stream(passage *p, const char *time)
@@ -92,16 +144,34 @@ static void do_compose(passage *p)
         step_to(p, compose(p->graph, NULL, p->error), "compose");
 }
 
+static rondo_graph *plain_simplify(const rondo_graph *g, rondo_error *error)
+{
+    return simplify(g, NULL, error);
+}
+
 static void do_simplify(passage *p)
 {
-    if (goes_on(p))
-        step_to(p, simplify(p->graph, NULL, p->error), "simplify");
+    step_by(p, plain_simplify, "simplify");
+}
+
+static rondo_graph *plain_prune(const rondo_graph *g, rondo_error *error)
+{
+    return prune(g, NULL, error);
+}
+
+static void do_prune(passage *p)
+{
+    step_by(p, plain_prune, "prune");
+}
+
+static rondo_graph *plain_fuse(const rondo_graph *g, rondo_error *error)
+{
+    return fuse(g, NULL, error);
 }
 
 static void do_fuse(passage *p)
 {
-    if (goes_on(p))
-        step_to(p, fuse(p->graph, NULL, p->error), "fuse");
+    step_by(p, plain_fuse, "fuse");
 }
 
 rondo_graph *pipeline_train(rondo_value loss, const pipeline_options *options, rondo_error *error)
@@ -113,6 +183,7 @@ rondo_graph *pipeline_train(rondo_value loss, const pipeline_options *options, r
     do_contract(&p);
     do_differentiate(&p);
     do_simplify(&p);
+    do_prune(&p);
     do_fuse(&p);
     return p.graph;
 }
@@ -127,6 +198,7 @@ rondo_graph *pipeline_evaluate(rondo_value loss, const pipeline_options *options
     do_contract(&p);
     do_differentiate(&p);
     do_simplify(&p);
+    do_prune(&p);
     do_fuse(&p);
     return p.graph;
 }
@@ -144,6 +216,7 @@ rondo_graph *pipeline_function(const rondo_graph *g, const value_id *results, co
     do_contract(&p);
     do_differentiate(&p);
     do_simplify(&p);
+    do_prune(&p);
     do_fuse(&p);
     return p.graph;
 }
@@ -178,6 +251,7 @@ static bool finish_stage(rondo_graph **g, const pipeline_options *options, rondo
         return true;
     passage p = {*g, options, error, false};
     do_simplify(&p);
+    do_prune(&p);
     do_fuse(&p);
     *g = p.graph;
     return p.graph != NULL;

@@ -1,5 +1,5 @@
 /* The tables of a graph: names, shapes, symbols and scopes, and the record of its first mistake. */
-#include "core/graph.h"
+#include "core/body.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,8 +35,11 @@ rondo_graph *graph_new(rondo *context, rondo_error *error)
 
 void graph_free(rondo_graph *g)
 {
-    if (!g)
+    if (!g || atomic_fetch_sub(&g->sharers, 1) > 0)
         return;
+    graph_free(g->inner);
+    for (int i = 0; i < g->body_count; i++)
+        graph_free(g->bodies[i].graph);
     arena_end(&g->arena);
     memory_free(&g->context->allocator, g, sizeof *g);
 }
@@ -271,7 +274,7 @@ int graph_symbol(rondo_graph *g, const char *name)
 
 void rondo_enter(rondo_graph *graph, const char *format, ...)
 {
-    rondo_graph *g = graph;
+    rondo_graph *g = graph_innermost(graph);
     if (!g || !graph_good(g))
         return;
     int room = (int)(sizeof g->scope_stack / sizeof *g->scope_stack);
@@ -301,6 +304,7 @@ void rondo_enter(rondo_graph *graph, const char *format, ...)
 
 void rondo_leave(rondo_graph *graph)
 {
+    graph = graph_innermost(graph);
     if (!graph || !graph_good(graph))
         return;
     if (!graph->scope_depth)

@@ -10,8 +10,10 @@
 #pragma once
 #include "core/context.h"
 #include "core/text/text.h"
+#include <stdatomic.h>
 
-enum { MAX_RANK = 8, MAX_SYMBOLS = 12, MAX_ATTRIBUTES = 8, MAX_INPUTS = 12, MAX_OUTPUTS = 12 };
+enum { MAX_RANK = 8, MAX_SYMBOLS = 12, MAX_ATTRIBUTES = 8, MAX_INPUTS = 32, MAX_OUTPUTS = 32 };
+enum { MAX_FUSED = 12 }; /* operands and results of `fused`, operands of `concat` */
 /* Of a graph: more than any model has, and few enough that each can be compared with all others. */
 enum { MAX_PORTS = 1 << 14, MAX_NAMED_OUTPUTS = 1 << 16, MAX_INITIALS = 1 << 16 };
 
@@ -89,6 +91,17 @@ typedef struct parameter_initial {
     double scale;
 } parameter_initial;
 
+/* A value of the outer graph, and the input of the body under construction that stands for it. */
+typedef struct graph_capture {
+    value_id outer, inner;
+} graph_capture;
+
+/* A graph that a node of another graph contains (the op `loop` repeats it): see core/body.h. */
+typedef struct graph_body {
+    int name; /* index into names */
+    rondo_graph *graph;
+} graph_body;
+
 struct rondo_graph {
     rondo *context;
     arena arena;
@@ -109,6 +122,13 @@ struct rondo_graph {
     int output_count, output_capacity;
     struct { value_id value; parameter_initial initial; } *initials;
     int initial_count, initial_capacity;
+    graph_body *bodies;
+    int body_count, body_capacity;
+    atomic_int sharers;  /* of a body: how many graphs hold it beside the first owner */
+    rondo_graph *outer;  /* the graph that a body under construction will belong to; NULL: it is none */
+    rondo_graph *inner;  /* the body under construction that new nodes go to; NULL: they go to this graph */
+    graph_capture *captures; /* of a body under construction */
+    int capture_count, capture_capacity;
     int scope;      /* current */
     int scope_depth, scope_stack[32];
     const char *file; /* current DSL line */
@@ -188,6 +208,10 @@ value_id graph_find_leaf(const rondo_graph *g, int op, const char *name);
  * graph_copy_node copies node n with its inputs mapped (all must be), sets map for its outputs, keeps scope,
  * line and value names. */
 value_id *graph_map_new(rondo_graph *to, const rondo_graph *from);
+/* The shape under to's symbols, which are declared; false: the graph failed. */
+bool graph_map_shape(rondo_graph *to, const rondo_graph *from, shape *s);
+/* Whether x, a shape of a, and y, one of b, are the same; symbols are, if they have the same name. */
+bool shape_same(const rondo_graph *a, const shape *x, const rondo_graph *b, const shape *y);
 bool graph_copy_node(rondo_graph *to, const rondo_graph *from, node_id n, value_id *map);
 /* Ports, outputs, initials through the map; what was not copied is dropped. */
 bool graph_copy_ends(rondo_graph *to, const rondo_graph *from, const value_id *map);

@@ -1,6 +1,6 @@
 /* The one builder: checks a node, infers its types, and reuses an equal node if there is one. Then ports,
  * outputs and lookup by name. */
-#include "core/graph.h"
+#include "core/body.h"
 #include <math.h>
 #include <string.h>
 
@@ -51,6 +51,8 @@ static bool attribute_fits(const rondo_graph *g, attribute_kind kind, attribute 
         return a.integer >= 0 && a.integer < g->shape_count;
     case ATTRIBUTE_NAME:
         return a.integer >= 0 && a.integer < g->name_count;
+    case ATTRIBUTE_BODY:
+        return graph_body_named(g, a.integer);
     case ATTRIBUTE_ORDER:
         return is_order(a.integer);
     case ATTRIBUTE_TYPE:

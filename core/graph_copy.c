@@ -1,6 +1,6 @@
 /* Copying graphs node by node with replacements, cleaning them, and comparing them. Names, shapes and symbols
  * of the two graphs may have different indices and are mapped by name. */
-#include "core/graph.h"
+#include "core/body.h"
 #include <math.h>
 #include <string.h>
 
@@ -64,13 +64,23 @@ static bool map_dim(rondo_graph *to, const rondo_graph *from, dim *d)
     return true;
 }
 
+bool graph_map_shape(rondo_graph *to, const rondo_graph *from, shape *s)
+{
+    for (int i = 0; i < s->rank; i++)
+        if (!map_dim(to, from, &s->dims[i]))
+            return false;
+    return true;
+}
+
 static int map_shape(rondo_graph *to, const rondo_graph *from, int64_t index)
 {
     shape s = from->shapes[index];
-    for (int i = 0; i < s.rank; i++)
-        if (!map_dim(to, from, &s.dims[i]))
-            return -1;
-    return graph_shape(to, &s);
+    return graph_map_shape(to, from, &s) ? graph_shape(to, &s) : -1;
+}
+
+static int map_body(rondo_graph *to, const rondo_graph *from, int64_t name)
+{
+    return graph_share_body(to, from->names[name], graph_body_named(from, name));
 }
 
 static bool map_attributes(rondo_graph *to, const rondo_graph *from, const node *n, attribute *out)
@@ -82,6 +92,8 @@ static bool map_attributes(rondo_graph *to, const rondo_graph *from, const node 
             out[i].integer = map_name(to, from, n->attributes[i].integer);
         else if (f[i].kind == ATTRIBUTE_DIMS)
             out[i].integer = map_shape(to, from, n->attributes[i].integer);
+        else if (f[i].kind == ATTRIBUTE_BODY)
+            out[i].integer = map_body(to, from, n->attributes[i].integer);
     }
     return graph_good(to);
 }
@@ -259,7 +271,7 @@ static bool same_dim(const rondo_graph *a, const rondo_graph *b, dim x, dim y)
     return !powers;
 }
 
-static bool same_shape(const rondo_graph *a, const rondo_graph *b, const shape *x, const shape *y)
+bool shape_same(const rondo_graph *a, const shape *x, const rondo_graph *b, const shape *y)
 {
     if (x->rank != y->rank)
         return false;
@@ -274,6 +286,13 @@ static bool same_real(double x, double y)
     return !memcmp(&x, &y, sizeof x) || (isnan(x) && isnan(y));
 }
 
+/* The names count too: they are part of the text. */
+static bool same_body(const rondo_graph *a, const rondo_graph *b, int64_t p, int64_t q)
+{
+    const rondo_graph *of_a = graph_body_named(a, p), *of_b = graph_body_named(b, q);
+    return !strcmp(a->names[p], b->names[q]) && of_a && of_b && (of_a == of_b || graph_same(of_a, of_b));
+}
+
 static bool same_attributes(const rondo_graph *a, const rondo_graph *b, const node *x, const node *y)
 {
     const attribute_field *f = graph_signature(a, x->op)->fields;
@@ -285,7 +304,9 @@ static bool same_attributes(const rondo_graph *a, const rondo_graph *b, const no
         else if (f[i].kind == ATTRIBUTE_NAME)
             same = !strcmp(a->names[p.integer], b->names[q.integer]);
         else if (f[i].kind == ATTRIBUTE_DIMS)
-            same = same_shape(a, b, &a->shapes[p.integer], &b->shapes[q.integer]);
+            same = shape_same(a, &a->shapes[p.integer], b, &b->shapes[q.integer]);
+        else if (f[i].kind == ATTRIBUTE_BODY)
+            same = same_body(a, b, p.integer, q.integer);
         if (!same)
             return false;
     }
@@ -303,7 +324,7 @@ static bool same_node(const rondo_graph *a, const rondo_graph *b, node_id id)
             return false;
     for (int p = 0; p < x->output_count; p++) {
         const value *v = &a->values[x->first_output + p], *w = &b->values[x->first_output + p];
-        if (v->type != w->type || !same_shape(a, b, &v->shape, &w->shape))
+        if (v->type != w->type || !shape_same(a, &v->shape, b, &w->shape))
             return false;
     }
     return true;

@@ -12,7 +12,8 @@ typedef enum attribute_kind {
     ATTRIBUTE_DIMS,    /* dims=[B,T,64]: an index into graph.shapes */
     ATTRIBUTE_NAME,    /* name="tokens": an index into graph.names */
     ATTRIBUTE_ORDER,   /* order=[0,2,1,3]: packed, 4 bits an axis from the lowest, count in bits 60… */
-    ATTRIBUTE_TYPE     /* type=i32 */
+    ATTRIBUTE_TYPE,    /* type=i32 */
+    ATTRIBUTE_BODY     /* body="cell": the name of a body of the graph, an index into graph.names */
 } attribute_kind;
 typedef struct attribute_field {
     const char *name;
@@ -20,7 +21,7 @@ typedef struct attribute_field {
     double initial; /* what an attribute that is not written has; NAN: it must be written */
 } attribute_field;
 typedef union attribute {
-    int64_t integer; /* INTEGER, FLAG, DIMS, NAME, ORDER, TYPE */
+    int64_t integer; /* INTEGER, FLAG, DIMS, NAME, ORDER, TYPE, BODY */
     double real;     /* REAL */
 } attribute;
 

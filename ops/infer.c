@@ -5,8 +5,13 @@
 
 const char *shape_words(rondo_graph *g, const shape *s)
 {
+    return shape_words_of(g, g, s);
+}
+
+const char *shape_words_of(rondo_graph *g, const rondo_graph *of, const shape *s)
+{
     text t = {.arena = &g->arena};
-    shape_text(&t, g, s);
+    shape_text(&t, of, s);
     const char *words = text_done(&t);
     return words ? words : "[…]"; /* the graph's arena has failed: what is said of it will be that */
 }

@@ -6,6 +6,8 @@
 #define infer_fail(g, ...) graph_refuse(g, RONDO_SHAPE, __VA_ARGS__)
 
 const char *shape_words(rondo_graph *g, const shape *s); /* "[B,T,64]", in the graph's arena */
+/* The same for a shape of another graph. */
+const char *shape_words_of(rondo_graph *g, const rondo_graph *of, const shape *s);
 const char *dim_words(rondo_graph *g, dim d);            /* "2·T" as the text form writes it */
 static inline const char *op_words(const node *n)
 {

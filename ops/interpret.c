@@ -101,7 +101,7 @@ static bool interpret_node(const interpreter *i, node_id id)
     arena_begin(&scratch, i->result->arena.allocator);
     reference_call call = {i->graph,        n->attributes, n->input_count,
                            n->output_count, inputs,        &i->result->values[n->first_output],
-                           &scratch};
+                           &scratch,        i->bound};
     bool good = row->reference(&call);
     arena_end(&scratch);
     return good || interpret_memory(i);

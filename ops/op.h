@@ -109,6 +109,7 @@ typedef struct reference_call {
     const reference_tensor *inputs;
     reference_tensor *outputs;
     arena *scratch;
+    const int64_t *bound; /* a number for each symbol of the graph; NULL: unknown to the caller */
 } reference_call;
 typedef bool reference_rule(const reference_call *call); /* false: scratch refused */
 

@@ -101,7 +101,7 @@ static rondo_graph *fuse_products(const rondo_graph *g, value_id **map, rondo_er
 /* A deferred value: its program over operands that are values of the new graph. */
 typedef struct chain {
     text program;
-    value_id operands[MAX_INPUTS];
+    value_id operands[MAX_FUSED];
     int operand_count, op_count; /* no ops: not deferred */
 } chain;
 
@@ -142,7 +142,7 @@ static int operand_index(chain *c, value_id v)
     for (int i = 0; i < c->operand_count; i++)
         if (c->operands[i] == v)
             return i;
-    if (c->operand_count == MAX_INPUTS)
+    if (c->operand_count == MAX_FUSED)
         return -1;
     c->operands[c->operand_count] = v;
     return c->operand_count++;
@@ -174,7 +174,7 @@ static bool add_operand(rondo_graph *g, chain *c, value_id v, bool embed)
 /* Appends the words of `inner`, its operand numbers translated. False: too many operands. */
 static bool add_chain(chain *c, const chain *inner)
 {
-    int numbers[MAX_INPUTS];
+    int numbers[MAX_FUSED];
     const char *at = text_done(&inner->program);
     for (int i = 0; i < inner->operand_count; i++)
         if ((numbers[i] = operand_index(c, inner->operands[i])) < 0)
@@ -243,7 +243,7 @@ static bool build_chain(chaining *k, const node *n, chain *c, bool embed)
         size_t length = c->program.length;
         bool inside =
             k->r.map[n->inputs[i]] == NONE && inner->op_count && c->op_count + inner->op_count < MOST_OPS;
-        if (inside && c->operand_count + inner->operand_count <= MAX_INPUTS - (n->input_count - i - 1) &&
+        if (inside && c->operand_count + inner->operand_count <= MAX_FUSED - (n->input_count - i - 1) &&
             add_chain(c, inner))
             continue;
         c->operand_count = before.operand_count;

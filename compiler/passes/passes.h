@@ -12,6 +12,8 @@ rondo_graph *mode_evaluate(const rondo_graph *g, value_id **map, rondo_error *er
 /* simplify: algebra that changes no result: x·1, x+0, x/1, double reshapes and transposes, broadcasts that an
  * elementwise reader does anyway, folding of constants, and dead nodes. */
 rondo_graph *simplify(const rondo_graph *g, value_id **map, rondo_error *error);
+/* prune: loops lose the operands and results that nobody needs. */
+rondo_graph *prune(const rondo_graph *g, value_id **map, rondo_error *error);
 /* fuse: bias, residual and activation into matmul; chains of elementwise ops into `fused`. */
 rondo_graph *fuse(const rondo_graph *g, value_id **map, rondo_error *error);
 /* compose: (x Wᵀ + b) P with trained W, b, P becomes one product with a matrix that is computed at load. */

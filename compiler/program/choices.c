@@ -46,7 +46,7 @@ static bool collect_calls(collection *c, const specialisation *s)
     for (int i = 0; i < s->call_count; i++) {
         char key[WISDOM_KEY_BYTES];
         const kernel_call *call = &s->calls[i];
-        if (!op_table[call->op].kernels[1] ||
+        if (!op_table[call->op].kernels[0] || !op_table[call->op].kernels[1] ||
             !wisdom_key(call, key)) /* no choice, or none that wisdom makes */
             continue;
         const char *kept = arena_copy_text(c->arena, key, strlen(key));

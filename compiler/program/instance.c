@@ -23,16 +23,29 @@ static void resize(instance *i, void **memory, size_t *now, size_t bytes)
     *now = *memory ? bytes : 0;
 }
 
+static void end_loops(instance *i)
+{
+    for (int k = 0; k < i->loop_count; k++)
+        instance_end(&i->loops[k]);
+    memory_free(i->allocator, i->loops, i->loops_bytes);
+    i->loops = NULL;
+    i->loops_bytes = 0;
+    i->loop_count = 0;
+}
+
 void instance_end(instance *i)
 {
     if (!i->program)
         return;
+    end_loops(i);
     program_release(i->program, i->now);
     memory_free(i->allocator, i->roots, i->roots_bytes);
     memory_free(i->allocator, i->calls, i->calls_bytes);
     memory_free(i->allocator, i->tensors, i->tensors_bytes);
-    memory_free(i->allocator, i->memory, i->memory_bytes);
-    memory_free(i->allocator, i->workers, i->workers_bytes);
+    if (!i->borrows) {
+        memory_free(i->allocator, i->memory, i->memory_bytes);
+        memory_free(i->allocator, i->workers, i->workers_bytes);
+    }
     *i = (instance){0};
 }
 
@@ -40,6 +53,35 @@ void instance_bind(instance *i, value_id v, void *data)
 {
     if (v >= 0 && v < i->program->graph->value_count)
         i->roots[v] = data;
+}
+
+static bool adopt(instance *i, const specialisation *s, int workers, rondo_error *error);
+
+/* An instance for the body of each loop; the specialisation has a use of the body's for as long as it
+ * lives, and the instance another. */
+static bool adopt_loops(instance *i, const specialisation *s, rondo_error *error)
+{
+    end_loops(i);
+    if (!s->loop_count)
+        return true;
+    i->loops_bytes = sizeof *i->loops * (size_t)s->loop_count;
+    i->loops = memory_new(i->allocator, i->loops_bytes);
+    if (!i->loops)
+        return fail_memory(error, i->loops_bytes, "running a loop");
+    for (; i->loop_count < s->loop_count; i->loop_count++) {
+        const loop_call *l = &s->loops[i->loop_count];
+        instance *body = &i->loops[i->loop_count];
+        if (!instance_begin(body, l->program, error))
+            return false;
+        body->borrows = true;
+        const specialisation *own = program_specialise(l->program, l->body->bound, error);
+        if (!own || !adopt(body, own, 0, error)) {
+            program_release(l->program, own);
+            instance_end(body);
+            return false;
+        }
+    }
+    return true;
 }
 
 /* Copies the calls of a specialisation, so that pointers can be put into them. */
@@ -50,12 +92,16 @@ static bool adopt(instance *i, const specialisation *s, int workers, rondo_error
         tensors += (size_t)(operand_room(&i->program->graph->nodes[s->nodes[c]]) + s->calls[c].output_count);
     resize(i, (void **)&i->calls, &i->calls_bytes, sizeof *i->calls * ((size_t)s->call_count + 1));
     resize(i, (void **)&i->tensors, &i->tensors_bytes, sizeof *i->tensors * (tensors + 1));
-    resize(i, (void **)&i->memory, &i->memory_bytes, s->arena_bytes + 64);
-    resize(i, (void **)&i->workers, &i->workers_bytes, s->worker_bytes * (size_t)workers + 64);
+    if (!i->borrows) {
+        resize(i, (void **)&i->memory, &i->memory_bytes, s->arena_bytes + 64);
+        resize(i, (void **)&i->workers, &i->workers_bytes, s->worker_bytes * (size_t)workers + 64);
+    }
     program_release(i->program, i->now);
     i->now = NULL;
-    if (!i->calls || !i->tensors || !i->memory || !i->workers)
+    if (!i->calls || !i->tensors || (!i->borrows && (!i->memory || !i->workers)))
         return fail_memory(error, s->arena_bytes, "running a program");
+    if (!adopt_loops(i, s, error))
+        return false;
     tensor *at = i->tensors;
     for (int c = 0; c < s->call_count; c++) {
         kernel_call *call = &i->calls[c];
@@ -67,7 +113,6 @@ static bool adopt(instance *i, const specialisation *s, int workers, rondo_error
         memcpy(at, s->calls[c].outputs, sizeof *at * (size_t)call->output_count);
         call->outputs = at;
         at += call->output_count;
-        call->shared = s->scratch[c].shared_offset >= 0 ? i->memory + s->scratch[c].shared_offset : NULL;
     }
     i->now = s;
     return true;
@@ -80,9 +125,12 @@ static char *root_memory(const instance *i, value_id root)
     return i->now->offsets[root] >= 0 ? i->memory + i->now->offsets[root] : NULL;
 }
 
-static bool relocate(instance *i, rondo_error *error)
+bool instance_relocate(instance *i, rondo_error *error)
 {
     const specialisation *s = i->now;
+    for (int c = 0; c < s->call_count; c++)
+        if (s->scratch[c].shared_offset >= 0)
+            i->calls[c].shared = i->memory + s->scratch[c].shared_offset;
     for (int r = 0; r < s->relocation_count; r++) {
         const relocation *at = &s->relocations[r];
         char *memory = root_memory(i, at->root);
@@ -183,7 +231,7 @@ static double now_seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static bool run_calls(instance *i, team *t, rondo_error *error)
+bool instance_calls(instance *i, team *t, rondo_error *error)
 {
     const specialisation *s = i->now;
     poisoning poisoned = {0};
@@ -196,6 +244,8 @@ static bool run_calls(instance *i, team *t, rondo_error *error)
             work w = {call, phase, i->workers, s->worker_bytes};
             team_run(t, call->tasks[phase], do_task, &w);
         }
+        if (call->op == OP_loop && !run_loop(i, c, t, error))
+            return false;
         if (i->cancel && atomic_load(i->cancel))
             return fail(error, RONDO_CANCELLED, "cancelled");
         if (i->program->options.poison && !poison_after(i, &poisoned, c, error))
@@ -221,11 +271,11 @@ static bool specialise(instance *i, int workers, const int64_t *bound, rondo_err
 
 bool instance_run(instance *i, team *t, const int64_t *bound, rondo_error *error)
 {
-    if (!specialise(i, team_size(t), bound, error) || !relocate(i, error))
+    if (!specialise(i, team_size(t), bound, error) || !instance_relocate(i, error))
         return false;
     blas_begin();
     team_begin(t);
-    bool whole = run_calls(i, t, error);
+    bool whole = instance_calls(i, t, error);
     team_end(t);
     blas_end();
     return whole;

@@ -124,10 +124,12 @@ static bool make_call(specialisation *s, const program *p, node_id id, const boo
         call->outputs[o] = tensor_of(s, g, n->first_output + o);
         call->outputs[o].data = n->output_count == 1 || read[n->first_output + o] ? (void *)s : NULL;
     }
-    if (n->op == OP_constant && !p->kept[n->first_output])
+    if (n->op == OP_constant && !p->kept[n->first_output] && !p->dense[n->first_output])
         call->outputs[0].rank = 0;
     char place[PLACE_BYTES];
-    if (!pick_kernel(call, p, n))
+    if (n->op == OP_loop ? !lower_loop(s, p, id, call, error) : false)
+        return false;
+    if (n->op != OP_loop && !pick_kernel(call, p, n))
         return fail(error, RONDO_ARGUMENT, "%s: no kernel takes these shapes", graph_place(g, id, place));
     s->nodes[s->call_count++] = id;
     s->flops += call->flops;
@@ -289,8 +291,9 @@ bool lower_calls(specialisation *s, const program *p, const node_id *order, int 
     s->scratch = ARENA_NEW(&s->arena, call_scratch, count + 1);
     s->nodes = ARENA_NEW(&s->arena, node_id, count + 1);
     s->offsets = ARENA_NEW(&s->arena, int64_t, p->graph->value_count + 1);
+    s->loops = ARENA_NEW(&s->arena, loop_call, count + 1);
     bool *read = mark_reads(&s->arena, p);
-    if (!s->calls || !s->scratch || !s->nodes || !s->offsets || !read)
+    if (!s->calls || !s->scratch || !s->nodes || !s->offsets || !s->loops || !read)
         return fail_memory(error, sizeof *s->calls * (size_t)count, "a program");
     for (int i = 0; i < count; i++)
         if (computes(s, &p->graph->nodes[order[i]]) && !make_call(s, p, order[i], read, error))

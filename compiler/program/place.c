@@ -103,7 +103,7 @@ static bool stored_order(const specialisation *s, const rondo_graph *g, value_id
 static bool can_grant(const node *n, int64_t wish)
 {
     int order[MAX_RANK], rank = wish ? order_unpack(wish, order) : 0;
-    return wish && (n->op != OP_matmul || order[rank - 1] == rank - 1);
+    return wish && n->op != OP_loop && (n->op != OP_matmul || order[rank - 1] == rank - 1);
 }
 
 static void own_storage(specialisation *s, const program *p, value_id v, int64_t wish)
@@ -112,7 +112,7 @@ static void own_storage(specialisation *s, const program *p, value_id v, int64_t
     const node *n = graph_node_of(g, v);
     int rank = g->values[v].shape.rank, order[MAX_RANK];
     identity(order, rank);
-    if (!p->kept[v] && !(op_table[n->op].flags & OP_LEAF)) {
+    if (!p->kept[v] && !p->dense[v] && !(op_table[n->op].flags & OP_LEAF)) {
         if (can_grant(n, wish))
             order_unpack(wish, order);
         else if (op_table[n->op].flags & OP_ELEMENTWISE || n->op == OP_fused || n->op == OP_dropout ||
@@ -209,9 +209,22 @@ static bool try_view(specialisation *s, const program *p, value_id v)
 /* A constant is one element, read with strides of 0. */
 static bool constant_view(specialisation *s, const program *p, value_id v)
 {
-    if (graph_op_of(p->graph, v) != OP_constant || p->kept[v])
+    if (graph_op_of(p->graph, v) != OP_constant || p->kept[v] || p->dense[v])
         return false;
     s->placements[v] = (placement){.root = v};
+    return true;
+}
+
+/* In row-major order without gaps. */
+static bool stands_dense(const specialisation *s, const rondo_graph *g, value_id v)
+{
+    int rank = g->values[v].shape.rank, order[MAX_RANK];
+    int64_t strides[MAX_RANK];
+    identity(order, rank);
+    dense(s->dims[v], order, rank, strides);
+    for (int a = 0; a < rank; a++)
+        if (s->dims[v][a] > 1 && s->placements[v].strides[a] != strides[a])
+            return false;
     return true;
 }
 
@@ -226,7 +239,8 @@ bool lower_placements(specialisation *s, const program *p, rondo_error *error)
     for (value_id v = 0; v < g->value_count; v++) {
         const node *n = graph_node_of(g, v);
         bool view = (op_table[n->op].flags & OP_VIEW) && !p->kept[v];
-        if (!(view && try_view(s, p, v)) && !constant_view(s, p, v))
+        if (!(view && try_view(s, p, v) && (!p->dense[v] || stands_dense(s, g, v))) &&
+            !constant_view(s, p, v))
             own_storage(s, p, v, wishes[v]);
     }
     return true;

@@ -6,6 +6,28 @@
 #include <pthread.h>
 #include <string.h>
 
+/* Programs of the loops' bodies, and what they read. */
+static bool make_bodies(program *p, rondo_error *error)
+{
+    rondo_graph *g = p->graph;
+    p->bodies = ARENA_NEW(&p->arena, program *, g->node_count + 1);
+    p->dense = ARENA_NEW(&p->arena, bool, g->value_count + 1);
+    if (!p->bodies || !p->dense)
+        return fail_memory(error, sizeof *p, "a program");
+    for (node_id id = 0; id < g->node_count; id++) {
+        const node *n = &g->nodes[id];
+        if (n->op != OP_loop)
+            continue;
+        for (int i = 0; i < n->input_count; i++)
+            p->dense[n->inputs[i]] = true;
+        rondo_graph *body = graph_body_of(g, n);
+        atomic_fetch_add(&body->sharers, 1); /* program_new takes one */
+        if (!(p->bodies[id] = program_new(body, &p->options, error)))
+            return false;
+    }
+    return true;
+}
+
 static bool mark_kept(program *p)
 {
     const rondo_graph *g = p->graph;
@@ -46,7 +68,7 @@ program *program_new(rondo_graph *g, const program_options *options, rondo_error
         ; /* the error is set: a wisdom file that was asked for must be readable */
     else if (!p->lock || !mark_kept(p))
         fail_memory(error, sizeof *p, "a program");
-    else {
+    else if (make_bodies(p, error)) {
         p->wisdom = p->context->known;
         pthread_mutex_init(p->lock, NULL);
         return p;
@@ -59,6 +81,8 @@ static void specialisations_free(program *p, specialisation *s)
 {
     for (specialisation *next; s; s = next) {
         next = s->next;
+        for (int i = 0; i < s->loop_count; i++)
+            program_release(s->loops[i].program, s->loops[i].body);
         arena_end(&s->arena);
         memory_free(&p->context->allocator, s, sizeof *s);
     }
@@ -70,6 +94,8 @@ void program_free(program *p)
         return;
     const rondo_allocator allocator = p->context->allocator;
     specialisations_free(p, p->specialisations);
+    for (node_id id = 0; p->bodies && id < p->graph->node_count; id++)
+        program_free(p->bodies[id]);
     memory_free(&allocator, p->lock, sizeof(pthread_mutex_t));
     arena_end(&p->arena);
     graph_free(p->graph);

@@ -26,6 +26,8 @@ typedef struct program {
     bool *in_place; /* by port: `out` may be bound to the storage of `in` */
     node_id *order; /* that of the first specialisation: for others it needs little more memory, and saves
                      * compile time */
+    bool *dense;    /* by value: an operand of a loop, which a step reads a piece of */
+    struct program **bodies; /* by node: of a loop; else NULL */
     bool *kept;     /* by value: an output or a port's `out`, which has dense storage of its own until the end
                      * of the run */
 } program;

@@ -1,4 +1,5 @@
 /* Reading the attributes of an op, in the text form of a graph and in rondo_apply. */
+#include "core/body.h"
 #include "core/text/lex.h"
 #include "core/text/words.h"
 #include <math.h>
@@ -67,6 +68,16 @@ static bool read_dims(lexer *s, attribute *dims)
     return dims->integer >= 0;
 }
 
+static bool read_body_name(lexer *s, attribute *a)
+{
+    const char *name = lex_string(s);
+    a->integer = name ? graph_name(s->g, name) : 0;
+    if (!name || !graph_good(s->g))
+        return false;
+    return graph_body_named(s->g, a->integer) ||
+           lex_fail(s, RONDO_ARGUMENT, "there is no body \"%.60s\" above this line", name);
+}
+
 static bool read_value(lexer *s, attribute_set *set, int field)
 {
     attribute *a = &set->values[field];
@@ -79,6 +90,8 @@ static bool read_value(lexer *s, attribute_set *set, int field)
         name = lex_string(s);
         a->integer = name ? graph_name(s->g, name) : 0;
         return name && graph_good(s->g);
+    case ATTRIBUTE_BODY:
+        return read_body_name(s, a);
     case ATTRIBUTE_ORDER:
         return read_order(s, &a->integer);
     case ATTRIBUTE_DIMS:

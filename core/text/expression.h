@@ -8,6 +8,8 @@ typedef struct parser {
     value_id *values;    /* of each label; NONE: not made yet */
     int *lines;          /* where it was made */
     int label_count, label_capacity, line_capacity;
+    int depth;  /* of bodies; 0: the graph itself */
+    bool ended; /* the `end` of the body was read */
 } parser;
 
 /* The right side of a "=": a call with all its results, or one existing value. */

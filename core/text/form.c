@@ -85,6 +85,7 @@ typedef struct printer {
     const rondo_graph *g;
     text *t;
     const bool *named;
+    int indent; /* of every line: two blanks for each body around it */
 } printer;
 
 static void value_text(printer *p, value_id v)
@@ -123,6 +124,7 @@ static void attribute_text(printer *p, const attribute_field *f, attribute a)
         shape_text(p->t, p->g, &p->g->shapes[a.integer]);
         break;
     case ATTRIBUTE_NAME:
+    case ATTRIBUTE_BODY:
         string_text(p->t, p->g->names[a.integer]);
         break;
     case ATTRIBUTE_ORDER:
@@ -175,6 +177,11 @@ static void attributes_text(printer *p, const node *n)
 
 /* ---- lines ---- */
 
+static void begin_line(printer *p)
+{
+    text_add(p->t, "%*s", p->indent, "");
+}
+
 static void place_text(printer *p, const node *n)
 {
     const rondo_graph *g = p->g;
@@ -198,6 +205,7 @@ static void place_text(printer *p, const node *n)
 
 static void node_text(printer *p, const node *n)
 {
+    begin_line(p);
     for (int o = 0; o < n->output_count; o++) {
         text_add(p->t, "%s", o ? ", " : "");
         value_text(p, n->first_output + o);
@@ -222,6 +230,7 @@ static void port_text(printer *p, const port *port_printed)
 {
     static const char *const kinds[] = {"fixed", "carry", "append"};
     const port *q = port_printed;
+    begin_line(p);
     text_add(p->t, "port ");
     name_text(p->t, p->g->names[q->name]);
     text_add(p->t, " %s in=", kinds[q->kind]);
@@ -242,6 +251,7 @@ static void port_text(printer *p, const port *port_printed)
 static void initial_text(printer *p, value_id v, parameter_initial initial)
 {
     static const char *const kinds[] = {"", "xavier", "normal", "fill", "identity", "orthogonal"};
+    begin_line(p);
     text_add(p->t, "initial ");
     value_text(p, v);
     text_add(p->t, " %s ", kinds[initial.kind]);
@@ -249,28 +259,64 @@ static void initial_text(printer *p, value_id v, parameter_initial initial)
     text_add(p->t, "\n");
 }
 
-void graph_print(const rondo_graph *g, text *t)
+static void print_indented(const rondo_graph *g, text *t, int indent);
+
+static void bodies_text(printer *p)
 {
-    printer p = {g, t, named_values(g, t->arena)};
+    for (int i = 0; i < p->g->body_count; i++) {
+        begin_line(p);
+        text_add(p->t, "body ");
+        name_text(p->t, p->g->names[p->g->bodies[i].name]);
+        text_add(p->t, "\n");
+        print_indented(p->g->bodies[i].graph, p->t, p->indent + 2);
+        begin_line(p);
+        text_add(p->t, "end\n");
+    }
+}
+
+static void output_text(printer *p, const output *o)
+{
+    begin_line(p);
+    text_add(p->t, "output ");
+    name_text(p->t, p->g->names[o->name]);
+    text_add(p->t, " = ");
+    value_text(p, o->value);
+    text_add(p->t, "\n");
+}
+
+static void symbols_text(printer *p)
+{
+    if (!p->g->symbol_count)
+        return;
+    begin_line(p);
+    text_add(p->t, "symbols");
+    for (int s = 0; s < p->g->symbol_count; s++)
+        text_add(p->t, " %s", p->g->symbols[s]);
+    text_add(p->t, "\n");
+}
+
+static void print_indented(const rondo_graph *g, text *t, int indent)
+{
+    printer p = {g, t, named_values(g, t->arena), indent};
     if (!p.named) {
         text_fail(t);
         return;
     }
-    for (int s = 0; s < g->symbol_count; s++)
-        text_add(t, "%s %s%s", s ? "" : "symbols", g->symbols[s], s == g->symbol_count - 1 ? "\n" : "");
+    symbols_text(&p);
+    bodies_text(&p);
     for (node_id n = 0; n < g->node_count && !t->failed; n++)
         node_text(&p, &g->nodes[n]);
     for (int i = 0; i < g->port_count; i++)
         port_text(&p, &g->ports[i]);
     for (int i = 0; i < g->initial_count; i++)
         initial_text(&p, g->initials[i].value, g->initials[i].initial);
-    for (int i = 0; i < g->output_count; i++) {
-        text_add(t, "output ");
-        name_text(t, g->names[g->outputs[i].name]);
-        text_add(t, " = ");
-        value_text(&p, g->outputs[i].value);
-        text_add(t, "\n");
-    }
+    for (int i = 0; i < g->output_count; i++)
+        output_text(&p, &g->outputs[i]);
+}
+
+void graph_print(const rondo_graph *g, text *t)
+{
+    print_indented(g, t, 0);
 }
 
 /* ---- the public face: the text's size stands before it, for the allocator's release ---- */

@@ -292,7 +292,8 @@ bool parse_type(rondo_graph *g, const char *source, bool with_type, rondo_type *
 
 bool is_label(const char *name)
 {
-    static const char *const taken[] = {"_", "inf", "nan", "output", "port", "initial", "symbols"};
+    static const char *const taken[] = {"_",       "inf",     "nan",  "output", "port",
+                                        "initial", "symbols", "body", "end"};
     size_t length = 0;
     while (is_word_part(name[length]))
         length++;

@@ -1,5 +1,6 @@
 /* Reading a graph from text, a statement at a time. The grammar is in docs/GRAPH.md. The text may be hostile:
  * whatever it contains, the result is a graph or one sentence that says where and why it is refused. */
+#include "core/body.h"
 #include "core/text/expression.h"
 #include <string.h>
 
@@ -152,22 +153,6 @@ static bool read_initial(parser *p)
            add_column(p, at);
 }
 
-static bool read_statement(parser *p)
-{
-    static const char *const words[] = {"symbols", "output", "port", "initial", NULL};
-    static bool (*const readers[])(parser *) = {read_symbols, read_output, read_port, read_initial};
-    char word[WORD_BYTES];
-    if (!read_label(p, word, "NAME = OP(...), or one of symbols, output, port, initial"))
-        return false;
-    int statement = find_word(words, word);
-    if (!(statement < 0 ? read_assignment(p, word) : readers[statement](p)))
-        return false;
-    char next = lex_peek(&p->s);
-    return !next || next == '\n' || lex_fail(&p->s, RONDO_ARGUMENT, "expected the end of the line");
-}
-
-/* ---- the whole ---- */
-
 /* So that a dropout added to the graph later gets a site of its own. */
 static void count_sites(rondo_graph *g)
 {
@@ -181,6 +166,85 @@ static void count_sites(rondo_graph *g)
         }
     }
 }
+
+static bool read_statements(parser *p);
+
+static bool read_end_of_body(parser *p)
+{
+    p->ended = true;
+    return p->depth || lex_fail(&p->s, RONDO_ARGUMENT, "`end` without its `body NAME`");
+}
+
+/* Reads on in the text of `outer`, into a graph of its own. */
+static bool read_inside(parser *outer, rondo_graph *g, const char *name)
+{
+    lexer *s = &outer->s;
+    lex_mark begin = s->mark;
+    parser p = {.labels = graph_new(g->context, NULL), .depth = outer->depth + 1};
+    if (!p.labels)
+        return lex_fail(s, RONDO_MEMORY, "out of memory for a body");
+    g->source = graph_intern(g, s->name);
+    lex_begin(&p.s, g, s->at, s->name);
+    p.s.line = s->line;
+    p.s.line_start = s->line_start;
+    bool good = graph_good(g) && read_statements(&p);
+    s->at = p.s.at;
+    s->line = p.s.line;
+    s->line_start = p.s.line_start;
+    if (good && !p.ended) {
+        s->mark = begin;
+        good = lex_fail(s, RONDO_ARGUMENT, "body %.60s has no line `end`", name);
+    }
+    lex_end(&p.s);
+    graph_free(p.labels);
+    g->file = NULL;
+    g->line = 0;
+    count_sites(g);
+    return good;
+}
+
+/* body NAME, its lines, end */
+static bool read_body(parser *p)
+{
+    lexer *s = &p->s;
+    const char *name = lex_name(s, "the name of a body");
+    if (!name)
+        return false;
+    if (p->depth >= MAX_BODY_DEPTH)
+        return lex_fail(s, RONDO_ARGUMENT, "bodies nest deeper than %d", MAX_BODY_DEPTH);
+    if (graph_body_named(s->g, graph_name(s->g, name)))
+        return lex_fail(s, RONDO_ARGUMENT, "there are two bodies with the name %.60s", name);
+    rondo_graph *body = graph_new(s->g->context, NULL);
+    if (!body)
+        return lex_fail(s, RONDO_MEMORY, "out of memory for a body");
+    bool good = read_inside(p, body, name);
+    return graph_give_body(s->g, name, body) && good; /* with its mistake, which becomes that of s->g */
+}
+
+static bool read_statement(parser *p)
+{
+    static const char *const words[] = {"symbols", "output", "port", "initial", "body", "end", NULL};
+    static bool (*const readers[])(parser *) = {read_symbols, read_output, read_port,
+                                                read_initial, read_body,   read_end_of_body};
+    char word[WORD_BYTES];
+    if (!read_label(p, word, "NAME = OP(...), or one of symbols, body, end, output, port, initial"))
+        return false;
+    int statement = find_word(words, word);
+    if (!(statement < 0 ? read_assignment(p, word) : readers[statement](p)))
+        return false;
+    char next = lex_peek(&p->s);
+    return !next || next == '\n' || lex_fail(&p->s, RONDO_ARGUMENT, "expected the end of the line");
+}
+
+static bool read_statements(parser *p)
+{
+    bool good = true;
+    while (good && !p->ended && lex_peek(&p->s))
+        good = lex_take(&p->s, '\n') || read_statement(p);
+    return good;
+}
+
+/* ---- the whole ---- */
 
 rondo_graph *graph_parse(rondo *context, const char *source, const char *file_name, rondo_error *error)
 {
@@ -197,9 +261,8 @@ rondo_graph *graph_parse(rondo *context, const char *source, const char *file_na
     }
     g->source = graph_intern(g, file_name && *file_name ? file_name : "text");
     lex_begin(&p.s, g, source, g->source);
-    bool good = graph_good(g);
-    while (good && lex_peek(&p.s))
-        good = lex_take(&p.s, '\n') || read_statement(&p);
+    if (graph_good(g))
+        read_statements(&p);
     lex_end(&p.s);
     graph_free(p.labels);
     g->file = NULL;

@@ -1,6 +1,7 @@
 /* The basis of the DSL: leaves, outputs, elementwise ops, reductions, and any op by name. Layers are in
  * ops/dsl/layers.c. */
 #include "ops/dsl/dsl.h"
+#include "core/body.h"
 #include "core/options.h"
 #include "core/text/words.h"
 #include "ops/infer.h"
@@ -10,8 +11,9 @@
 
 /* ---- what all calls share ---- */
 
-rondo_graph *dsl_graph(rondo_place place, rondo_graph *g)
+rondo_graph *dsl_graph(rondo_place place, rondo_graph *graph)
 {
+    rondo_graph *g = graph && graph_good(graph) ? graph_innermost(graph) : NULL;
     if (!g || !graph_good(g))
         return NULL;
     g->file =
@@ -20,22 +22,31 @@ rondo_graph *dsl_graph(rondo_place place, rondo_graph *g)
     return graph_good(g) ? g : NULL;
 }
 
-bool dsl_operand(rondo_graph *g, const char *function, const char *what, rondo_value y)
+/* Is `graph` g, or a graph around it? */
+static bool surrounds(const rondo_graph *graph, const rondo_graph *g)
+{
+    while (g && g != graph)
+        g = g->outer;
+    return g;
+}
+
+bool dsl_operand(rondo_graph *g, const char *function, const char *what, rondo_value *y)
 {
     if (!graph_good(g))
         return false;
-    if (!y.graph)
+    if (!y->graph)
         return graph_refuse(g, RONDO_ARGUMENT, "%s: %s is no value", function, what);
-    if (y.graph != g)
+    if (!surrounds(y->graph, g))
         return graph_refuse(g, RONDO_ARGUMENT, "%s: %s belongs to another graph", function, what);
-    if (y.id < 0 || y.id >= g->value_count)
+    if (y->id < 0 || y->id >= y->graph->value_count)
         return graph_refuse(g, RONDO_ARGUMENT, "%s: %s is not a value of this graph", function, what);
-    return true;
+    *y = dsl_value(g, graph_capture_value(g, y->graph, y->id, OP_input));
+    return y->id != NONE;
 }
 
-rondo_graph *dsl_start(rondo_place place, const char *function, rondo_value x)
+rondo_graph *dsl_start(rondo_place place, const char *function, rondo_value *x)
 {
-    rondo_graph *g = dsl_graph(place, x.graph);
+    rondo_graph *g = dsl_graph(place, x->graph);
     return g && dsl_operand(g, function, "its operand", x) ? g : NULL;
 }
 
@@ -59,8 +70,9 @@ bool dsl_dims(rondo_graph *g, const char *function, shape *s, const char *format
 
 bool dsl_optional(rondo_graph *g, const char *function, const char *what, rondo_value y, value_id *id)
 {
-    *id = y.graph ? y.id : NONE;
-    return !y.graph || dsl_operand(g, function, what, y);
+    bool good = !y.graph || dsl_operand(g, function, what, &y);
+    *id = good && y.graph ? y.id : NONE;
+    return good;
 }
 
 const char *dsl_scoped(rondo_graph *g, char buffer[DSL_TEXT_BYTES], const char *name)
@@ -107,8 +119,19 @@ static value_id known_leaf(rondo_graph *g, value_id known, const char *name, ron
                       type_name(v->type), shape_words(g, &v->shape), type_name(type), shape_words(g, s));
 }
 
+/* The leaf is one of the graph around the body, which reads it as a constant. */
+static value_id outer_leaf(rondo_graph *body, op_id op, const char *name, rondo_type type, const shape *s)
+{
+    shape outside = *s;
+    bool good = graph_map_shape(body->outer, body, &outside);
+    value_id leaf = good ? dsl_leaf(body->outer, op, name, type, &outside) : NONE;
+    return leaf == NONE ? NONE : graph_capture_value(body, body->outer, leaf, OP_input);
+}
+
 value_id dsl_leaf(rondo_graph *g, op_id op, const char *name, rondo_type type, const shape *s)
 {
+    if (g->outer)
+        return outer_leaf(g, op, name, type, s);
     value_id known = graph_find_leaf(g, op, name),
              other = graph_find_leaf(g, op == OP_input ? OP_parameter : OP_input, name);
     if (other != NONE)
@@ -161,11 +184,32 @@ rondo_value rondo_parameter_at(rondo_place place, rondo_graph *graph, const char
     return v;
 }
 
-/* The graph of a parameter; NULL: it is not a parameter, or the graph has failed. */
-static rondo_graph *parameter_graph(const char *function, rondo_value parameter)
+/* What a body reads as a constant, outside of all bodies. */
+static rondo_value outermost(rondo_value v)
 {
+    for (bool found = true; found && v.graph && v.graph->outer;) {
+        found = false;
+        for (int i = 0; i < v.graph->capture_count && !found; i++)
+            if (v.graph->captures[i].inner == v.id) {
+                v = dsl_value(v.graph->outer, v.graph->captures[i].outer);
+                found = true;
+            }
+    }
+    return v;
+}
+
+value_id dsl_initial(rondo_graph *g, value_id parameter, rondo_initial kind, double scale)
+{
+    rondo_value p = outermost(dsl_value(g, parameter));
+    return parameter != NONE && graph_add_initial(p.graph, p.id, kind, scale) >= 0 ? parameter : NONE;
+}
+
+/* The graph of a parameter; NULL: it is not a parameter, or the graph has failed. */
+static rondo_graph *parameter_graph(const char *function, rondo_value *given)
+{
+    rondo_value parameter = *given = outermost(*given);
     rondo_graph *g = parameter.graph;
-    if (!g || !graph_good(g) || !dsl_operand(g, function, "its operand", parameter))
+    if (!g || !graph_good(g) || !dsl_operand(g, function, "its operand", &parameter))
         return NULL;
     if (graph_op_of(g, parameter.id) == OP_parameter)
         return g;
@@ -176,24 +220,28 @@ static rondo_graph *parameter_graph(const char *function, rondo_value parameter)
 
 rondo_value rondo_initialize(rondo_value parameter, rondo_initial kind, double scale)
 {
-    rondo_graph *g = parameter_graph("rondo_initialize", parameter);
+    rondo_value given = parameter;
+    rondo_graph *g = parameter_graph("rondo_initialize", &parameter);
     bool good = g && graph_add_initial(g, parameter.id, kind, scale) >= 0;
-    return dsl_value(parameter.graph, good ? parameter.id : NONE);
+    return dsl_value(given.graph, good ? given.id : NONE);
 }
 
 rondo_value rondo_freeze(rondo_value parameter)
 {
-    rondo_graph *g = parameter_graph("rondo_freeze", parameter);
+    rondo_value given = parameter;
+    rondo_graph *g = parameter_graph("rondo_freeze", &parameter);
     if (g)
         g->nodes[g->values[parameter.id].node].attributes[parameter_frozen].integer = 1;
-    return dsl_value(parameter.graph, g ? parameter.id : NONE);
+    return dsl_value(given.graph, g ? given.id : NONE);
 }
 
 void rondo_output(rondo_value v, const char *name)
 {
     char full[DSL_TEXT_BYTES];
     rondo_graph *g = v.graph;
-    if (g && graph_good(g) && dsl_operand(g, "rondo_output", "its operand", v) && dsl_scoped(g, full, name))
+    if (g && graph_good(g) && g->outer)
+        graph_fail(g, RONDO_ARGUMENT, "rondo_output inside a loop: make the value a result of the loop");
+    if (g && graph_good(g) && dsl_operand(g, "rondo_output", "its operand", &v) && dsl_scoped(g, full, name))
         graph_add_output(g, full, v.id);
 }
 
@@ -251,8 +299,8 @@ rondo_value rondo_apply_at(rondo_place place, rondo_graph *graph, const char *op
     va_start(list, count);
     for (int i = 0; i < count; i++) {
         rondo_value v = va_arg(list, rondo_value);
+        good = good && (!v.graph || dsl_operand(g, op, "an operand", &v));
         inputs[i] = v.graph ? v.id : NONE; /* no value: an optional operand that is absent */
-        good = good && (!v.graph || dsl_operand(g, op, "an operand", v));
     }
     va_end(list);
     return dsl_value(g, good ? build_node(g, (op_id)id, count, inputs, parsed) : NONE);
@@ -262,7 +310,7 @@ rondo_value rondo_apply_at(rondo_place place, rondo_graph *graph, const char *op
 
 static rondo_value unary(rondo_place place, const char *function, op_id op, rondo_value x)
 {
-    rondo_graph *g = dsl_start(place, function, x);
+    rondo_graph *g = dsl_start(place, function, &x);
     return dsl_value(x.graph, g ? build_unary(g, op, x.id) : NONE);
 }
 
@@ -270,9 +318,9 @@ static rondo_value unary(rondo_place place, const char *function, op_id op, rond
 static rondo_value binary(rondo_place place, const char *function, op_id op, rondo_value a, rondo_value b)
 {
     rondo_graph *g = dsl_graph(place, a.graph ? a.graph : b.graph);
-    bool good = g && dsl_operand(g, function, "its first operand", a) &&
-                dsl_operand(g, function, "its second operand", b);
-    return dsl_value(a.graph ? a.graph : b.graph, good ? build_binary(g, op, a.id, b.id) : NONE);
+    bool good = g && dsl_operand(g, function, "its first operand", &a) &&
+                dsl_operand(g, function, "its second operand", &b);
+    return dsl_value(good ? g : a.graph ? a.graph : b.graph, good ? build_binary(g, op, a.id, b.id) : NONE);
 }
 
 #define DEFINE_UNARY(name)                                                                                   \
@@ -291,7 +339,7 @@ RONDO_BINARY_OPS(DEFINE_BINARY)
 static rondo_value with_scalar(rondo_place place, const char *function, op_id op, rondo_value x,
                                double scalar)
 {
-    rondo_graph *g = dsl_start(place, function, x);
+    rondo_graph *g = dsl_start(place, function, &x);
     return dsl_value(x.graph, g ? build_binary(g, op, x.id, build_number(g, scalar)) : NONE);
 }
 
@@ -307,8 +355,8 @@ rondo_value rondo_mul_scalar_at(rondo_place place, rondo_value x, double scalar)
 
 rondo_value rondo_select_at(rondo_place place, rondo_value condition, rondo_value a, rondo_value b)
 {
-    rondo_graph *g = dsl_start(place, "rondo_select", condition);
-    bool good = g && dsl_operand(g, "rondo_select", "a", a) && dsl_operand(g, "rondo_select", "b", b);
+    rondo_graph *g = dsl_start(place, "rondo_select", &condition);
+    bool good = g && dsl_operand(g, "rondo_select", "a", &a) && dsl_operand(g, "rondo_select", "b", &b);
     return dsl_value(condition.graph, good ? build_select(g, condition.id, a.id, b.id) : NONE);
 }
 
@@ -334,7 +382,7 @@ static rondo_value reduce(rondo_place place, const char *function, op_id op, ron
                           const rondo_reduce_options *options)
 {
     rondo_reduce_options o;
-    rondo_graph *g = dsl_start(place, function, x);
+    rondo_graph *g = dsl_start(place, function, &x);
     bool good = g && dsl_options(g, function, &o, sizeof o, options);
     return dsl_value(x.graph, good ? build_reduce(g, op, x.id, o.axis, o.keep) : NONE);
 }
@@ -361,6 +409,6 @@ rondo_value rondo_logsumexp_at(rondo_place place, rondo_value x, const rondo_red
 
 rondo_value rondo_cumsum_at(rondo_place place, rondo_value x, int axis)
 {
-    rondo_graph *g = dsl_start(place, "rondo_cumsum", x);
+    rondo_graph *g = dsl_start(place, "rondo_cumsum", &x);
     return dsl_value(x.graph, g ? build_cumsum(g, x.id, axis, false, false) : NONE);
 }

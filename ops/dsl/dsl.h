@@ -9,12 +9,16 @@ enum { DSL_TEXT_BYTES = 512 }; /* of a name, a type or dims, its NUL included */
 static inline rondo_value dsl_value(rondo_graph *g, value_id id) { return (rondo_value){g, id}; }
 static inline rondo_value dsl_none(void) { return (rondo_value){NULL, NONE}; }
 
-/* Sets the source line of the graph. NULL: there is no graph, or it has an error. */
+/* The graph that is being built, which is a body of g inside a loop, with its source line set. NULL: there
+ * is no graph, or it has an error. */
 rondo_graph *dsl_graph(rondo_place place, rondo_graph *g);
-/* The same for the graph of x, which must be one of its values. */
-rondo_graph *dsl_start(rondo_place place, const char *function, rondo_value x);
-/* Whether y, the operand called `what`, is a value of g; if not, the graph fails. */
-bool dsl_operand(rondo_graph *g, const char *function, const char *what, rondo_value y);
+/* The same for the graph of x, an operand. */
+rondo_graph *dsl_start(rondo_place place, const char *function, rondo_value *x);
+/* Whether y, the operand called `what`, is a value of g or of a graph around it; if not, g fails. A value
+ * from around becomes the input of g that stands for it, so y.id is read after this. */
+bool dsl_operand(rondo_graph *g, const char *function, const char *what, rondo_value *y);
+/* Initial numbers for what dsl_leaf has given for a parameter; returns it, NONE on failure. */
+value_id dsl_initial(rondo_graph *g, value_id parameter, rondo_initial kind, double scale);
 
 /* The format and its arguments as text; NULL: too long, the graph failed. */
 const char *dsl_format(rondo_graph *g, const char *function, char buffer[DSL_TEXT_BYTES], const char *format,

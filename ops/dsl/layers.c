@@ -10,9 +10,9 @@
 rondo_value rondo_matmul_at(rondo_place place, rondo_value a, const rondo_matmul_options *options)
 {
     rondo_matmul_options o;
-    rondo_graph *g = dsl_start(place, "rondo_matmul", a);
+    rondo_graph *g = dsl_start(place, "rondo_matmul", &a);
     bool good = g && dsl_options(g, "rondo_matmul", &o, sizeof o, options) &&
-                dsl_operand(g, "rondo_matmul", "b", o.b);
+                dsl_operand(g, "rondo_matmul", "b", &o.b);
     return dsl_value(a.graph, good ? build_matmul(g, a.id, o.b.id, o.transpose_a, o.transpose_b) : NONE);
 }
 
@@ -41,7 +41,7 @@ static value_id linear(rondo_graph *g, value_id x, const rondo_linear_options *o
         return NONE;
     value_id weight = dsl_parameter(g, "weight", o->width, channels);
     if (weight != NONE && o->gain != 0)
-        graph_add_initial(g, weight, RONDO_XAVIER, dsl_decimal(o->gain));
+        dsl_initial(g, weight, RONDO_XAVIER, dsl_decimal(o->gain));
     value_id y = build_matmul(g, x, weight, false, true);
     return o->no_bias ? y : build_add(g, y, dsl_parameter(g, "bias", o->width, 0));
 }
@@ -49,7 +49,7 @@ static value_id linear(rondo_graph *g, value_id x, const rondo_linear_options *o
 rondo_value rondo_linear_at(rondo_place place, rondo_value x, const rondo_linear_options *options)
 {
     rondo_linear_options o;
-    rondo_graph *g = dsl_start(place, "rondo_linear", x);
+    rondo_graph *g = dsl_start(place, "rondo_linear", &x);
     if (!g || !dsl_options(g, "rondo_linear", &o, sizeof o, options))
         return dsl_value(x.graph, NONE);
     rondo_enter(g, "%s", o.name ? o.name : "linear");
@@ -72,7 +72,7 @@ static rondo_value shaped(rondo_graph *g, const char *function, build_shaped *bu
 
 rondo_value rondo_reshape_at(rondo_place place, rondo_value x, const char *dims, ...)
 {
-    rondo_graph *g = dsl_start(place, "rondo_reshape", x);
+    rondo_graph *g = dsl_start(place, "rondo_reshape", &x);
     if (!g)
         return dsl_value(x.graph, NONE);
     va_list list;
@@ -84,7 +84,7 @@ rondo_value rondo_reshape_at(rondo_place place, rondo_value x, const char *dims,
 
 rondo_value rondo_broadcast_at(rondo_place place, rondo_value x, const char *dims, ...)
 {
-    rondo_graph *g = dsl_start(place, "rondo_broadcast", x);
+    rondo_graph *g = dsl_start(place, "rondo_broadcast", &x);
     if (!g)
         return dsl_value(x.graph, NONE);
     va_list list;
@@ -98,7 +98,7 @@ rondo_value rondo_transpose_at(rondo_place place, rondo_value x, const char *ord
 {
     char source[128];
     attribute attributes[MAX_ATTRIBUTES] = {0};
-    rondo_graph *g = dsl_start(place, "rondo_transpose", x);
+    rondo_graph *g = dsl_start(place, "rondo_transpose", &x);
     if (!g)
         return dsl_value(x.graph, NONE);
     int length = snprintf(source, sizeof source, "order=[%s]", order ? order : "");
@@ -111,14 +111,14 @@ rondo_value rondo_transpose_at(rondo_place place, rondo_value x, const char *ord
 
 rondo_value rondo_slice_at(rondo_place place, rondo_value x, int axis, int64_t start, int64_t length)
 {
-    rondo_graph *g = dsl_start(place, "rondo_slice", x);
+    rondo_graph *g = dsl_start(place, "rondo_slice", &x);
     return dsl_value(x.graph, g ? build_slice(g, x.id, axis, start, length) : NONE);
 }
 
 rondo_value rondo_concat_at(rondo_place place, rondo_value a, rondo_value b, int axis)
 {
-    rondo_graph *g = dsl_start(place, "rondo_concat", a);
-    if (!g || !dsl_operand(g, "rondo_concat", "b", b))
+    rondo_graph *g = dsl_start(place, "rondo_concat", &a);
+    if (!g || !dsl_operand(g, "rondo_concat", "b", &b))
         return dsl_value(a.graph, NONE);
     attribute attributes[MAX_ATTRIBUTES] = {0};
     attributes[concat_axis] = integer_attribute(axis);
@@ -127,7 +127,7 @@ rondo_value rondo_concat_at(rondo_place place, rondo_value a, rondo_value b, int
 
 rondo_value rondo_split_heads_at(rondo_place place, rondo_value x, int64_t heads)
 {
-    rondo_graph *g = dsl_start(place, "rondo_split_heads", x);
+    rondo_graph *g = dsl_start(place, "rondo_split_heads", &x);
     if (!g)
         return dsl_value(x.graph, NONE);
     shape s = *graph_shape_of(g, x.id);
@@ -144,7 +144,7 @@ rondo_value rondo_split_heads_at(rondo_place place, rondo_value x, int64_t heads
 
 rondo_value rondo_merge_heads_at(rondo_place place, rondo_value x)
 {
-    rondo_graph *g = dsl_start(place, "rondo_merge_heads", x);
+    rondo_graph *g = dsl_start(place, "rondo_merge_heads", &x);
     if (!g)
         return dsl_value(x.graph, NONE);
     shape s = *graph_shape_of(g, x.id);
@@ -162,7 +162,7 @@ rondo_value rondo_merge_heads_at(rondo_place place, rondo_value x)
 
 rondo_value rondo_causal_mask_at(rondo_place place, rondo_value x, double fill)
 {
-    rondo_graph *g = dsl_start(place, "rondo_causal_mask", x);
+    rondo_graph *g = dsl_start(place, "rondo_causal_mask", &x);
     attribute attributes[MAX_ATTRIBUTES] = {0};
     attributes[causal_mask_fill] = real_attribute(fill);
     return dsl_value(x.graph, g ? build_node(g, OP_causal_mask, 1, &x.id, attributes) : NONE);
@@ -170,8 +170,8 @@ rondo_value rondo_causal_mask_at(rondo_place place, rondo_value x, double fill)
 
 rondo_value rondo_key_mask_at(rondo_place place, rondo_value x, rondo_value length, double fill)
 {
-    rondo_graph *g = dsl_start(place, "rondo_key_mask", x);
-    bool good = g && dsl_operand(g, "rondo_key_mask", "length", length);
+    rondo_graph *g = dsl_start(place, "rondo_key_mask", &x);
+    bool good = g && dsl_operand(g, "rondo_key_mask", "length", &length);
     attribute attributes[MAX_ATTRIBUTES] = {0};
     attributes[key_mask_fill] = real_attribute(fill);
     return dsl_value(x.graph,
@@ -180,14 +180,14 @@ rondo_value rondo_key_mask_at(rondo_place place, rondo_value x, rondo_value leng
 
 rondo_value rondo_row_mask_at(rondo_place place, rondo_value x, rondo_value length)
 {
-    rondo_graph *g = dsl_start(place, "rondo_row_mask", x);
-    bool good = g && dsl_operand(g, "rondo_row_mask", "length", length);
+    rondo_graph *g = dsl_start(place, "rondo_row_mask", &x);
+    bool good = g && dsl_operand(g, "rondo_row_mask", "length", &length);
     return dsl_value(x.graph, good ? build_row_mask(g, x.id, length.id, -2, 0) : NONE);
 }
 
 rondo_value rondo_softmax_at(rondo_place place, rondo_value x)
 {
-    rondo_graph *g = dsl_start(place, "rondo_softmax", x);
+    rondo_graph *g = dsl_start(place, "rondo_softmax", &x);
     return dsl_value(x.graph, g ? build_unary(g, OP_softmax, x.id) : NONE);
 }
 
@@ -209,7 +209,7 @@ static rondo_value norm_at(rondo_place place, const char *function, op_id op, ro
                            const rondo_norm_options *options)
 {
     rondo_norm_options o;
-    rondo_graph *g = dsl_start(place, function, x);
+    rondo_graph *g = dsl_start(place, function, &x);
     if (!g || !dsl_options(g, function, &o, sizeof o, options))
         return dsl_value(x.graph, NONE);
     if (!(o.epsilon >= 0))
@@ -236,21 +236,21 @@ rondo_value rondo_rms_norm_at(rondo_place place, rondo_value x, const rondo_norm
 
 rondo_value rondo_embed_at(rondo_place place, rondo_value table, rondo_value ids)
 {
-    rondo_graph *g = dsl_start(place, "rondo_embed", table);
-    bool good = g && dsl_operand(g, "rondo_embed", "ids", ids);
+    rondo_graph *g = dsl_start(place, "rondo_embed", &table);
+    bool good = g && dsl_operand(g, "rondo_embed", "ids", &ids);
     return dsl_value(table.graph,
                      good ? build_node(g, OP_embed, 2, (value_id[]){table.id, ids.id}, NULL) : NONE);
 }
 
 rondo_value rondo_positions_at(rondo_place place, rondo_value ids)
 {
-    rondo_graph *g = dsl_start(place, "rondo_positions", ids);
+    rondo_graph *g = dsl_start(place, "rondo_positions", &ids);
     return dsl_value(ids.graph, g ? build_node(g, OP_positions, 1, &ids.id, NULL) : NONE);
 }
 
 rondo_value rondo_sinusoid_at(rondo_place place, rondo_value positions, int64_t width)
 {
-    rondo_graph *g = dsl_start(place, "rondo_sinusoid", positions);
+    rondo_graph *g = dsl_start(place, "rondo_sinusoid", &positions);
     attribute attributes[MAX_ATTRIBUTES] = {0};
     attributes[sinusoid_width] = integer_attribute(width);
     return dsl_value(positions.graph, g ? build_node(g, OP_sinusoid, 1, &positions.id, attributes) : NONE);
@@ -286,7 +286,7 @@ static value_id dropout(rondo_graph *g, value_id x, double rate)
 
 rondo_value rondo_dropout_at(rondo_place place, rondo_value x, float rate)
 {
-    rondo_graph *g = dsl_start(place, "rondo_dropout", x);
+    rondo_graph *g = dsl_start(place, "rondo_dropout", &x);
     if (!g)
         return dsl_value(x.graph, NONE);
     if (!(rate >= 0 && rate < 1))

@@ -113,9 +113,9 @@ rondo_value rondo_logistic_mixture_at(rondo_place place, rondo_value parameters,
     static const char function[] = "rondo_logistic_mixture";
     rondo_logistic_mixture_options o;
     loss_choice c;
-    rondo_graph *g = dsl_start(place, function, parameters);
+    rondo_graph *g = dsl_start(place, function, &parameters);
     if (!g || !dsl_options(g, function, &o, sizeof o, options) ||
-        !loss_choose(g, function, o.length, o.mask, &c) || !dsl_operand(g, function, "pixels", o.pixels))
+        !loss_choose(g, function, o.length, o.mask, &c) || !dsl_operand(g, function, "pixels", &o.pixels))
         return dsl_value(parameters.graph, NONE);
     int channels = o.channels ? o.channels : 1, levels = o.levels ? o.levels : 256;
     if ((channels != 1 && channels != 3) || levels < 2)

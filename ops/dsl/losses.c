@@ -11,9 +11,9 @@ rondo_value rondo_cross_entropy_at(rondo_place place, rondo_value logits,
                                    const rondo_cross_entropy_options *options)
 {
     rondo_cross_entropy_options o;
-    rondo_graph *g = dsl_start(place, "rondo_cross_entropy", logits);
+    rondo_graph *g = dsl_start(place, "rondo_cross_entropy", &logits);
     if (!g || !dsl_options(g, "rondo_cross_entropy", &o, sizeof o, options) ||
-        !dsl_operand(g, "rondo_cross_entropy", "targets", o.targets))
+        !dsl_operand(g, "rondo_cross_entropy", "targets", &o.targets))
         return dsl_value(logits.graph, NONE);
     if (o.ignore && o.ignore_padding)
         return dsl_value(
@@ -33,8 +33,8 @@ rondo_value rondo_cross_entropy_at(rondo_place place, rondo_value logits,
 bool loss_choose(rondo_graph *g, const char *function, rondo_value length, rondo_value mask, loss_choice *out)
 {
     *out = (loss_choice){NONE, NONE};
-    if ((length.graph && !dsl_operand(g, function, "length", length)) ||
-        (mask.graph && !dsl_operand(g, function, "mask", mask)))
+    if ((length.graph && !dsl_operand(g, function, "length", &length)) ||
+        (mask.graph && !dsl_operand(g, function, "mask", &mask)))
         return false;
     out->length = length.graph ? length.id : NONE;
     out->mask = mask.graph ? mask.id : NONE;
@@ -75,7 +75,7 @@ value_id loss_total(rondo_graph *g, const loss_choice *c, value_id x)
 value_id loss_targets(rondo_graph *g, const char *function, value_id x, rondo_value targets)
 {
     shape both;
-    if (!dsl_operand(g, function, "targets", targets))
+    if (!dsl_operand(g, function, "targets", &targets))
         return NONE;
     const shape *own = graph_shape_of(g, targets.id), *s = graph_shape_of(g, x);
     if (!shape_broadcast(own, s, &both) || !shape_equal(&both, s))
@@ -91,7 +91,7 @@ rondo_value rondo_total_at(rondo_place place, const rondo_total_options *options
     rondo_total_options o;
     loss_choice c;
     rondo_value x = options ? options->x : dsl_none();
-    rondo_graph *g = dsl_start(place, "rondo_total", x);
+    rondo_graph *g = dsl_start(place, "rondo_total", &x);
     bool good = g && dsl_options(g, "rondo_total", &o, sizeof o, options) &&
                 loss_choose(g, "rondo_total", o.length, o.mask, &c);
     return dsl_value(x.graph, good ? loss_total(g, &c, o.x.id) : NONE);
@@ -107,7 +107,7 @@ static rondo_value of_elements(rondo_place place, const char *function, element_
 {
     rondo_loss_options o;
     loss_choice c;
-    rondo_graph *g = dsl_start(place, function, x);
+    rondo_graph *g = dsl_start(place, function, &x);
     if (!g || !dsl_options(g, function, &o, sizeof o, options) ||
         !loss_choose(g, function, o.length, o.mask, &c))
         return dsl_value(x.graph, NONE);
@@ -170,7 +170,7 @@ rondo_value rondo_divergence_at(rondo_place place, rondo_value logits,
     static const char function[] = "rondo_divergence";
     rondo_divergence_options o;
     loss_choice c;
-    rondo_graph *g = dsl_start(place, function, logits);
+    rondo_graph *g = dsl_start(place, function, &logits);
     if (!g || !dsl_options(g, function, &o, sizeof o, options) ||
         !loss_choose(g, function, o.length, o.mask, &c))
         return dsl_value(logits.graph, NONE);
@@ -198,11 +198,11 @@ rondo_value rondo_ctc_at(rondo_place place, rondo_value logits, const rondo_ctc_
 {
     static const char function[] = "rondo_ctc";
     rondo_ctc_options o;
-    rondo_graph *g = dsl_start(place, function, logits);
+    rondo_graph *g = dsl_start(place, function, &logits);
     if (!g || !dsl_options(g, function, &o, sizeof o, options) ||
-        !dsl_operand(g, function, "labels", o.labels) ||
-        (o.frames.graph && !dsl_operand(g, function, "frames", o.frames)) ||
-        (o.label_lengths.graph && !dsl_operand(g, function, "label_lengths", o.label_lengths)))
+        !dsl_operand(g, function, "labels", &o.labels) ||
+        (o.frames.graph && !dsl_operand(g, function, "frames", &o.frames)) ||
+        (o.label_lengths.graph && !dsl_operand(g, function, "label_lengths", &o.label_lengths)))
         return dsl_value(logits.graph, NONE);
     attribute attributes[MAX_ATTRIBUTES] = {0};
     attributes[ctc_blank] = integer_attribute(o.blank);

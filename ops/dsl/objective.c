@@ -32,9 +32,9 @@ value_id dsl_objective(rondo_graph *g, const char *function, const char *name, v
 rondo_value rondo_objective_at(rondo_place place, rondo_value sum, const rondo_objective_options *options)
 {
     rondo_objective_options o;
-    rondo_graph *g = dsl_start(place, "rondo_objective", sum);
+    rondo_graph *g = dsl_start(place, "rondo_objective", &sum);
     if (!g || !dsl_options(g, "rondo_objective", &o, sizeof o, options) ||
-        (o.count.graph && !dsl_operand(g, "rondo_objective", "count", o.count)))
+        (o.count.graph && !dsl_operand(g, "rondo_objective", "count", &o.count)))
         return dsl_value(sum.graph, NONE);
     return dsl_value(g, dsl_objective(g, "rondo_objective", o.name, sum.id, o.count.graph ? o.count.id : NONE,
                                       o.weight != 0 ? dsl_decimal(o.weight) : 1));
@@ -42,15 +42,15 @@ rondo_value rondo_objective_at(rondo_place place, rondo_value sum, const rondo_o
 
 rondo_value rondo_metric_at(rondo_place place, rondo_value sum, rondo_value count, const char *name)
 {
-    rondo_graph *g = dsl_start(place, "rondo_metric", sum);
-    if (!g || (count.graph && !dsl_operand(g, "rondo_metric", "count", count)))
+    rondo_graph *g = dsl_start(place, "rondo_metric", &sum);
+    if (!g || (count.graph && !dsl_operand(g, "rondo_metric", "count", &count)))
         return dsl_value(sum.graph, NONE);
     return dsl_value(g, dsl_objective(g, "rondo_metric", name, sum.id, count.graph ? count.id : NONE, 0));
 }
 
 rondo_value rondo_count_at(rondo_place place, rondo_value sum)
 {
-    rondo_graph *g = dsl_start(place, "rondo_count", sum);
+    rondo_graph *g = dsl_start(place, "rondo_count", &sum);
     value_id count = g ? objective_count_of(g, sum.id) : NONE;
     if (g && count == NONE)
         graph_fail(g, RONDO_ARGUMENT,

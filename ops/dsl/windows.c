@@ -30,7 +30,7 @@ rondo_value rondo_windows_at(rondo_place place, rondo_value x, int axis, const r
     static const char function[] = "rondo_windows";
     rondo_windows_options o;
     window_layout w;
-    rondo_graph *g = dsl_start(place, function, x);
+    rondo_graph *g = dsl_start(place, function, &x);
     bool good = g && dsl_options(g, function, &o, sizeof o, options) &&
                 layout_of(g, function, o.width, o.stride ? o.stride : 1, o.padding, dsl_decimal(o.fill), &w);
     return dsl_value(x.graph, good ? build_windows(g, x.id, axis, &w) : NONE);
@@ -56,7 +56,7 @@ static rondo_value pool(rondo_place place, const char *function, op_id op, rondo
 {
     rondo_windows_options o;
     window_layout w;
-    rondo_graph *g = dsl_start(place, function, x);
+    rondo_graph *g = dsl_start(place, function, &x);
     if (!g || !dsl_options(g, function, &o, sizeof o, options))
         return dsl_value(x.graph, NONE);
     int axes = inner_axes(g, function, x.id, o.padding);
@@ -159,7 +159,7 @@ rondo_value rondo_conv_at(rondo_place place, rondo_value x, const rondo_conv_opt
     static const char function[] = "rondo_conv";
     rondo_conv_options o;
     value_id length;
-    rondo_graph *g = dsl_start(place, function, x);
+    rondo_graph *g = dsl_start(place, function, &x);
     if (!g || !dsl_options(g, function, &o, sizeof o, options) ||
         !dsl_optional(g, function, "length", o.length, &length))
         return dsl_value(x.graph, NONE);

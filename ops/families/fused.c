@@ -69,7 +69,7 @@ static bool fused_fits(fused_token token, int operands, int *depth, int *results
         *depth -= token.takes - 1;
         return true;
     case FUSED_STORE:
-        return *depth > 0 && token.index == (*results)++ && *results <= MAX_OUTPUTS;
+        return *depth > 0 && token.index == (*results)++ && *results <= MAX_FUSED;
     case FUSED_DROP:
         return (*depth)-- > 0;
     default:

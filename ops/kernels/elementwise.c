@@ -106,12 +106,12 @@ typedef struct interpreter {
     const tiling *tiling;
     elementwise_program program;
     elementwise_slot slots[SLOT_COUNT];
-    operand operands[MAX_INPUTS];
+    operand operands[MAX_FUSED];
     struct {
         float *data, *stage;
         int number;
         bool dense;
-    } results[MAX_OUTPUTS];
+    } results[MAX_FUSED];
     int lanes;
 } interpreter;
 
@@ -230,8 +230,8 @@ static void run_rest(interpreter *in, int64_t whole, int64_t rest, const bool *o
 
 static void run_tile(interpreter *in, tile at)
 {
-    bool own[MAX_INPUTS];
-    float *targets[MAX_OUTPUTS];
+    bool own[MAX_FUSED];
+    float *targets[MAX_FUSED];
     for (int i = 0; i < in->call->input_count; i++)
         own[i] = bring(in, &in->operands[i], &in->slots[SLOT_OPERAND + i], at);
     for (int k = 0; k < in->call->output_count; k++) {
@@ -274,7 +274,7 @@ static void run_numbers(const kernel_call *call, const elementwise_bytes *bytes,
     int64_t total = walk_elements(&t->walk), each = parts_of(total, parts_of(t->tiles, TILES_PER_TASK));
     int64_t last = (task + 1) * each < total ? (task + 1) * each : total;
     for (int64_t flat = task * each; flat < last; flat++) {
-        double values[MAX_INPUTS], results[MAX_OUTPUTS];
+        double values[MAX_FUSED], results[MAX_FUSED];
         for (int i = 0; i < call->input_count; i++)
             values[i] = tensor_number(&call->inputs[i], walk_at(&t->walk, call->output_count + i, flat));
         elementwise_number(bytes, values, results);

@@ -8,8 +8,8 @@
 enum {
     /* slots */
     SLOT_OPERAND = 0,
-    SLOT_RESULT = MAX_INPUTS,
-    SLOT_NUMBER = SLOT_RESULT + MAX_OUTPUTS,
+    SLOT_RESULT = MAX_FUSED,
+    SLOT_NUMBER = SLOT_RESULT + MAX_FUSED,
     MAX_NUMBERS = 32,
     SLOT_TEMPORARY = SLOT_NUMBER + MAX_NUMBERS,
     MAX_TEMPORARIES = 18,
@@ -36,7 +36,7 @@ typedef struct elementwise_program {
     float numbers[MAX_NUMBERS];
     /* A result that must wait until all steps of the tile are done: an operand in the same memory is read
      * later. */
-    bool late[MAX_OUTPUTS];
+    bool late[MAX_FUSED];
 } elementwise_program;
 bool elementwise_compile(const kernel_call *call, const elementwise_bytes *b, elementwise_program *p);
 

@@ -3,7 +3,7 @@
 #pragma once
 #include "ops/kernels/kernel.h"
 
-enum { MAX_WALKED = MAX_INPUTS + MAX_OUTPUTS };
+enum { MAX_WALKED = 2 * MAX_FUSED };
 typedef struct strided_walk {
     int rank; /* at least 1 after walk_merge */
     int count;

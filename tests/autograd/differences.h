@@ -29,7 +29,7 @@ double model_number(const model *m, const rondo_graph *g, value_id v); /* the fi
 /* gradient: a value of d, the gradient of the leaf `leaf` of the model. It is compared with differences of
  * `loss`, a value of m->g. */
 void model_check_leaf(model *m, value_id loss, int leaf, const rondo_graph *d, value_id gradient);
-/* A copy of g with the gradients of its parameters as outputs. */
+/* A copy of g with the gradients of its parameters as outputs, and "the loss". */
 rondo_graph *differentiate_parameters(const rondo_graph *g, value_id loss, rondo_error *error);
 /* Differentiates with respect to all parameters and checks every one. Returns the gradient graph. */
 rondo_graph *model_check(model *m, rondo_value loss);

@@ -303,9 +303,11 @@ static void check_form(const symbolic_sample *s, void *data)
 
 ParameterizedTestParameters(step_table, every_step_form_is_the_op_on_the_prefix)
 {
+    /* Placings here have the batch first, and a loop has it behind time: tests/models checks the step form
+     * of loops with the mixer lstm, as that of every mixer. */
     int *every_op = cr_malloc(sizeof(int) * OP_COUNT), count = 0;
     for (int op = 0; op < OP_COUNT; op++)
-        if (op_table[op].step != step_refuse && op_table[op].samples)
+        if (op_table[op].step != step_refuse && op_table[op].samples && op != OP_loop)
             every_op[count++] = op;
     return cr_make_param_array(int, every_op, count);
 }

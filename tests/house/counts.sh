@@ -64,6 +64,9 @@ docs/ARCHITECTURE.md|That is % files where|word $(grep -rlw rsqrt core ops autog
 docs/ARCHITECTURE.md|symbol C, % rows at first|value FIRST_CAPACITY models/decode/session.c
 docs/GRAPH.md|Calls nest up to % deep|value MAX_DEPTH core/text/expression.c
 docs/GRAPH.md|a graph has at most %, and|value MAX_SYMBOLS core/graph.h
+docs/LOOPS.md|A loop has at most % sequences|value RONDO_LOOP_VALUES rondo.h
+docs/LOOPS.md|results, % operands|value MAX_INPUTS core/graph.h
+docs/LOOPS.md|bodies nest % deep|value MAX_BODY_DEPTH core/body.h
 docs/GRAPH.md|_ and . : at most %|echo $(($(value WORD_BYTES core/text/lex.h) - 1))
 docs/FILES.md|more than % axes|word $(value MAX_RANK core/graph.h)
 docs/FILES.md|at most % MB and|value MOST_HEADER_BYTES core/safetensors.c

@@ -90,6 +90,15 @@ VALUE_CALL(call_ctc, rondo_ctc_options, labels, "i32[2,3]",
 VALUE_CALL(call_cross_entropy, rondo_cross_entropy_options, targets, "i32[2,3]",
            rondo_cross_entropy_at(RONDO_HERE, rondo_reshape(x, "[2,3,16]"), (const void *)&options))
 
+static void pass_row(rondo_graph *g, rondo_loop_step *step, void *user)
+{
+    (void)g, (void)user;
+    step->results[0] = step->rows[0];
+}
+VALUE_CALL(call_loop, rondo_loop_options, over, "f32[2,3,4]",
+           rondo_add(rondo_loop_at(RONDO_HERE, g, pass_row, (const void *)&options).results[0],
+                     rondo_sum(x, 3)))
+
 /* ---- objects ---- */
 
 static bool call_context(const void *options, char *out, rondo_error *error)
@@ -233,6 +242,7 @@ static bool call_program_load(const void *options, char *out, rondo_error *error
     X(matmul, rondo_matmul_options, transpose_a, call_matmul, .transpose_a = false)                          \
     X(linear, rondo_linear_options, name, call_linear, .width = 5)                                           \
     X(delta, rondo_delta_options, log_decay, call_delta, .log_decay = {NULL, -1})                            \
+    X(loop, rondo_loop_options, length, call_loop, .block = 0)                                               \
     X(convolve, rondo_convolve_options, name, call_convolve, .width = 2)                                     \
     X(reverse, rondo_reverse_options, length, call_reverse, .axis = 1)                                       \
     X(windows, rondo_windows_options, stride, call_windows, .width = 2)                                      \

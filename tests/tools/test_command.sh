@@ -708,6 +708,11 @@ refuses 3 'has 0 lines and valid.de has 20' evaluate --reference valid.de
 refuses 3 'cannot open missing' evaluate --reference valid.de --hypothesis missing
 refuses 2 'needs --reference' evaluate
 
+# ---- measuring ----
+run bench train --dim 8 --ffn 8 --heads 2 --encoder-layers 1 --decoder-layers 1 --vocabulary 50 --runs 1
+gives 0 && grep -qE '^  step flops +[1-9]' out && grep -qE '^  tokens/s +[1-9]' out
+ok 'bench train measures the speed of training'
+
 # ---- graphs as text ----
 cat >good.graph <<'G'
 symbols B T

@@ -103,7 +103,7 @@ bool forward_flops(rondo_value loss, const extent *extents, int extent_count, bo
     int64_t bound[MAX_SYMBOLS];
     const pipeline_options until = {.no_linearize = no_linearize,
                                     .after = no_linearize ? "verify" : "linearize"};
-    program *p = program_new(pipeline_train(loss, &until, error), NULL, error);
+    program *p = program_new(pipeline_evaluate(loss, &until, error), NULL, error);
     const specialisation *s = NULL;
     if (p) {
         extents_bind(p->graph, extents, extent_count, bound);

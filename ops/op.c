@@ -148,5 +148,8 @@ bool graph_verify(const rondo_graph *g, rondo_error *error)
     for (int o = 0; o < g->output_count; o++)
         if (g->outputs[o].value < 0 || g->outputs[o].value >= g->value_count)
             return fail(error, RONDO_ARGUMENT, "output %s is not a value", g->names[g->outputs[o].name]);
+    for (int i = 0; i < g->body_count; i++)
+        if (!graph_verify(g->bodies[i].graph, error))
+            return false;
     return true;
 }

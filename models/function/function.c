@@ -79,6 +79,21 @@ static bool read_signature(rondo_function *f, const rondo_graph *g)
     return !f->arena.failed;
 }
 
+/* Whether this library runs every op, in bodies too; a program runs loops itself. */
+static bool has_kernels(const rondo_graph *g, rondo_error *error)
+{
+    for (node_id id = 0; id < g->node_count; id++) {
+        const op_row *row = &op_table[g->nodes[id].op];
+        if (!(row->flags & OP_LEAF) && !row->kernels[0] && g->nodes[id].op != OP_loop)
+            return fail(error, RONDO_MISMATCH, "this library cannot run %s; librondo can",
+                        row->signature.name);
+    }
+    for (int i = 0; i < g->body_count; i++)
+        if (!has_kernels(g->bodies[i].graph, error))
+            return false;
+    return true;
+}
+
 bool function_check_graph(const rondo_graph *g, rondo_error *error)
 {
     if (!g->output_count)
@@ -89,11 +104,8 @@ bool function_check_graph(const rondo_graph *g, rondo_error *error)
         const node *n = &g->nodes[id];
         if (n->op == OP_state)
             return fail(error, RONDO_ARGUMENT, "the graph keeps state from run to run, a function does not");
-        if (!(op_table[n->op].flags & OP_LEAF) && !op_table[n->op].kernels[0])
-            return fail(error, RONDO_MISMATCH, "this library cannot run %s; librondo can",
-                        op_table[n->op].signature.name);
     }
-    return true;
+    return has_kernels(g, error);
 }
 
 bool function_set_graph(rondo_function *f, rondo_graph *g, const program_options *options, rondo_error *error)

@@ -41,6 +41,7 @@ make "$cc" own_mixer own_mixer.c rondo
 make "$cc" function function.c rondo
 make "$cc" classifier classifier.c rondo
 make "$cc" ctc ctc.c rondo
+make "$cc" tagger tagger.c rondo
 
 make "$cxx -std=c++20 -x c++" outside_cxx outside.c rondo
 (cd "$stage" && ./outside model.rondo >shared.txt) || stop "the program outside the tree failed"
@@ -56,6 +57,7 @@ printf '3 points: y = 2.000 x + 1.000\n5 points: y = -1.000 x + 2.000\n' | cmp -
 (cd "$stage" && ./classifier) >"$stage/classes.txt" || { cat "$stage/classes.txt"; stop "docs/examples/classifier.c did not learn its classes"; }
 grep -qE '^new lines +64: +loss [0-9.]+ +accuracy (0\.9|1\.0)' "$stage/classes.txt" || stop "docs/examples/classifier.c does not print its accuracy"
 (cd "$stage" && ./ctc) >"$stage/labels.txt" || { cat "$stage/labels.txt"; stop "docs/examples/ctc.c did not learn its labels"; }
+(cd "$stage" && ./tagger) >"$stage/tags.txt" || { cat "$stage/tags.txt"; stop "docs/examples/tagger.c did not learn its tags"; }
 (cd "$stage" && ./own_mixer --help) >"$stage/help" || stop "docs/examples/own_mixer.c does not become the command"
 
 # The static library, with no other installed.

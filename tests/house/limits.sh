@@ -14,6 +14,7 @@ at_most() {
 at_most 150 docs/examples/copy.c
 at_most 150 docs/examples/classifier.c
 at_most 150 docs/examples/ctc.c
+at_most 150 docs/examples/tagger.c
 at_most 80 docs/examples/function.c
 at_most 60 docs/examples/own_mixer.c
 at_most 10 docs/examples/linear.graph

@@ -445,6 +445,7 @@ typedef struct rondo_conv_options {
 RONDO_API rondo_value rondo_conv_at(rondo_place, rondo_value x, const rondo_conv_options *);
 #define rondo_conv(x, ...) \
     rondo_conv_at(RONDO_HERE, x, RONDO_OPTIONS(rondo_conv_options, .channels = __VA_ARGS__))
+
 /* ---- loops: recurrences that are no product over (t, s) ---- */
 
 /* Goes over sequences [B, T, ...] step by step. A function of yours builds the body, once: it is given one

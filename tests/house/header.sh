@@ -17,6 +17,10 @@ silent() {
     wrong=1
 }
 
+for macro in $(sed -nE 's/^#define (rondo_[a-z0-9_]+).*/\1/p' rondo.h); do
+    grep -q "\b$macro\b" tests/house/macros.c || { echo "tests/house/macros.c does not use $macro"; wrong=1; }
+done
+
 # The header twice and alone, as the first line of a file: it includes what it needs and has a guard.
 printf '#include <rondo.h>\n#include <rondo.h>\n' >"$folder/alone.c"
 for standard in c11 c17; do

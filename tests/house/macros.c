@@ -5,6 +5,8 @@
 rondo_value every_unary(rondo_value x);
 rondo_value every_binary(rondo_value a, rondo_value b);
 rondo_value every_shape(rondo_value x, rondo_value length);
+rondo_value every_move(rondo_value x, rondo_value ids);
+rondo_value every_recurrence(rondo_graph *g, rondo_value x);
 rondo_value every_layer(rondo_graph *g, rondo_value x);
 bool every_object(rondo_value loss, rondo_weights *weights, rondo_session *session,
                   const rondo_program *program);
@@ -14,7 +16,7 @@ rondo_value every_unary(rondo_value x)
     x = rondo_neg(rondo_exp(rondo_log(rondo_tanh(rondo_sigmoid(x)))));
     x = rondo_relu(rondo_gelu(rondo_silu(rondo_elu(rondo_sqrt(x)))));
     x = rondo_rsqrt(rondo_abs(rondo_softplus(x)));
-    return rondo_mul_scalar(rondo_add_scalar(x, 1), 0.5);
+    return rondo_mul_scalar(rondo_add_scalar(rondo_sin(rondo_cos(x)), 1), 0.5);
 }
 
 rondo_value every_binary(rondo_value a, rondo_value b)
@@ -35,6 +37,36 @@ rondo_value every_shape(rondo_value x, rondo_value length)
     x = rondo_transpose(rondo_merge_heads(rondo_split_heads(x, 2)), "0,2,1");
     x = rondo_causal_mask_fill(rondo_causal_mask(x), -1e30);
     return rondo_row_mask(rondo_key_mask(x, length, 0), length);
+}
+
+rondo_value every_move(rondo_value x, rondo_value ids)
+{
+    rondo_value gradient;
+    x = rondo_roll(rondo_reverse(x, 1, .length = ids), 1, 2);
+    ids = rondo_argmax(rondo_sort(x, 1, false, &ids), 1, .keep = true);
+    ids = rondo_nonzero(rondo_argsort(x, 1, true), 1, &ids);
+    x = rondo_top_k(x, 3, 1, &ids);
+    x = rondo_scatter(rondo_gather(x, ids, 1), ids, 1, "[B,%d]", 4);
+    x = rondo_add(rondo_windows(x, 1, 3, .stride = 2), rondo_one_hot(ids, 7));
+    x = rondo_mean_pool(rondo_max_pool(x, 2), 2, .stride = 1);
+    x = rondo_conv(x, 8, .width = 3, .padding = RONDO_CAUSAL);
+    x = rondo_add(x, rondo_random_uniform(x.graph, 0, "[B,%d]", 4));
+    x = rondo_add(x, rondo_random_normal(x.graph, 0, "[B,%d]", 4));
+    x = rondo_stop_gradient(rondo_add(x, rondo_random_gumbel(x.graph, 0, "[B,%d]", 4)));
+    return rondo_gradient(x, &x, 1, &gradient) ? gradient : x;
+}
+
+static void body(rondo_graph *g, rondo_loop_step *step, void *user)
+{
+    (void)g;
+    (void)user;
+    step->results[0] = step->rows[0];
+}
+
+rondo_value every_recurrence(rondo_graph *g, rondo_value x)
+{
+    x = rondo_convolve(rondo_delta(x, x, x, .beta = x), 4, .name = "conv");
+    return rondo_loop(g, body, .over = {x}, .carries = {rondo_loop_zeros(x, 8)}, .block = 2).results[0];
 }
 
 rondo_value every_layer(rondo_graph *g, rondo_value x)

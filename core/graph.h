@@ -14,6 +14,7 @@
 
 enum { MAX_RANK = 8, MAX_SYMBOLS = 12, MAX_ATTRIBUTES = 8, MAX_INPUTS = 32, MAX_OUTPUTS = 32 };
 enum { MAX_FUSED = 12 }; /* operands and results of `fused`, operands of `concat` */
+enum { MAX_REPEATS = 4096 }; /* of a graph: each becomes a program of its own */
 /* Of a graph: more than any model has, and few enough that each can be compared with all others. */
 enum { MAX_PORTS = 1 << 14, MAX_NAMED_OUTPUTS = 1 << 16, MAX_INITIALS = 1 << 16 };
 
@@ -124,6 +125,7 @@ struct rondo_graph {
     int initial_count, initial_capacity;
     graph_body *bodies;
     int body_count, body_capacity;
+    int repeats;         /* nodes with a body, in bodies too, as often as a body is used */
     atomic_int sharers;  /* of a body: how many graphs hold it beside the first owner */
     rondo_graph *outer;  /* the graph that a body under construction will belong to; NULL: it is none */
     rondo_graph *inner;  /* the body under construction that new nodes go to; NULL: they go to this graph */

@@ -255,6 +255,11 @@ value_id graph_add(rondo_graph *g, int op, const value_id *inputs, int input_cou
     int32_t *equal = signature->pure ? node_bucket(g, &n) : NULL;
     if (equal && *equal >= 0)
         return g->nodes[*equal].first_output;
+    const rondo_graph *body = graph_body_of(g, &n);
+    if (body && g->repeats + 1 + body->repeats > MAX_REPEATS)
+        return graph_fail(g, RONDO_ARGUMENT,
+                          "loops in loops: their bodies would be run in more than %d places", MAX_REPEATS);
+    g->repeats += body ? 1 + body->repeats : 0;
     n.file = g->file ? graph_intern(g, g->file) : NULL; /* a copy: the caller's text may be temporary */
     return graph_good(g) ? store(g, signature, &n, outputs) : NONE;
 }

@@ -9,13 +9,19 @@
 
 /* ---- parts ---- */
 
+/* As many as there can be, or −1, which infer refuses. */
+static int small_count(attribute a)
+{
+    return a.integer >= 0 && a.integer <= MAX_INPUTS ? (int)a.integer : -1;
+}
+
 void loop_parts_of(const rondo_graph *g, const attribute *a, int input_count, loop_parts *p)
 {
     *p = (loop_parts){.body = graph_body_named(g, a[loop_body].integer),
-                      .carries = (int)a[loop_carries].integer,
-                      .sequences = (int)a[loop_sequences].integer,
-                      .stacks = (int)a[loop_stacks].integer,
-                      .rows = (int)a[loop_rows].integer,
+                      .carries = small_count(a[loop_carries]),
+                      .sequences = small_count(a[loop_sequences]),
+                      .stacks = small_count(a[loop_stacks]),
+                      .rows = small_count(a[loop_rows]),
                       .block = a[loop_block].integer,
                       .reverse = a[loop_reverse].integer};
     p->constants = input_count - p->carries - p->sequences - p->stacks;
@@ -100,6 +106,10 @@ static bool check_counts(rondo_graph *g, const node *n, const loop_parts *p)
 {
     if (!p->body)
         return infer_fail(g, "loop: it has no body");
+    if (p->rows > p->body->output_count)
+        return infer_fail(g,
+                          "loop: the body has %d outputs, fewer than the %d rows that the loop takes from it",
+                          p->body->output_count, p->rows);
     if (p->carries < 0 || p->sequences < 0 || p->stacks < 0 || p->rows < 0 || p->constants < 0 ||
         p->block < 0 || p->stacked < 0)
         return infer_fail(g, "loop: %d operands, but %d carries, %d sequences, %d stacks", n->input_count,
@@ -149,6 +159,8 @@ static bool check_operand(rondo_graph *g, const node *n, const loop_parts *p, in
         return false;
     if (leaf == NONE)
         return at.kind != LOOP_CARRY || infer_fail(g, "loop: the body has no port %s", name);
+    if (at.kind == LOOP_CARRY && graph_op_of(p->body, leaf) != OP_state)
+        return infer_fail(g, "loop: port %s of the body does not begin with a state", name);
     const value *inside = &p->body->values[leaf];
     if (inside->type == given->type && shape_same(g, &seen, p->body, &inside->shape))
         return true;

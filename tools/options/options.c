@@ -9,6 +9,8 @@
 enum {
 #define COMMAND(id, ...) id = 1 << COMMAND_##id,
 #include "tools/options/options.def"
+    FIXED = OPTION_FIXED,
+    OWN = OPTION_OWN
 };
 enum {
 #define GROUP(id, title) GROUP_##id,

@@ -74,6 +74,8 @@ static inline option_origin options_origin(const options *o, option_id id)
 
 /* ---- The tables ---- */
 
+enum { OPTION_FIXED = 1 << 29, OPTION_OWN = 1 << 30 };
+
 typedef struct command_row {
     const char *name, *operands;
     int fewest, most;
@@ -87,7 +89,7 @@ typedef struct option_row {
     double least, most;
     const char *shape; /* placeholder, or choices separated by | */
     int group;
-    unsigned commands; /* bit 1 << command_id */
+    unsigned commands; /* bit 1 << command_id, and OPTION_FIXED, OPTION_OWN */
     const char *others;
     const char *help;
     size_t offset; /* of the field in options */

@@ -1,36 +1,12 @@
 /* The settings of a run are in its folder. When it is resumed, the command line may change how long and
- * how fast it trains; what determines the model, its subwords or its random numbers is fixed, and a
- * command line that says otherwise is refused. */
+ * how fast it trains; what determines the model, its subwords or its random numbers is FIXED in options.def,
+ * and a command line that says otherwise is refused. */
 #include "tools/run/settings.h"
 #include "core/file.h"
 #include "tools/options/settings.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static const option_id fixed[] = {OPTION_type,
-                                  OPTION_dim,
-                                  OPTION_ffn,
-                                  OPTION_heads,
-                                  OPTION_encoder_layers,
-                                  OPTION_decoder_layers,
-                                  OPTION_encoder_self,
-                                  OPTION_decoder_self,
-                                  OPTION_cross,
-                                  OPTION_post_norm,
-                                  OPTION_no_tied_embeddings,
-                                  OPTION_vocabulary,
-                                  OPTION_subwords,
-                                  OPTION_tokenizer,
-                                  OPTION_seed,
-                                  OPTION_from};
-/* What a run that starts with the weights of another has of its own. */
-static const option_id own[] = {OPTION_from,    OPTION_distill, OPTION_distill_updates, OPTION_seed,
-                                OPTION_minutes, OPTION_epochs,  OPTION_updates};
-typedef struct heritage {
-    const option_id *but; /* all but these */
-    int count;
-} heritage;
 
 /* ---- values ---- */
 
@@ -93,20 +69,13 @@ static bool is_said(const options *o, const options *begun, int id)
     return from > FROM_PRESET || (from == FROM_PRESET && !same_preset);
 }
 
-static bool is_left(const heritage *h, int id)
-{
-    bool left = false;
-    for (int i = 0; i < h->count; i++)
-        left = left || h->but[i] == (option_id)id;
-    return left;
-}
-
-static bool check_fixed(const options *o, const options *begun, const heritage *h, const char *path,
+/* left: the marks of options that are not taken over. */
+static bool check_fixed(const options *o, const options *begun, unsigned left, const char *path,
                         rondo_error *error)
 {
-    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
-        int id = fixed[i];
-        if (!is_said(o, begun, id) || is_left(h, id))
+    for (int id = 0; id < OPTION_COUNT; id++) {
+        unsigned marks = option_rows[id].commands;
+        if (!(marks & OPTION_FIXED) || (marks & left) || !is_said(o, begun, id))
             continue;
         const char *said = value_text(o, id), *was = value_text(begun, id), *name = option_rows[id].name;
         if (id == OPTION_tokenizer || id == OPTION_from)
@@ -122,7 +91,7 @@ static bool check_fixed(const options *o, const options *begun, const heritage *
     return true;
 }
 
-static bool adopt(options *o, const char *path, heritage h, rondo_error *error)
+static bool adopt(options *o, const char *path, unsigned left, rondo_error *error)
 {
     options *begun = ARENA_NEW(o->arena, options, 1);
     if (!begun)
@@ -131,18 +100,18 @@ static bool adopt(options *o, const char *path, heritage h, rondo_error *error)
         return false;
     begun->context = o->context;
     if (!options_read_settings(begun, path, error) || !options_finish(begun, error) ||
-        !check_fixed(o, begun, &h, path, error))
+        !check_fixed(o, begun, left, path, error))
         return false;
     for (int id = 0; id < OPTION_COUNT; id++)
         if (option_rows[id].commands >> o->command & 1 && id != OPTION_output_folder &&
-            id != OPTION_settings && !is_said(o, begun, id) && !is_left(&h, id))
+            id != OPTION_settings && !is_said(o, begun, id) && !(option_rows[id].commands & left))
             copy_value(o, begun, id);
     return true;
 }
 
 bool run_settings_adopt(options *o, const char *path, rondo_error *error)
 {
-    return adopt(o, path, (heritage){NULL, 0}, error);
+    return adopt(o, path, 0, error);
 }
 
 bool run_settings_adopt_from(options *o, const char *path, rondo_error *error)
@@ -150,7 +119,7 @@ bool run_settings_adopt_from(options *o, const char *path, rondo_error *error)
     if (!path || access(path, F_OK))
         return fail(error, RONDO_MISMATCH,
                     "--from %s: this is not the folder of a run; it has no settings.yaml", o->from);
-    return adopt(o, path, (heritage){own, sizeof own / sizeof *own}, error);
+    return adopt(o, path, OPTION_OWN, error);
 }
 
 /* ---- writing ---- */

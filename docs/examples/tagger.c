@@ -127,13 +127,14 @@ int main(void)
     rondo_function *f = trainer ? rondo_function_new(&best, &name, 1, &error) : NULL;
     rondo_graph_free(g);
     bool good = f && train(trainer, &last, &error) && predict(f, weights, "abcabcaaf", &error);
+    double right = good ? last.measures[last.measure_count - 1].value : 0;
     if (good)
-        printf("accuracy on new lines: %.3f\n", last.measures[last.measure_count - 1].value);
+        printf("accuracy on new lines: %.3f\n", right);
     else
         fprintf(stderr, "%s\n", error.message);
     rondo_function_free(f);
     rondo_trainer_free(trainer);
     rondo_weights_free(weights);
     rondo_free(r);
-    return good && last.measures[last.measure_count - 1].value > 0.95 ? 0 : 1;
+    return good && right > 0.95 ? 0 : 1;
 }

@@ -66,6 +66,8 @@ static bool collect_program(collection *c, program *p)
         if (s->wisdom == p->wisdom)
             good = collect_calls(c, s);
     pthread_mutex_unlock(p->lock);
+    for (node_id id = 0; good && id < p->graph->node_count; id++)
+        good = !p->bodies[id] || collect_program(c, p->bodies[id]);
     return good;
 }
 

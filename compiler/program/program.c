@@ -162,6 +162,9 @@ static specialisation *specialise(program *p, const int64_t *bound, rondo_error 
 
 void program_choose(program *p, const struct wisdom *wisdom)
 {
+    for (node_id id = 0; id < p->graph->node_count; id++)
+        if (p->bodies[id])
+            program_choose(p->bodies[id], wisdom);
     pthread_mutex_lock(p->lock);
     p->wisdom = wisdom;
     pthread_mutex_unlock(p->lock);

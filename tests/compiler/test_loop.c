@@ -1,6 +1,7 @@
 /* Loops in programs: against the double interpreter, forward and with gradients; with the same bits for any
  * number of threads, in poisoned memory and in any order. */
 #include "compiler/pipeline.h"
+#include "compiler/program/choices.h"
 #include "tests/autograd/loop_models.h"
 #include "tests/compiler/graph_compare.h"
 #include "tests/compiler/run_program.h"
@@ -83,6 +84,28 @@ Test(loop, stands_in_the_text_form)
         graph_free(again);
         graph_free(g);
     }
+    rondo_free(r);
+}
+
+/* A checkpoint keeps them, so that a run that is resumed takes the same kernels in bodies too. */
+Test(loop, choices_of_kernels_are_those_of_bodies_too)
+{
+    rondo *r = rondo_new(1);
+    rondo_value y;
+    rondo_error error = {0};
+    program *p = program_new(model_graph(r, &loop_cases[0], &y, false), NULL, &error);
+    const specialisation *s = program_specialise(p, bound, &error);
+    cr_assert(s, "%s", error.message);
+    arena a;
+    arena_begin(&a, NULL);
+    text t = {.arena = &a};
+    choices_print(&t, &p, 1);
+    const char *printed = text_done(&t);
+    cr_expect(printed && strstr(printed, "matmul 3x4,4x4,"), "the product of a step is not among\n%s",
+              printed);
+    arena_end(&a);
+    program_release(p, s);
+    program_free(p);
     rondo_free(r);
 }
 

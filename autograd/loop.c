@@ -340,13 +340,12 @@ static rondo_graph *copy_keeping(rondo_graph *g, const making *m)
     return to;
 }
 
-static bool take_error(rondo_graph *g, const rondo_graph *from, const char *what)
+/* The mistake of `from`, or memory that was refused to it, becomes that of g; false. */
+static bool take_error(rondo_graph *g, const rondo_graph *from)
 {
-    if (!from || graph_good(from))
-        return true;
-    if (graph_good(g) && from->error.code)
+    if (graph_good(g) && from && from->error.code)
         g->error = from->error;
-    return graph_refuse(g, RONDO_MEMORY, "out of memory for %s", what);
+    return graph_refuse(g, RONDO_MEMORY, "out of memory for the gradient of a loop");
 }
 
 static bool make(rondo_graph *g, making *m, loop_gradient *d, rondo_graph **keeping)
@@ -355,14 +354,14 @@ static bool make(rondo_graph *g, making *m, loop_gradient *d, rondo_graph **keep
     if (!(m->asked = graph_new_like(m->p->body, &error)))
         return graph_refuse(g, RONDO_MEMORY, "out of memory for the gradient of a loop");
     if (!ask(m))
-        return take_error(g, m->asked, "the gradient of a loop");
+        return take_error(g, m->asked);
     if (!(m->all = differentiate(m->asked, &m->expanded, &error)))
         return graph_refuse(g, error.code, "in the body of a loop: %s", error.message);
     if (!find_origins(m))
-        return take_error(g, m->all, "the gradient of a loop");
+        return take_error(g, m->all);
     find_wanted(m);
     if (!(m->step = graph_new_like(m->all, &error)) || !copy_wanted(m) || !add_ends(m, d))
-        return take_error(g, m->step, "the gradient of a loop") && false;
+        return take_error(g, m->step);
     d->body = m->step;
     d->kept = m->kept_count;
     *keeping = copy_keeping(g, m);
@@ -496,8 +495,7 @@ static value_id constant_gradient(const application *a, int constant, value_id f
 }
 
 /* The results of the backward loop, in their order, to the operands that need them. */
-static bool hand_out(const application *a, const node *loop, value_id first, const bool *needs,
-                     value_id *in_gradients)
+static bool hand_out(const application *a, value_id first, const bool *needs, value_id *in_gradients)
 {
     const loop_parts *p = &a->d->forward;
     int sums = a->d->summed_count, next = 0, first_constant = p->carries + p->sequences + p->stacks;
@@ -510,12 +508,9 @@ static bool hand_out(const application *a, const node *loop, value_id first, con
         if (needs[i])
             in_gradients[i] = gradient;
     }
-    if (!(p->sequences + p->stacks))
-        next += sums;
     for (int j = 0; j < p->constants; j++)
         if (needs[first_constant + j])
             in_gradients[first_constant + j] = constant_gradient(a, j, first, next);
-    (void)loop;
     return graph_good(a->g);
 }
 
@@ -537,5 +532,5 @@ bool loop_gradient_apply(rondo_graph *g, node_id id, loop_gradient *d, const val
     snprintf(name, sizeof name, "%.200s.gradient", g->names[loop.attributes[loop_body].integer]);
     atomic_fetch_add(&d->body->sharers, 1); /* d keeps it: the loop may have other gradients */
     value_id first = loop_build(g, name, d->body, &a.backward, a.inputs);
-    return first != NONE && hand_out(&a, &loop, first, needs, in_gradients);
+    return first != NONE && hand_out(&a, first, needs, in_gradients);
 }

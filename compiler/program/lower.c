@@ -127,7 +127,7 @@ static bool make_call(specialisation *s, const program *p, node_id id, const boo
     if (n->op == OP_constant && !p->kept[n->first_output] && !p->dense[n->first_output])
         call->outputs[0].rank = 0;
     char place[PLACE_BYTES];
-    if (n->op == OP_loop ? !lower_loop(s, p, id, call, error) : false)
+    if (n->op == OP_loop && !lower_loop(s, p, id, call, error))
         return false;
     if (n->op != OP_loop && !pick_kernel(call, p, n))
         return fail(error, RONDO_ARGUMENT, "%s: no kernel takes these shapes", graph_place(g, id, place));
